@@ -1,0 +1,48 @@
+"""Change logs: what must be appended for yesterday's state to become tonight's."""
+
+from collections.abc import Sequence
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+
+def latest_rows(log: DataFrame, keys: Sequence[str]) -> DataFrame:
+    """Fold a change log into state: the last row of each key, removed keys included.
+
+    A key has one row a night, so the order by ``event_timestamp`` is total.
+    """
+    newest_first = Window.partitionBy(*keys).orderBy(F.col("event_timestamp").desc())
+    return (
+        log.withColumn("_rank", F.row_number().over(newest_first))
+        .filter(F.col("_rank") == 1)
+        .drop("_rank")
+    )
+
+
+def changed_rows(
+    before: DataFrame, tonight: DataFrame, *, keys: Sequence[str], payload: Sequence[str]
+) -> DataFrame:
+    """Return the rows that turn the state ``before`` into the state ``tonight``.
+
+    Args:
+        before: active rows as of the night before; has ``keys`` and ``payload``.
+        tonight: active rows as they should be; one row a key, same columns.
+        payload: columns whose change matters. Compared as JSON, so maps and arrays may be among them.
+
+    Returns:
+        keys, the other columns of ``tonight``, is_active: new and changed keys with their new values, and
+        vanished keys with their old ones and ``is_active = false``.
+    """
+    fingerprint = F.xxhash64(F.to_json(F.struct(*payload))).alias("_fingerprint")
+    known = before.select(*keys, fingerprint)
+    columns = [column for column in tonight.columns if column != "is_active"]
+    new_or_changed = (
+        tonight.withColumn("_tonight", F.xxhash64(F.to_json(F.struct(*payload))))
+        .join(known, on=list(keys), how="left")
+        .filter(~F.col("_tonight").eqNullSafe(F.col("_fingerprint")))
+        .select(*columns, F.lit(True).alias("is_active"))
+    )
+    vanished = before.join(tonight.select(*keys), on=list(keys), how="left_anti").select(
+        *columns, F.lit(False).alias("is_active")
+    )
+    return new_or_changed.unionByName(vanished)

@@ -1,0 +1,309 @@
+"""Contracts: what every table promises its readers. Read this second, after ``encoders/protocol.py``.
+
+Standard library only, so that Feast's definitions, the audit and tests can read it without Spark.
+
+Every table has one of three shapes:
+
+``log``
+    A change log, append-only. A stage stages the rows of its night; publish copies exactly the audited
+    rows into the served table. State at a night is the latest row of each key up to that night; a row with
+    ``is_active = false`` says that the key is gone.
+``cache``
+    What an expensive model said about one content, by content hash and encoder version. A pure function of
+    its key: rows are added when missing, never changed, and need no audit of their own.
+``ledger``
+    What happened: written at once by the stage it is about, whatever the audit later says. A rerun replaces
+    the rows of the same night and stage.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Shape = Literal["log", "cache", "ledger"]
+
+DOMAINS = ("page", "video", "live")
+ACTIONS = ("view", "click", "cart", "purchase", "like", "share")
+
+_LOG_COLUMNS = """
+    event_timestamp   TIMESTAMP NOT NULL COMMENT 'end of the night, UTC: first moment at which the row could be known',
+    created_timestamp TIMESTAMP NOT NULL COMMENT 'when the row was written',
+    ds                DATE      NOT NULL COMMENT 'night that produced the row'
+"""
+_ACTIVE_COLUMN = "is_active BOOLEAN NOT NULL COMMENT 'false: the key is gone as of this row',"
+
+# Filled in by Tables.stage, never by a stage's own code.
+LOG_COLUMN_NAMES = ("event_timestamp", "created_timestamp", "ds")
+
+
+@dataclass(frozen=True)
+class Table:
+    """What the writer promises and every reader may rely on.
+
+    Attributes:
+        keys: columns that identify the thing a row is about. In a log, one row per key and night.
+        ddl: Spark DDL of all columns, comments included.
+        vector: name of the vector column, where the table is a vector table.
+    """
+
+    name: str
+    shape: Shape
+    grain: str
+    keys: tuple[str, ...]
+    ddl: str
+    vector: str | None = None
+
+
+def _log(
+    name: str, grain: str, keys: tuple[str, ...], ddl: str, vector: str | None = None
+) -> Table:
+    active = _ACTIVE_COLUMN if name not in ("interactions", "spu_events") else ""
+    return Table(name, "log", grain, keys, f"{ddl},{active}{_LOG_COLUMNS}", vector)
+
+
+ITEMS = _log(
+    "items",
+    "one row each time an item is new, changed or removed",
+    ("domain", "item_id"),
+    """
+    domain          STRING NOT NULL COMMENT 'page, video or live',
+    item_id         STRING NOT NULL COMMENT 'id within the domain; a live slice is <room>:<start_ms>-<end_ms>',
+    source          STRING NOT NULL COMMENT 'merchant, channel or feed that offers the item',
+    title           STRING NOT NULL COMMENT 'as the source wrote it',
+    text            STRING COMMENT 'description of a page; ASR transcript of a video or live slice',
+    brand           STRING COMMENT 'as the source wrote it',
+    category        STRING COMMENT 'path from general to special, separated by " > "',
+    attributes      MAP<STRING, STRING> COMMENT 'other attributes by name',
+    price           DOUBLE COMMENT 'in the currency of the shop',
+    images          ARRAY<STRUCT<uri: STRING, sha256: STRING>> COMMENT 'pictures of a page, up to 8 frames of a video or live slice, in order; only those that could be read',
+    linked_item_ids ARRAY<STRING> COMMENT 'pages that a video or live slice links to, most prominent first',
+    content_hash    STRING NOT NULL COMMENT 'SHA-256 of the canonical input of COPE: domain, title, text, image bytes',
+    row_hash        STRING NOT NULL COMMENT 'SHA-256 of all that the source said: another hash is a change'
+    """,
+)
+
+INTERACTIONS = _log(
+    "interactions",
+    "one row an event: a user did something with an item",
+    ("user_id", "domain", "item_id", "action", "occurred_at"),
+    """
+    user_id     STRING    NOT NULL,
+    domain      STRING    NOT NULL COMMENT 'page, video or live',
+    item_id     STRING    NOT NULL,
+    action      STRING    NOT NULL COMMENT 'view, click, cart, purchase, like or share',
+    occurred_at TIMESTAMP NOT NULL COMMENT 'when it happened, UTC; before the end of the night',
+    value       DOUBLE    COMMENT 'watch seconds, quantity or amount, where the action has one'
+    """,
+)
+
+SPUS = _log(
+    "spus",
+    "one row each time an SPU is new, changed or retired: its canonical record",
+    ("spu_id",),
+    """
+    spu_id     STRING NOT NULL COMMENT 'stable from night to night',
+    title      STRING NOT NULL COMMENT 'canonical title',
+    brand      STRING,
+    category   STRING,
+    attributes MAP<STRING, STRING> COMMENT 'agreed by most members',
+    keywords   ARRAY<STRING> COMMENT 'telling words of the members titles, most telling first',
+    price      DOUBLE COMMENT 'median of the members',
+    n_items    INT NOT NULL COMMENT 'members in all domains'
+    """,
+)
+
+SPU_MEMBERS = _log(
+    "spu_members",
+    "one row each time the SPU of an item changes",
+    ("domain", "item_id"),
+    """
+    domain      STRING NOT NULL,
+    item_id     STRING NOT NULL,
+    spu_id      STRING NOT NULL,
+    assigned_by STRING NOT NULL COMMENT 'attributes (pages) or link (videos and live slices)',
+    confidence  DOUBLE NOT NULL COMMENT '0 to 1: mean score of the links that hold the item in its SPU'
+    """,
+)
+
+SPU_EVENTS = _log(
+    "spu_events",
+    "one row a change in the set of SPUs",
+    ("spu_id", "event", "other_spu_id"),
+    """
+    spu_id       STRING NOT NULL,
+    event        STRING NOT NULL COMMENT 'created, merged (into other), split (off other) or retired',
+    other_spu_id STRING NOT NULL COMMENT 'survivor of a merge, origin of a split; empty otherwise'
+    """,
+)
+
+
+def _vector_log(name: str, grain: str, keys: tuple[str, ...], ddl: str, width: str) -> Table:
+    columns = f"""
+    {ddl},
+    encoder_version STRING NOT NULL COMMENT '<name>@<12 hex of the hash of weights and preprocessing>',
+    content_hash    STRING NOT NULL COMMENT 'SHA-256 of what was encoded',
+    embedding       ARRAY<FLOAT> COMMENT '{width}; null when the key is gone'
+    """
+    return _log(name, grain, (*keys, "encoder_version"), columns, "embedding")
+
+
+ITEM_EMBEDDINGS = _vector_log(
+    "item_embeddings",
+    "one row each time an item's COPE vector changes",
+    ("domain", "item_id"),
+    "domain STRING NOT NULL, item_id STRING NOT NULL",
+    "128 floats, L2 norm 1",
+)
+SPU_EMBEDDINGS = _vector_log(
+    "spu_embeddings",
+    "one row each time an SPU's COPE vector (pooled over its items) changes",
+    ("spu_id",),
+    "spu_id STRING NOT NULL",
+    "128 floats, L2 norm 1",
+)
+SPU_PREFERENCE_EMBEDDINGS = _vector_log(
+    "spu_preference_embeddings",
+    "one row each time an SPU's LEARN vector changes; same space as user_embeddings",
+    ("spu_id",),
+    "spu_id STRING NOT NULL",
+    "64 floats, L2 norm 1",
+)
+USER_EMBEDDINGS = _vector_log(
+    "user_embeddings",
+    "one row each time a user's LEARN vector changes",
+    ("user_id",),
+    "user_id STRING NOT NULL, n_events INT NOT NULL COMMENT 'events of the history that was read'",
+    "64 floats, L2 norm 1",
+)
+SPU_SEMANTIC_IDS = _log(
+    "spu_semantic_ids",
+    "one row each time an SPU's semantic id changes",
+    ("spu_id", "encoder_version"),
+    """
+    spu_id          STRING NOT NULL,
+    encoder_version STRING NOT NULL COMMENT 'codebook: <name>@<12 hex>',
+    content_hash    STRING NOT NULL COMMENT 'SHA-256 of what was encoded',
+    c1 INT COMMENT 'coarsest code; null when the SPU is gone',
+    c2 INT COMMENT 'code of the residual',
+    c3 INT COMMENT 'code of the residual of the residual'
+    """,
+)
+
+_CACHE_KEYS = """
+    content_hash      STRING    NOT NULL COMMENT 'SHA-256 of the canonical input',
+    encoder_version   STRING    NOT NULL COMMENT '<name>@<12 hex>',
+    created_timestamp TIMESTAMP NOT NULL COMMENT 'when the row was written'
+"""
+ITEM_FEATURES = Table(
+    "item_features",
+    "cache",
+    "one row a content of items: what COPE's frozen backbones say about it",
+    ("content_hash", "encoder_version"),
+    f"""
+    {_CACHE_KEYS},
+    image_features ARRAY<FLOAT> COMMENT 'image backbone, mean over pictures or frames; null without a readable picture',
+    text_features  ARRAY<FLOAT> COMMENT 'text backbone; null without text'
+    """,
+)
+SPU_CONTENT_EMBEDDINGS = Table(
+    "spu_content_embeddings",
+    "cache",
+    "one row a prompt: LEARN's frozen language model's state of it. Input to the towers, not to be served",
+    ("content_hash", "encoder_version"),
+    f"{_CACHE_KEYS}, embedding ARRAY<FLOAT> NOT NULL COMMENT 'mean of the last hidden states, L2 norm 1'",
+    "embedding",
+)
+
+QUARANTINE = Table(
+    "quarantine",
+    "ledger",
+    "one row each input row, or part of one, that could not be used",
+    ("ds", "stage", "source", "reason", "record_key"),
+    """
+    ds                DATE      NOT NULL,
+    stage             STRING    NOT NULL COMMENT 'stage that refused it',
+    source            STRING    NOT NULL COMMENT 'feed or table it came from',
+    reason            STRING    NOT NULL COMMENT 'one of a closed set, such as title_empty or image_corrupt',
+    scope             STRING    NOT NULL COMMENT 'row: the row was refused; modality: one picture of it was left out',
+    record_key        STRING    NOT NULL COMMENT 'key of the row, parts separated by "|"; empty where it has none',
+    payload           STRING    NOT NULL COMMENT 'the row as JSON',
+    created_timestamp TIMESTAMP NOT NULL
+    """,
+)
+STAGE_RUNS = Table(
+    "stage_runs",
+    "ledger",
+    "one row a step of a stage in a night: what went in and what came out",
+    ("ds", "stage", "step"),
+    """
+    ds                DATE      NOT NULL,
+    stage             STRING    NOT NULL,
+    step              STRING    NOT NULL COMMENT 'feed that was read or table that was written',
+    rows_in           BIGINT    NOT NULL,
+    rows_out          BIGINT    NOT NULL COMMENT 'rows_in = rows_out + rows_quarantined',
+    rows_quarantined  BIGINT    NOT NULL,
+    rows_encoded      BIGINT    COMMENT 'inputs that a model had to read',
+    rows_spared       BIGINT    COMMENT 'inputs whose vector was there already',
+    seconds           DOUBLE    NOT NULL,
+    created_timestamp TIMESTAMP NOT NULL
+    """,
+)
+AUDIT_RESULTS = Table(
+    "audit_results",
+    "ledger",
+    "one row a check of the audit of a night",
+    ("ds", "stage", "table_name", "check_name"),
+    """
+    ds                DATE      NOT NULL,
+    stage             STRING    NOT NULL COMMENT 'validation',
+    table_name        STRING    NOT NULL,
+    check_name        STRING    NOT NULL COMMENT 'expectation and the columns it is about',
+    success           BOOLEAN   NOT NULL,
+    expected          STRING    NOT NULL COMMENT 'in words, thresholds included',
+    seen              STRING    NOT NULL COMMENT 'in words',
+    observed          DOUBLE    COMMENT 'the figure held against the threshold, where there is one',
+    created_timestamp TIMESTAMP NOT NULL
+    """,
+)
+NIGHTS = Table(
+    "nights",
+    "ledger",
+    "one row a night: how it ended",
+    ("ds", "stage"),
+    """
+    ds                DATE      NOT NULL,
+    stage             STRING    NOT NULL COMMENT 'publish or validation: who said so',
+    state             STRING    NOT NULL COMMENT 'published or failed',
+    detail            STRING    NOT NULL COMMENT 'why it failed; empty otherwise',
+    created_timestamp TIMESTAMP NOT NULL
+    """,
+)
+RELEASES = Table(
+    "releases",
+    "ledger",
+    "one row a change of state of a release",
+    ("release", "sequence"),
+    """
+    release           STRING    NOT NULL COMMENT 'r1, r2, ...',
+    sequence          INT       NOT NULL COMMENT '1, 2, ... over all releases',
+    state             STRING    NOT NULL COMMENT 'building, validated, live, previous or retired',
+    encoders          MAP<STRING, STRING> NOT NULL COMMENT 'encoder version of each kind: cope, learn_content, learn_user, learn_item, semantic_id',
+    created_timestamp TIMESTAMP NOT NULL
+    """,
+)
+
+# What a night stages, audits and publishes, in that order.
+PUBLISHED = (
+    ITEMS,
+    INTERACTIONS,
+    SPUS,
+    SPU_MEMBERS,
+    SPU_EVENTS,
+    ITEM_EMBEDDINGS,
+    SPU_EMBEDDINGS,
+    SPU_SEMANTIC_IDS,
+    SPU_PREFERENCE_EMBEDDINGS,
+    USER_EMBEDDINGS,
+)
+CACHES = (ITEM_FEATURES, SPU_CONTENT_EMBEDDINGS)
+LEDGERS = (QUARANTINE, STAGE_RUNS, AUDIT_RESULTS, NIGHTS, RELEASES)
+TABLES = {table.name: table for table in (*PUBLISHED, *CACHES, *LEDGERS)}

@@ -1,0 +1,113 @@
+"""The Spark session: the one place that builds it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from spark_jobs.config import SparkConfig
+
+
+class JavaMissing(LookupError):
+    """No Java 17 or 21 was found."""
+
+
+# What the platform needs from Spark whatever the size of the cluster.
+_REQUIRED = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # One model a Python worker: a worker that lives on keeps its model.
+    "spark.python.worker.reuse": "true",
+    "spark.databricks.delta.schema.autoMerge.enabled": "false",
+}
+
+# Delta and Spark default to sizes for clusters; on one machine these save most of a small write's time.
+_LOCAL = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.host": "127.0.0.1",
+    "spark.sql.debug.maxToStringFields": "100",
+}
+
+
+def build_session(
+    config: SparkConfig, *, name: str = "embedmill", log: Path | None = None
+) -> SparkSession:
+    """Start, or join, the session.
+
+    Args:
+        log: file for what the Java side prints, so that a terminal shows progress alone.
+
+    Raises:
+        JavaMissing: no usable Java; the message says how to get one.
+    """
+    require_java()
+    # Workers would otherwise start whatever python3 is first on PATH.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName(name)
+    if "SPARK_SUBMIT_MASTER" not in os.environ and not _under_spark_submit():
+        builder = builder.master(config.master)
+        builder = builder.config("spark.driver.memory", config.driver_memory)
+        builder = builder.config("spark.jars.packages", config.packages)
+    settings = dict(_REQUIRED)
+    if config.master.startswith("local"):
+        settings |= _LOCAL
+    settings["spark.sql.shuffle.partitions"] = str(config.shuffle_partitions)
+    settings["spark.pyspark.python"] = sys.executable
+    for key, value in (settings | config.conf).items():
+        builder = builder.config(key, value)
+    with _stderr_to(log):
+        session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return session
+
+
+def require_java() -> str:
+    """Return the path of a Java 17 or 21.
+
+    Raises:
+        JavaMissing: none on ``JAVA_HOME`` or ``PATH``, or one of another version.
+    """
+    home = os.environ.get("JAVA_HOME")
+    java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
+    how = "Install a JDK 17 or 21 (Debian, Ubuntu: apt-get install openjdk-17-jdk-headless)."
+    if java is None or not Path(java).exists():
+        raise JavaMissing(f"Spark needs Java 17 or 21, and none was found at {java or 'PATH'}. {how}")
+    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    version = said.split('"')[1].split(".")[0] if '"' in said else "?"
+    if version not in ("17", "21"):
+        raise JavaMissing(f"Spark needs Java 17 or 21, but {java} is version {version}. {how}")
+    return java
+
+
+def _under_spark_submit() -> bool:
+    """Whether a gateway to a JVM that spark-submit started is there to join."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+@contextmanager
+def _stderr_to(log: Path | None) -> Iterator[None]:
+    """Send the process's stderr to a file while the JVM starts: the JVM keeps it for its life."""
+    if log is None:
+        yield
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

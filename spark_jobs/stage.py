@@ -1,0 +1,88 @@
+"""Stages: how one is run, what it must account for, and how ``spark-submit`` starts it alone."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from spark_jobs.config import Config, load_config
+from spark_jobs.contracts import STAGE_RUNS
+from spark_jobs.locks import warehouse_lock
+from spark_jobs.nights import Night
+from spark_jobs.session import build_session
+from spark_jobs.tables import Tables, schema
+
+logger = logging.getLogger(__name__)
+
+
+class RowsLost(ValueError):
+    """A stage cannot say where all of its input went."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What went in and what came out of one step: a feed that was read or a table that was written.
+
+    Attributes:
+        rows_in: rows the step was given; must be ``rows_out + rows_quarantined``.
+        rows_encoded: inputs that a model had to read; None where no model is involved.
+        rows_spared: inputs whose vector was there already.
+    """
+
+    name: str
+    rows_in: int
+    rows_out: int
+    rows_quarantined: int = 0
+    rows_encoded: int | None = None
+    rows_spared: int | None = None
+    seconds: float = 0.0
+
+
+Run = Callable[[Tables, Config, Night], Sequence[Step]]
+
+
+def run_stage(name: str, run: Run, tables: Tables, config: Config, night: Night) -> Sequence[Step]:
+    """Run a stage, check that no row was lost, and record what it did in ``stage_runs``.
+
+    Raises:
+        RowsLost: rows in are not rows out plus rows quarantined.
+    """
+    started = time.monotonic()
+    steps = run(tables, config, night)
+    for step in steps:
+        if step.rows_in != step.rows_out + step.rows_quarantined:
+            raise RowsLost(
+                f"{name}, {step.name}, night {night}: {step.rows_in} rows in, but {step.rows_out} out and "
+                f"{step.rows_quarantined} quarantined. This is a defect of the stage; nothing was published."
+            )
+        logger.info("%s %s night=%s %s", name, step.name, night, step)
+    rows = [
+        (s.name, s.rows_in, s.rows_out, s.rows_quarantined, s.rows_encoded, s.rows_spared, s.seconds)
+        for s in steps
+    ]
+    columns = ["step", "rows_in", "rows_out", "rows_quarantined", "rows_encoded", "rows_spared", "seconds"]
+    kinds = {column.name: column.dataType.simpleString() for column in schema(STAGE_RUNS)}
+    ddl = ", ".join(f"{column} {kinds[column]}" for column in columns)
+    tables.record(tables.spark.createDataFrame(rows, ddl), STAGE_RUNS, night, name)
+    logger.info("%s night=%s done in %.1f s", name, night, time.monotonic() - started)
+    return steps
+
+
+def job_main(name: str, run: Run) -> None:
+    """Entry point of a stage's ``job.py``: ``job.py --config FILE --ds YYYY-MM-DD``."""
+
+    def main(
+        config: Annotated[str, typer.Option(help="TOML file, see spark_jobs/conf/")],
+        ds: Annotated[str, typer.Option(help="night, YYYY-MM-DD")],
+    ) -> None:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+        settings, night = load_config(config), Night.parse(ds)
+        with warehouse_lock(settings.warehouse):
+            tables = Tables(build_session(settings.spark, name=f"embedmill {name} {night}"), settings.warehouse)
+            run_stage(name, run, tables, settings, night)
+
+    typer.run(main)

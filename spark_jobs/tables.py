@@ -1,0 +1,241 @@
+"""Tables: where they lie, how they are read as of a night, and how a night's rows are written.
+
+The only module that says "delta". Layout of a warehouse::
+
+    <warehouse>/<table>           what readers see
+    <warehouse>/staged/<table>    rows of a night before the audit has passed them
+    <warehouse>/encoders/         encoder versions
+"""
+
+from collections.abc import Sequence
+from functools import reduce
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from spark_jobs.changes import latest_rows
+from spark_jobs.contracts import LOG_COLUMN_NAMES, PUBLISHED, Table
+from spark_jobs.nights import Night
+
+
+class ContractBroken(ValueError):
+    """A frame does not have the columns that its table promises."""
+
+
+class Tables:
+    """The tables of one warehouse."""
+
+    def __init__(self, spark: SparkSession, warehouse: str) -> None:
+        self.spark = spark
+        self.warehouse = warehouse.rstrip("/")
+
+    # Reading
+
+    def read(self, table: Table) -> DataFrame:
+        """Return every row that readers see; empty, with the contract's schema, before the first write."""
+        return self._read(self.path(table), table)
+
+    def staged(self, table: Table, night: Night) -> DataFrame:
+        """Return the rows that tonight's stages wrote, whether or not they were published."""
+        return self._read(self.staged_path(table), table).filter(_is_night(night))
+
+    def log(self, table: Table, night: Night) -> DataFrame:
+        """Return the change log up to and including tonight: published nights before, staged rows of tonight."""
+        return self._before(table, night).unionByName(self.staged(table, night))
+
+    def as_of(self, table: Table, night: Night, columns: Sequence[str] | None = None) -> DataFrame:
+        """Return the state at the end of tonight: the latest row of each key that is active.
+
+        Args:
+            columns: those to carry. Name them where the table has vectors that are not needed.
+        """
+        return _active(self.log(table, night), table, columns)
+
+    def before(self, table: Table, night: Night, columns: Sequence[str] | None = None) -> DataFrame:
+        """Return the state at the start of tonight. A rerun of a night sees the same state as its first run."""
+        return _active(self._before(table, night), table, columns)
+
+    def current(self, table: Table) -> DataFrame:
+        """Return the published state: the latest row of each key that is active."""
+        return _active(self.read(table), table, None)
+
+    # Writing
+
+    def stage(self, rows: DataFrame, table: Table, night: Night) -> DataFrame:
+        """Write tonight's rows of a log, replacing those of an earlier attempt; return them read back.
+
+        ``event_timestamp``, ``created_timestamp`` and ``ds`` are filled in here.
+
+        Raises:
+            ContractBroken: columns are missing, unknown or of another type.
+        """
+        dated = (
+            rows.drop(*LOG_COLUMN_NAMES)
+            .withColumn("event_timestamp", F.lit(night.end))
+            .withColumn("created_timestamp", F.current_timestamp())
+            .withColumn("ds", F.lit(night.ds))
+        )
+        self._replace(conform(dated, table), table, self.staged_path(table), f"ds = '{night.ds}'")
+        return self.staged(table, night)
+
+    def add_to_cache(self, rows: DataFrame, table: Table) -> None:
+        """Append rows whose keys the caller has checked to be new. One commit: all of them or none."""
+        stamped = rows.withColumn("created_timestamp", F.current_timestamp())
+        path = self._ensure(self.path(table), table)
+        conform(stamped, table).write.format("delta").mode("append").save(path)
+
+    def record(self, rows: DataFrame, table: Table, night: Night, stage: str) -> None:
+        """Write ledger rows of a stage of tonight, replacing those of an earlier attempt."""
+        if not stage.replace("_", "").isalnum():
+            raise ValueError(f"stage should be a name of letters, digits and '_', but is {stage!r}.")
+        stamped = (
+            rows.withColumn("created_timestamp", F.current_timestamp())
+            .withColumn("ds", F.lit(night.ds))
+            .withColumn("stage", F.lit(stage))
+        )
+        condition = f"ds = '{night.ds}' AND stage = '{stage}'"
+        self._replace(conform(stamped, table), table, self.path(table), condition)
+
+    def append(self, rows: DataFrame, table: Table) -> None:
+        """Append rows to a ledger that is not about nights."""
+        stamped = rows.withColumn("created_timestamp", F.current_timestamp())
+        path = self._ensure(self.path(table), table)
+        conform(stamped, table).write.format("delta").mode("append").save(path)
+
+    def publish(self, table: Table, night: Night) -> int:
+        """Copy tonight's staged rows into the served table, in one commit; return how many there are.
+
+        Publishing the same rows again changes nothing, not even the table's version. Other rows for the same
+        night, from a rerun on mended input, replace the night's partition.
+        """
+        staged = self.staged(table, night)
+        served = self.read(table).filter(_is_night(night))
+        count, digest = fingerprint(staged, table)
+        if (count, digest) != fingerprint(served, table):
+            self._replace(staged, table, self.path(table), f"ds = '{night.ds}'")
+        return count
+
+    # Describing
+
+    def exists(self, table: Table) -> bool:
+        return DeltaTable.isDeltaTable(self.spark, self.path(table))
+
+    def path(self, table: Table) -> str:
+        return f"{self.warehouse}/{table.name}"
+
+    def staged_path(self, table: Table) -> str:
+        return f"{self.warehouse}/staged/{table.name}"
+
+    def version(self, table: Table) -> int | None:
+        """Return the Delta version of the served table; None before the first write."""
+        if not self.exists(table):
+            return None
+        history = DeltaTable.forPath(self.spark, self.path(table)).history(1)
+        return int(history.select("version").collect()[0][0])
+
+    def checksum(self, table: Table) -> str:
+        """Return ``<rows>:<hash>`` of what readers see, whatever the order and the time of writing."""
+        count, digest = fingerprint(self.read(table), table)
+        return f"{count}:{digest:016x}"
+
+    def last_published(self, night: Night | None = None) -> Night | None:
+        """Return the latest published night, or the latest before ``night``; None if there is none."""
+        frames = [self.read(table).select("ds") for table in PUBLISHED if self.exists(table)]
+        if not frames:
+            return None
+        nights = reduce(DataFrame.unionByName, frames)
+        if night is not None:
+            nights = nights.filter(F.col("ds") < F.lit(night.ds))
+        newest = nights.agg(F.max("ds")).collect()[0][0]
+        return None if newest is None else Night(newest)
+
+    # Details
+
+    def _before(self, table: Table, night: Night) -> DataFrame:
+        return self.read(table).filter(F.col("ds") < F.lit(night.ds))
+
+    def _read(self, path: str, table: Table) -> DataFrame:
+        if DeltaTable.isDeltaTable(self.spark, path):
+            return self.spark.read.format("delta").load(path)
+        return self.spark.createDataFrame([], schema(table))
+
+    def _replace(self, rows: DataFrame, table: Table, path: str, condition: str) -> None:
+        self._ensure(path, table)
+        (
+            rows.write.format("delta")
+            .mode("overwrite")
+            .option("replaceWhere", condition)
+            .save(path)
+        )
+
+    def _ensure(self, path: str, table: Table) -> str:
+        if DeltaTable.isDeltaTable(self.spark, path):
+            return path
+        builder = (
+            DeltaTable.createIfNotExists(self.spark)
+            .location(path)
+            .comment(table.grain)
+            .addColumns(schema(table))
+            # Array columns have no statistics worth their cost; the keys' are what readers prune by.
+            .property("delta.dataSkippingStatsColumns", ",".join(table.keys))
+            # DuckDB and deltalake do not read tables with deletion vectors.
+            .property("delta.enableDeletionVectors", "false")
+        )
+        if "ds" in schema(table).names:
+            builder = builder.partitionedBy("ds")
+        builder.execute()
+        return path
+
+
+def schema(table: Table) -> T.StructType:
+    """Return the Spark schema of a contract, NOT NULL and comments kept."""
+    return T.StructType.fromDDL(table.ddl)
+
+
+def conform(rows: DataFrame, table: Table) -> DataFrame:
+    """Return ``rows`` with exactly the contract's columns, in its order.
+
+    Raises:
+        ContractBroken: naming every column that is missing, unknown or of another type.
+    """
+    expected = {column.name: column.dataType for column in schema(table)}
+    found = {column.name: column.dataType for column in rows.schema}
+    problems = [
+        f"{name} should be {kind.simpleString()} but is missing"
+        for name, kind in expected.items()
+        if name not in found
+    ]
+    problems += [f"{name} is not a column of the table" for name in found if name not in expected]
+    problems += [
+        f"{name} should be {expected[name].simpleString()} but is {found[name].simpleString()}"
+        for name in expected.keys() & found.keys()
+        if expected[name].simpleString() != found[name].simpleString()
+    ]
+    if problems:
+        listed = "; ".join(sorted(problems))
+        raise ContractBroken(
+            f"cannot write {table.name} ({table.grain}): {listed}. "
+            "Fix the job, or change the contract in spark_jobs/contracts.py."
+        )
+    return rows.select(*expected)
+
+
+def fingerprint(rows: DataFrame, table: Table) -> tuple[int, int]:
+    """Return the number of rows and an order-free hash of all columns but the time of writing."""
+    columns = [name for name in schema(table).names if name != "created_timestamp"]
+    # Hashes are summed, so the order of rows and files does not matter; decimal, so the sum cannot overflow.
+    row_hash = F.xxhash64(F.to_json(F.struct(*columns))).cast("decimal(38,0)")
+    count, total = rows.agg(F.count("*"), F.sum(row_hash)).collect()[0]
+    return int(count), int(total or 0) % 2**64
+
+
+def _active(log: DataFrame, table: Table, columns: Sequence[str] | None) -> DataFrame:
+    wanted = list(columns) if columns is not None else log.columns
+    needed = [name for name in log.columns if name in {*wanted, *table.keys, "event_timestamp", "is_active"}]
+    return latest_rows(log.select(*needed), table.keys).filter("is_active").select(*wanted)
+
+
+def _is_night(night: Night) -> "F.Column":
+    return F.col("ds") == F.lit(night.ds)
