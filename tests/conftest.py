@@ -1,0 +1,55 @@
+"""Fixtures: one Spark session for all tests that need one, and a warehouse of its own for each test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from spark_jobs.config import SparkConfig
+from spark_jobs.nights import Night
+from spark_jobs.session import build_session
+from spark_jobs.tables import Tables
+
+DATASETS = Path(__file__).resolve().parents[2] / "shared" / "datasets"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test that reaches for Spark, so that ``-m "not spark"`` is the fast loop."""
+    for item in items:
+        if "spark" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.spark)
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """One small local session."""
+    folder = tmp_path_factory.mktemp("spark")
+    config = SparkConfig(
+        master="local[1]",
+        driver_memory="1g",
+        shuffle_partitions=1,
+        conf={"spark.sql.warehouse.dir": str(folder / "warehouse")},
+    )
+    session = build_session(config, name="tests", log=folder / "spark.log")
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def tables(spark: SparkSession, tmp_path: Path) -> Tables:
+    """An empty warehouse."""
+    return Tables(spark, str(tmp_path / "warehouse"))
+
+
+@pytest.fixture
+def night() -> Night:
+    return Night.parse("2026-01-31")
+
+
+@pytest.fixture(scope="session")
+def datasets() -> Path:
+    """The folder of the public data sets; tests skip where it is absent."""
+    if not DATASETS.is_dir():
+        pytest.skip(f"public data sets are not at {DATASETS}")
+    return DATASETS
