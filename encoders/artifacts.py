@@ -1,8 +1,9 @@
 """Encoder versions: a folder that says all about an encoder, saved, hashed, checked and loaded.
 
 ``<name>@<12 hex>/`` holds ``config.json`` (architecture), ``model.safetensors`` (weights),
-``preprocessing.json`` (everything done to an input before the model), ``card.md`` (what it is, with the
-hashes of the three) and ``metrics.json`` (held-out figures). The twelve hex digits are of the hash of the first three.
+``preprocessing.json`` (everything done to an input before the model), ``card.md`` (what it is,
+with the hashes of the three) and ``metrics.json`` (held-out figures). The twelve hex digits are of
+the hash of the first three.
 """
 
 import hashlib
@@ -56,7 +57,7 @@ class Artifact:
 
 
 def save_artifact(artifact: Artifact, folder: str) -> str:
-    """Write an encoder version below ``folder``; return its path. Writing the same again changes nothing."""
+    """Write an encoder version below ``folder`` and return its path; saving it twice is fine."""
     path = f"{folder.rstrip('/')}/{artifact.version}"
     filesystem, root = fsspec.url_to_fs(path)
     files = artifact._hashed_files()
@@ -74,7 +75,8 @@ def load_artifact(path: str) -> Artifact:
     """Read an encoder version and check it against its card and its name.
 
     Raises:
-        InvalidArtifact: a file is missing, the weights are not safetensors, or a hash is not the card's.
+        InvalidArtifact: a file is missing, the weights are not safetensors, or a hash is not the
+        card's.
     """
     filesystem, root = fsspec.url_to_fs(path.rstrip("/"))
     version = root.rsplit("/", 1)[-1]
@@ -88,12 +90,15 @@ def load_artifact(path: str) -> Artifact:
         if expected is None or expected.group(1) != found:
             raise InvalidArtifact(
                 f"encoder {path!r}: the hash of {name} is {found}, but its card says "
-                f"{expected.group(1) if expected else 'nothing'}. Restore the folder or train the encoder again."
+                f"{expected.group(1) if expected else 'nothing'}. "
+                "Restore the folder or train the encoder again."
             )
     try:
         tensors = load_tensors(files["model.safetensors"])
     except SafetensorError as error:
-        raise InvalidArtifact(f"encoder {path!r}: model.safetensors is not safetensors: {error}.") from error
+        raise InvalidArtifact(
+            f"encoder {path!r}: model.safetensors is not safetensors: {error}."
+        ) from error
     artifact = Artifact(
         name=version.split("@")[0],
         config=json.loads(files["config.json"]),
@@ -103,7 +108,9 @@ def load_artifact(path: str) -> Artifact:
         description=card.split("\n---\n", 1)[-1].strip(),
     )
     if artifact.version != version:
-        raise InvalidArtifact(f"encoder {path!r}: its content hashes to {artifact.version}, not to its name.")
+        raise InvalidArtifact(
+            f"encoder {path!r}: its content hashes to {artifact.version}, not to its name."
+        )
     return artifact
 
 

@@ -1,7 +1,7 @@
 """What an encoder is. Read this first.
 
-An encoder turns rows of content into vectors. It knows torch and model libraries, and nothing of Spark, Feast
-or tables: the inference engine hands it batches of columns and takes arrays back.
+An encoder turns rows of content into vectors. It knows torch and model libraries, and nothing of
+Spark, Feast or tables: the inference engine hands it batches of columns and takes arrays back.
 """
 
 from collections.abc import Mapping, Sequence
@@ -64,7 +64,7 @@ class Encoder(Protocol):
         ...
 
     def length(self, row: Mapping[str, object]) -> int:
-        """Cost of a row in tokens or pictures: the engine sorts by it, so that batches pad little."""
+        """Cost of a row in tokens or pictures; the engine sorts by it, so batches pad little."""
         ...
 
     def encode(self, batch: Batch) -> Encoded:

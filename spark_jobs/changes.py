@@ -27,11 +27,12 @@ def changed_rows(
     Args:
         before: active rows as of the night before; has ``keys`` and ``payload``.
         tonight: active rows as they should be; one row a key, same columns.
-        payload: columns whose change matters. Compared as JSON, so maps and arrays may be among them.
+        payload: columns whose change matters. Compared as JSON, so maps and arrays may be among
+        them.
 
     Returns:
-        keys, the other columns of ``tonight``, is_active: new and changed keys with their new values, and
-        vanished keys with their old ones and ``is_active = false``.
+        keys, the other columns of ``tonight``, is_active: new and changed keys with their new
+        values, and vanished keys with their old ones and ``is_active = false``.
     """
     fingerprint = F.xxhash64(F.to_json(F.struct(*payload))).alias("_fingerprint")
     known = before.select(*keys, fingerprint)

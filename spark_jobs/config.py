@@ -37,8 +37,10 @@ class Source:
     """One feed that ingest reads.
 
     Attributes:
-        format: a file format in the contract's columns, or a public data set read through its adapter.
-        path: file or folder; ``{ds}`` stands for the night. Picture paths in it are relative to its folder.
+        format: a file format in the contract's columns, or a public data set read through its
+        adapter.
+        path: file or folder; ``{ds}`` stands for the night. Picture paths in it are relative to
+        its folder.
         mode: ``changes``: the feed holds new and changed rows, ``is_deleted`` marks removed ones.
             ``snapshot``: the feed holds all rows of the source, what is absent was removed.
         optional: a night without this feed is fine.
@@ -78,7 +80,8 @@ class SpuConfig:
     """How pages are grouped.
 
     Attributes:
-        exclusive_sources: sources that list a product at most once: two of their pages never share an SPU.
+        exclusive_sources: sources that list a product at most once: two of their pages never share
+        an SPU.
             ``["*"]`` means all of them. A property of a feed, declared and never assumed.
     """
 
@@ -159,7 +162,7 @@ class AuditConfig:
 
 @dataclass(frozen=True, config=_STRICT)
 class FeatureStoreConfig:
-    """Where the Feast definitions are and how much of the online store is checked after materialize."""
+    """Where the Feast definitions are, and how much of the online store is reconciled."""
 
     repo: str = "feature_repo"
     reconcile_sample: int = 200
@@ -186,7 +189,8 @@ def load_config(path: str | Path) -> Config:
     """Read a TOML file.
 
     Raises:
-        InvalidConfig: the file is missing, is not TOML, or says something that ``Config`` does not know.
+        InvalidConfig: the file is missing, is not TOML, or says something that ``Config`` does not
+        know.
     """
     try:
         with open(path, "rb") as file:

@@ -1,19 +1,22 @@
-"""Contracts: what every table promises its readers. Read this second, after ``encoders/protocol.py``.
+"""Contracts: what every table promises its readers.
+
+Read this second, after ``encoders/protocol.py``.
 
 Standard library only, so that Feast's definitions, the audit and tests can read it without Spark.
 
 Every table has one of three shapes:
 
 ``log``
-    A change log, append-only. A stage stages the rows of its night; publish copies exactly the audited
-    rows into the served table. State at a night is the latest row of each key up to that night; a row with
-    ``is_active = false`` says that the key is gone.
+    A change log, append-only. A stage stages the rows of its night; publish copies exactly the
+    audited rows into the served table. State at a night is the latest row of each key up to that
+    night; a row
+    with ``is_active = false`` says that the key is gone.
 ``cache``
-    What an expensive model said about one content, by content hash and encoder version. A pure function of
-    its key: rows are added when missing, never changed, and need no audit of their own.
+    What an expensive model said about one content, by content hash and encoder version. A pure
+    function of its key: rows are added when missing, never changed, and need no audit of their own.
 ``ledger``
-    What happened: written at once by the stage it is about, whatever the audit later says. A rerun replaces
-    the rows of the same night and stage.
+    What happened: written at once by the stage it is about, whatever the audit later says. A rerun
+    replaces the rows of the same night and stage.
 """
 
 from dataclasses import dataclass

@@ -17,8 +17,8 @@ class WarehouseBusy(RuntimeError):
 def warehouse_lock(warehouse: str) -> Iterator[None]:
     """Hold the warehouse for this process; a run that was killed leaves no lock behind.
 
-    The lock lies in the warehouse, or, where that is no local folder, in this machine's temporary folder:
-    there the scheduler has to see to it that two machines do not run one night.
+    The lock lies in the warehouse, or, where that is no local folder, in this machine's temporary
+    folder: there the scheduler has to see to it that two machines do not run one night.
 
     Raises:
         WarehouseBusy: another process holds it.

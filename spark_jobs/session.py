@@ -28,7 +28,8 @@ _REQUIRED = {
     "spark.databricks.delta.schema.autoMerge.enabled": "false",
 }
 
-# Delta and Spark default to sizes for clusters; on one machine these save most of a small write's time.
+# Delta and Spark default to sizes for clusters; on one machine these save most of a small write's
+# time.
 _LOCAL = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -82,7 +83,9 @@ def require_java() -> str:
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
     how = "Install a JDK 17 or 21 (Debian, Ubuntu: apt-get install openjdk-17-jdk-headless)."
     if java is None or not Path(java).exists():
-        raise JavaMissing(f"Spark needs Java 17 or 21, and none was found at {java or 'PATH'}. {how}")
+        raise JavaMissing(
+            f"Spark needs Java 17 or 21, and none was found at {java or 'PATH'}. {how}"
+        )
     said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     version = said.split('"')[1].split(".")[0] if '"' in said else "?"
     if version not in ("17", "21"):
@@ -111,3 +114,8 @@ def _stderr_to(log: Path | None) -> Iterator[None]:
         finally:
             os.dup2(saved, 2)
             os.close(saved)
+
+
+if __name__ == "__main__":
+    # Setup starts a session once, so that the first night does not wait for jars.
+    build_session(SparkConfig(driver_memory="1g"), log=Path(".venv/spark-setup.log")).stop()

@@ -56,15 +56,32 @@ def run_stage(name: str, run: Run, tables: Tables, config: Config, night: Night)
     for step in steps:
         if step.rows_in != step.rows_out + step.rows_quarantined:
             raise RowsLost(
-                f"{name}, {step.name}, night {night}: {step.rows_in} rows in, but {step.rows_out} out and "
-                f"{step.rows_quarantined} quarantined. This is a defect of the stage; nothing was published."
+                f"{name}, {step.name}, night {night}: {step.rows_in} rows in, but "
+                f"{step.rows_out} out and {step.rows_quarantined} quarantined. "
+                "This is a defect of the stage; nothing was published."
             )
         logger.info("%s %s night=%s %s", name, step.name, night, step)
     rows = [
-        (s.name, s.rows_in, s.rows_out, s.rows_quarantined, s.rows_encoded, s.rows_spared, s.seconds)
+        (
+            s.name,
+            s.rows_in,
+            s.rows_out,
+            s.rows_quarantined,
+            s.rows_encoded,
+            s.rows_spared,
+            s.seconds,
+        )
         for s in steps
     ]
-    columns = ["step", "rows_in", "rows_out", "rows_quarantined", "rows_encoded", "rows_spared", "seconds"]
+    columns = [
+        "step",
+        "rows_in",
+        "rows_out",
+        "rows_quarantined",
+        "rows_encoded",
+        "rows_spared",
+        "seconds",
+    ]
     kinds = {column.name: column.dataType.simpleString() for column in schema(STAGE_RUNS)}
     ddl = ", ".join(f"{column} {kinds[column]}" for column in columns)
     tables.record(tables.spark.createDataFrame(rows, ddl), STAGE_RUNS, night, name)
@@ -79,10 +96,14 @@ def job_main(name: str, run: Run) -> None:
         config: Annotated[str, typer.Option(help="TOML file, see spark_jobs/conf/")],
         ds: Annotated[str, typer.Option(help="night, YYYY-MM-DD")],
     ) -> None:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+        logging.basicConfig(
+            level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr
+        )
         settings, night = load_config(config), Night.parse(ds)
         with warehouse_lock(settings.warehouse):
-            tables = Tables(build_session(settings.spark, name=f"embedmill {name} {night}"), settings.warehouse)
+            tables = Tables(
+                build_session(settings.spark, name=f"embedmill {name} {night}"), settings.warehouse
+            )
             run_stage(name, run, tables, settings, night)
 
     typer.run(main)

@@ -8,15 +8,15 @@ The only module that says "delta". Layout of a warehouse::
 """
 
 from collections.abc import Sequence
-from functools import reduce
+from typing import cast
 
 from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from spark_jobs.changes import latest_rows
-from spark_jobs.contracts import LOG_COLUMN_NAMES, PUBLISHED, Table
+from spark_jobs.contracts import LOG_COLUMN_NAMES, NIGHTS, Table
 from spark_jobs.nights import Night
 
 
@@ -34,7 +34,7 @@ class Tables:
     # Reading
 
     def read(self, table: Table) -> DataFrame:
-        """Return every row that readers see; empty, with the contract's schema, before the first write."""
+        """Return every row that readers see; none before the first write."""
         return self._read(self.path(table), table)
 
     def staged(self, table: Table, night: Night) -> DataFrame:
@@ -42,7 +42,7 @@ class Tables:
         return self._read(self.staged_path(table), table).filter(_is_night(night))
 
     def log(self, table: Table, night: Night) -> DataFrame:
-        """Return the change log up to and including tonight: published nights before, staged rows of tonight."""
+        """Return the change log up to tonight: published nights before, staged rows of tonight."""
         return self._before(table, night).unionByName(self.staged(table, night))
 
     def as_of(self, table: Table, night: Night, columns: Sequence[str] | None = None) -> DataFrame:
@@ -54,7 +54,7 @@ class Tables:
         return _active(self.log(table, night), table, columns)
 
     def before(self, table: Table, night: Night, columns: Sequence[str] | None = None) -> DataFrame:
-        """Return the state at the start of tonight. A rerun of a night sees the same state as its first run."""
+        """Return the state at the start of tonight; a rerun sees what the first run saw."""
         return _active(self._before(table, night), table, columns)
 
     def current(self, table: Table) -> DataFrame:
@@ -64,7 +64,8 @@ class Tables:
     # Writing
 
     def stage(self, rows: DataFrame, table: Table, night: Night) -> DataFrame:
-        """Write tonight's rows of a log, replacing those of an earlier attempt; return them read back.
+        """Write tonight's rows of a log, replacing those of an earlier attempt; return them read
+        back.
 
         ``event_timestamp``, ``created_timestamp`` and ``ds`` are filled in here.
 
@@ -81,7 +82,7 @@ class Tables:
         return self.staged(table, night)
 
     def add_to_cache(self, rows: DataFrame, table: Table) -> None:
-        """Append rows whose keys the caller has checked to be new. One commit: all of them or none."""
+        """Append rows whose keys are new, as the caller has checked. One commit: all or none."""
         stamped = rows.withColumn("created_timestamp", F.current_timestamp())
         path = self._ensure(self.path(table), table)
         conform(stamped, table).write.format("delta").mode("append").save(path)
@@ -89,7 +90,9 @@ class Tables:
     def record(self, rows: DataFrame, table: Table, night: Night, stage: str) -> None:
         """Write ledger rows of a stage of tonight, replacing those of an earlier attempt."""
         if not stage.replace("_", "").isalnum():
-            raise ValueError(f"stage should be a name of letters, digits and '_', but is {stage!r}.")
+            raise ValueError(
+                f"stage should be a name of letters, digits and '_', but is {stage!r}."
+            )
         stamped = (
             rows.withColumn("created_timestamp", F.current_timestamp())
             .withColumn("ds", F.lit(night.ds))
@@ -105,10 +108,11 @@ class Tables:
         conform(stamped, table).write.format("delta").mode("append").save(path)
 
     def publish(self, table: Table, night: Night) -> int:
-        """Copy tonight's staged rows into the served table, in one commit; return how many there are.
+        """Copy tonight's staged rows into the served table, in one commit; return how many there
+        are.
 
-        Publishing the same rows again changes nothing, not even the table's version. Other rows for the same
-        night, from a rerun on mended input, replace the night's partition.
+        Publishing the same rows again changes nothing, not even the table's version. Other rows
+        for the same night, from a rerun on mended input, replace the night's partition.
         """
         staged = self.staged(table, night)
         served = self.read(table).filter(_is_night(night))
@@ -120,7 +124,7 @@ class Tables:
     # Describing
 
     def exists(self, table: Table) -> bool:
-        return DeltaTable.isDeltaTable(self.spark, self.path(table))
+        return bool(DeltaTable.isDeltaTable(self.spark, self.path(table)))
 
     def path(self, table: Table) -> str:
         return f"{self.warehouse}/{table.name}"
@@ -136,16 +140,13 @@ class Tables:
         return int(history.select("version").collect()[0][0])
 
     def checksum(self, table: Table) -> str:
-        """Return ``<rows>:<hash>`` of what readers see, whatever the order and the time of writing."""
+        """Return ``<rows>:<hash>`` of what readers see, whatever its order and time of writing."""
         count, digest = fingerprint(self.read(table), table)
         return f"{count}:{digest:016x}"
 
     def last_published(self, night: Night | None = None) -> Night | None:
-        """Return the latest published night, or the latest before ``night``; None if there is none."""
-        frames = [self.read(table).select("ds") for table in PUBLISHED if self.exists(table)]
-        if not frames:
-            return None
-        nights = reduce(DataFrame.unionByName, frames)
+        """Return the latest published night, before ``night`` if given; None if there is none."""
+        nights = self.read(NIGHTS).filter(F.col("state") == "published")
         if night is not None:
             nights = nights.filter(F.col("ds") < F.lit(night.ds))
         newest = nights.agg(F.max("ds")).collect()[0][0]
@@ -163,23 +164,19 @@ class Tables:
 
     def _replace(self, rows: DataFrame, table: Table, path: str, condition: str) -> None:
         self._ensure(path, table)
-        (
-            rows.write.format("delta")
-            .mode("overwrite")
-            .option("replaceWhere", condition)
-            .save(path)
-        )
+        (rows.write.format("delta").mode("overwrite").option("replaceWhere", condition).save(path))
 
     def _ensure(self, path: str, table: Table) -> str:
         if DeltaTable.isDeltaTable(self.spark, path):
             return path
+        # Array columns have no statistics worth their cost; the keys' are what readers prune by.
+        keys = ",".join(key for key in table.keys if key != "ds")
         builder = (
             DeltaTable.createIfNotExists(self.spark)
             .location(path)
             .comment(table.grain)
             .addColumns(schema(table))
-            # Array columns have no statistics worth their cost; the keys' are what readers prune by.
-            .property("delta.dataSkippingStatsColumns", ",".join(table.keys))
+            .property("delta.dataSkippingStatsColumns", keys)
             # DuckDB and deltalake do not read tables with deletion vectors.
             .property("delta.enableDeletionVectors", "false")
         )
@@ -191,7 +188,7 @@ class Tables:
 
 def schema(table: Table) -> T.StructType:
     """Return the Spark schema of a contract, NOT NULL and comments kept."""
-    return T.StructType.fromDDL(table.ddl)
+    return cast(T.StructType, T.StructType.fromDDL(table.ddl))
 
 
 def conform(rows: DataFrame, table: Table) -> DataFrame:
@@ -225,7 +222,8 @@ def conform(rows: DataFrame, table: Table) -> DataFrame:
 def fingerprint(rows: DataFrame, table: Table) -> tuple[int, int]:
     """Return the number of rows and an order-free hash of all columns but the time of writing."""
     columns = [name for name in schema(table).names if name != "created_timestamp"]
-    # Hashes are summed, so the order of rows and files does not matter; decimal, so the sum cannot overflow.
+    # Hashes are summed, so the order of rows and files does not matter; decimal, so the sum cannot
+    # overflow.
     row_hash = F.xxhash64(F.to_json(F.struct(*columns))).cast("decimal(38,0)")
     count, total = rows.agg(F.count("*"), F.sum(row_hash)).collect()[0]
     return int(count), int(total or 0) % 2**64
@@ -233,9 +231,13 @@ def fingerprint(rows: DataFrame, table: Table) -> tuple[int, int]:
 
 def _active(log: DataFrame, table: Table, columns: Sequence[str] | None) -> DataFrame:
     wanted = list(columns) if columns is not None else log.columns
-    needed = [name for name in log.columns if name in {*wanted, *table.keys, "event_timestamp", "is_active"}]
+    needed = [
+        name
+        for name in log.columns
+        if name in {*wanted, *table.keys, "event_timestamp", "is_active"}
+    ]
     return latest_rows(log.select(*needed), table.keys).filter("is_active").select(*wanted)
 
 
-def _is_night(night: Night) -> "F.Column":
+def _is_night(night: Night) -> Column:
     return F.col("ds") == F.lit(night.ds)

@@ -1,4 +1,4 @@
-"""Fixtures: one Spark session for all tests that need one, and a warehouse of its own for each test."""
+"""Fixtures: one Spark session for all tests, and a warehouse of its own for each test."""
 
 from collections.abc import Iterator
 from pathlib import Path

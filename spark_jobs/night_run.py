@@ -1,0 +1,102 @@
+"""A night from start to end: which stages there are, in which order, and how several run in a row."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from spark_jobs.config import Config
+from spark_jobs.locks import warehouse_lock
+from spark_jobs.nights import Night
+from spark_jobs.stage import Run, Step, run_stage
+from spark_jobs.tables import Tables
+
+logger = logging.getLogger(__name__)
+
+STAGES = (
+    "ingest",
+    "spu",
+    "item_embeddings",
+    "spu_embeddings",
+    "user_embeddings",
+    "validation",
+    "publish",
+)
+
+# Called with a stage's name, for as long as the stage runs.
+Watch = Callable[[str], AbstractContextManager[object]]
+
+
+class UnknownStage(ValueError):
+    """No stage has this name, or the two are the wrong way round."""
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What one stage of a night did."""
+
+    stage: str
+    steps: Sequence[Step]
+    seconds: float
+
+
+def stages_between(first: str, last: str) -> tuple[str, ...]:
+    """Return the stages from ``first`` to ``last``, both included.
+
+    Raises:
+        UnknownStage: a name is not one of ``STAGES``, or ``last`` comes before ``first``.
+    """
+    unknown = sorted({first, last} - set(STAGES))
+    if unknown:
+        raise UnknownStage(f"no stage {', '.join(map(repr, unknown))}; there are {STAGES}.")
+    start, stop = STAGES.index(first), STAGES.index(last)
+    if stop < start:
+        raise UnknownStage(f"--to {last!r} comes before --from {first!r}; the order is {STAGES}.")
+    return STAGES[start : stop + 1]
+
+
+def run_night(
+    tables: Tables,
+    config: Config,
+    night: Night,
+    *,
+    stages: Sequence[str] = STAGES,
+    watch: Watch = lambda stage: nullcontext(),
+) -> list[StageResult]:
+    """Run stages of a night one after the other, alone in the warehouse.
+
+    Raises:
+        WarehouseBusy: another run is writing to the warehouse.
+        Exception: what a stage raises; the stages after it do not run.
+    """
+    results = []
+    with warehouse_lock(tables.warehouse):
+        for stage in stages:
+            started = time.monotonic()
+            with watch(stage):
+                steps = run_stage(stage, load_stage(stage), tables, config, night)
+            results.append(StageResult(stage, steps, time.monotonic() - started))
+    return results
+
+
+def load_stage(stage: str) -> Run:
+    """Import a stage when it is needed: Great Expectations and Feast take seconds to import."""
+    match stage:
+        case "ingest":
+            from spark_jobs.ingest.job import run
+        case "spu":
+            from spark_jobs.spu.job import run
+        case "item_embeddings":
+            from spark_jobs.item_embeddings.job import run
+        case "spu_embeddings":
+            from spark_jobs.spu_embeddings.job import run
+        case "user_embeddings":
+            from spark_jobs.user_embeddings.job import run
+        case "validation":
+            from validation.job import run
+        case "publish":
+            from spark_jobs.publish.job import run
+        case _:
+            raise UnknownStage(f"no stage {stage!r}; there are {STAGES}.")
+    return run

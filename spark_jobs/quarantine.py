@@ -1,0 +1,94 @@
+"""Quarantine of the encoding stages: whose contents could not be read, and why?"""
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from spark_jobs.contracts import QUARANTINE, Table
+from spark_jobs.inference import PROBLEMS
+from spark_jobs.nights import Night
+from spark_jobs.tables import Tables
+
+_COLUMNS = ("source", "reason", "scope", "record_key", "payload")
+
+
+def content_problems(
+    contents: DataFrame, owners: DataFrame, *, source: Table, encoder_version: str
+) -> DataFrame:
+    """Say of each owner of a content what could not be read of it.
+
+    Args:
+        contents: content_hash, problems; as the inference engine returns them.
+        owners: content_hash, record_key. A content may have many owners.
+        source: table the owners are rows of.
+
+    Returns:
+        source, reason, scope, record_key, payload: one row an owner and reason.
+    """
+    reasons = (
+        contents.select("content_hash", F.explode(PROBLEMS).alias("problem"))
+        .groupBy("content_hash", "problem.reason")
+        .agg(
+            F.max("problem.fatal").alias("fatal"),
+            F.sort_array(F.collect_list("problem.detail")).alias("details"),
+        )
+    )
+    payload = F.struct("content_hash", F.lit(encoder_version).alias("encoder_version"), "details")
+    return reasons.join(owners, on="content_hash", how="inner").select(
+        F.lit(source.name).alias("source"),
+        "reason",
+        F.when(F.col("fatal"), "row").otherwise("modality").alias("scope"),
+        "record_key",
+        F.to_json(payload).alias("payload"),
+    )
+
+
+def replace_content_problems(
+    tables: Tables, problems: DataFrame, read_now: DataFrame, *, night: Night, stage: str
+) -> None:
+    """Record the problems of contents that were read now, in place of an earlier attempt's.
+
+    What was said of other contents stays: those are in the cache now and are not read again.
+
+    Args:
+        problems: as from ``content_problems``.
+        read_now: content_hash, encoder_version of what was read now.
+    """
+    standing = _standing(tables, night, stage)
+    about = [
+        F.get_json_object("payload", f"$.{name}").alias(name)
+        for name in ("content_hash", "encoder_version")
+    ]
+    kept = standing.select("*", *about).join(
+        read_now, on=["content_hash", "encoder_version"], how="left_anti"
+    )
+    _replace(
+        tables, standing, kept.select(*_COLUMNS).unionByName(problems), night=night, stage=stage
+    )
+
+
+def replace_reason(
+    tables: Tables, rows: DataFrame, reason: str, *, night: Night, stage: str
+) -> None:
+    """Record what was refused tonight for ``reason``, in place of an earlier attempt's rows.
+
+    Args:
+        rows: source, reason, scope, record_key, payload.
+    """
+    standing = _standing(tables, night, stage)
+    kept = standing.filter(F.col("reason") != reason).select(*_COLUMNS)
+    _replace(tables, standing, kept.unionByName(rows), night=night, stage=stage)
+
+
+def _standing(tables: Tables, night: Night, stage: str) -> DataFrame:
+    rows = tables.read(QUARANTINE)
+    return rows.filter((F.col("ds") == F.lit(night.ds)) & (F.col("stage") == stage))
+
+
+def _replace(
+    tables: Tables, standing: DataFrame, rows: DataFrame, *, night: Night, stage: str
+) -> None:
+    # Most nights have nothing to say: looking costs less than writing nothing.
+    if standing.isEmpty() and rows.isEmpty():
+        return
+    # Two encoder versions say the same of a picture; the table has it once.
+    tables.record(rows.dropDuplicates(["source", "reason", "record_key"]), QUARANTINE, night, stage)

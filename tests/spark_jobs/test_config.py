@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+
+from spark_jobs.config import Config, InvalidConfig, Source, load_config
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    return path
+
+
+def test_load_config_fills_in_defaults(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        'warehouse = "w"\n[[sources]]\nname = "shop"\nkind = "items"\npath = "x/{ds}.jsonl"\n',
+    )
+
+    assert load_config(path) == Config(
+        warehouse="w", sources=(Source(name="shop", kind="items", path="x/{ds}.jsonl"),)
+    )
+
+
+def test_load_config_names_every_problem_at_once(tmp_path: Path) -> None:
+    path = written(tmp_path, 'warehouse = 3\n[cope]\ndim = "wide"\nspeed = 1\n')
+
+    with pytest.raises(InvalidConfig) as error:
+        load_config(path)
+
+    for part in (str(path), "warehouse", "cope.dim", "cope.speed", "spark_jobs/config.py"):
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"a = ", b"\xff\xfe"])
+def test_load_config_says_when_the_file_is_not_toml(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(content)
+
+    with pytest.raises(InvalidConfig, match="is not TOML"):
+        load_config(path)
+
+
+def test_load_config_says_when_the_file_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match="cannot read config"):
+        load_config(tmp_path / "absent.toml")
+
+
+def test_every_shipped_config_loads() -> None:
+    folder = Path("spark_jobs/conf")
+    assert [load_config(path).warehouse for path in sorted(folder.glob("*.toml"))]

@@ -1,0 +1,32 @@
+from collections.abc import Sequence
+
+import pytest
+
+from spark_jobs.config import Config
+from spark_jobs.contracts import STAGE_RUNS
+from spark_jobs.nights import Night
+from spark_jobs.stage import RowsLost, Step, run_stage
+from spark_jobs.tables import Tables
+
+
+def test_run_stage_records_what_each_step_did(tables: Tables, night: Night) -> None:
+    def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
+        return [Step("feed", rows_in=5, rows_out=3, rows_quarantined=2)]
+
+    for _ in range(2):
+        run_stage("ingest", run, tables, Config(), night)
+
+    rows = tables.read(STAGE_RUNS).collect()
+    assert [(r["stage"], r["step"], r["rows_in"], r["rows_quarantined"]) for r in rows] == [
+        ("ingest", "feed", 5, 2)
+    ]
+
+
+def test_run_stage_refuses_a_step_that_lost_rows(tables: Tables, night: Night) -> None:
+    def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
+        return [Step("feed", rows_in=5, rows_out=3)]
+
+    with pytest.raises(RowsLost, match="5 rows in, but 3 out and 0 quarantined"):
+        run_stage("ingest", run, tables, Config(), night)
+
+    assert tables.read(STAGE_RUNS).isEmpty()
