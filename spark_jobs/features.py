@@ -26,10 +26,17 @@ IMAGE_FEATURES, TEXT_FEATURES, LANGUAGE_MODEL = 1280, 384, 576
 
 @dataclass(frozen=True)
 class EncodingCounts:
-    """Contents that a model read tonight, and contents whose vectors were there already."""
+    """What became of tonight's distinct contents.
+
+    Attributes:
+        encoded: contents that a model read now.
+        spared: contents whose vectors were there already.
+        refused: those of ``encoded`` that have no vector; they are in ``quarantine``.
+    """
 
     encoded: int
     spared: int
+    refused: int = 0
 
 
 def ensure_item_features(
@@ -153,18 +160,18 @@ def _ensure(
     flagged = contents.join(known, on="content_hash", how="left").persist()
     try:
         total, spared = flagged.agg(F.count("*"), F.count("_known")).collect()[0]
-        if total > spared:
-            missing = flagged.filter(F.col("_known").isNull()).drop("_known")
-            _encode(cache, missing, outputs, owners)
+        missing = flagged.filter(F.col("_known").isNull()).drop("_known")
+        refused = _encode(cache, missing, outputs, owners) if total > spared else 0
     finally:
         flagged.unpersist()
-    return EncodingCounts(encoded=total - spared, spared=spared)
+    return EncodingCounts(encoded=total - spared, spared=spared, refused=refused)
 
 
 def _encode(
     cache: _Cache, missing: DataFrame, outputs: Mapping[str, int], owners: DataFrame
-) -> None:
-    tables = cache.tables
+) -> int:
+    """Encode contents into the cache; return how many of them have no vector."""
+    tables, version = cache.tables, F.lit(cache.encoder_version)
     vectors = encoded(
         missing,
         encoder_path(tables.warehouse, cache.encoder_version),
@@ -173,21 +180,22 @@ def _encode(
         config=cache.config.encoding,
         stage=cache.stage,
     )
-    with _written(vectors, tables, f"{cache.table.name}_{cache.encoder_version}") as read_back:
-        read_now = read_back.withColumn("encoder_version", F.lit(cache.encoder_version))
-        problems = content_problems(
-            read_back, owners, source=cache.source, encoder_version=cache.encoder_version
-        )
+    has_vector = F.coalesce(*outputs).isNotNull() & ~F.exists(PROBLEMS, lambda p: p["fatal"])
+    rows = vectors.withColumn("encoder_version", version).withColumn("_has_vector", has_vector)
+    with _written(rows, tables, f"{cache.table.name}_{cache.encoder_version}") as read_back:
+        refused = read_back.filter("NOT _has_vector").count()
         replace_content_problems(
             tables,
-            problems,
-            read_now.select("content_hash", "encoder_version"),
+            content_problems(read_back, owners, source=cache.source),
+            read_back,
             night=cache.night,
             stage=cache.stage,
         )
-        usable = F.coalesce(*outputs).isNotNull() & ~F.exists(PROBLEMS, lambda p: p["fatal"])
-        rows = read_now.filter(usable).select("content_hash", "encoder_version", *outputs)
-        tables.add_to_cache(rows, cache.table)
+        tables.add_to_cache(
+            read_back.filter("_has_vector").select("content_hash", "encoder_version", *outputs),
+            cache.table,
+        )
+    return refused
 
 
 @contextmanager

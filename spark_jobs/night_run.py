@@ -1,6 +1,6 @@
-"""A night from start to end: which stages there are, in which order, and how several run in a row."""
+"""A night from start to end: which stages there are, in which order, run under one lock."""
 
-import logging
+import importlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -12,17 +12,16 @@ from spark_jobs.nights import Night
 from spark_jobs.stage import Run, Step, run_stage
 from spark_jobs.tables import Tables
 
-logger = logging.getLogger(__name__)
-
-STAGES = (
-    "ingest",
-    "spu",
-    "item_embeddings",
-    "spu_embeddings",
-    "user_embeddings",
-    "validation",
-    "publish",
-)
+_JOBS = {
+    "ingest": "spark_jobs.ingest.job",
+    "spu": "spark_jobs.spu.job",
+    "item_embeddings": "spark_jobs.item_embeddings.job",
+    "spu_embeddings": "spark_jobs.spu_embeddings.job",
+    "user_embeddings": "spark_jobs.user_embeddings.job",
+    "validation": "validation.job",
+    "publish": "spark_jobs.publish.job",
+}
+STAGES = tuple(_JOBS)
 
 # Called with a stage's name, for as long as the stage runs.
 Watch = Callable[[str], AbstractContextManager[object]]
@@ -82,21 +81,7 @@ def run_night(
 
 def load_stage(stage: str) -> Run:
     """Import a stage when it is needed: Great Expectations and Feast take seconds to import."""
-    match stage:
-        case "ingest":
-            from spark_jobs.ingest.job import run
-        case "spu":
-            from spark_jobs.spu.job import run
-        case "item_embeddings":
-            from spark_jobs.item_embeddings.job import run
-        case "spu_embeddings":
-            from spark_jobs.spu_embeddings.job import run
-        case "user_embeddings":
-            from spark_jobs.user_embeddings.job import run
-        case "validation":
-            from validation.job import run
-        case "publish":
-            from spark_jobs.publish.job import run
-        case _:
-            raise UnknownStage(f"no stage {stage!r}; there are {STAGES}.")
+    if stage not in _JOBS:
+        raise UnknownStage(f"no stage {stage!r}; there are {STAGES}.")
+    run: Run = importlib.import_module(_JOBS[stage]).run
     return run

@@ -11,13 +11,11 @@ from spark_jobs.tables import Tables
 _COLUMNS = ("source", "reason", "scope", "record_key", "payload")
 
 
-def content_problems(
-    contents: DataFrame, owners: DataFrame, *, source: Table, encoder_version: str
-) -> DataFrame:
+def content_problems(contents: DataFrame, owners: DataFrame, *, source: Table) -> DataFrame:
     """Say of each owner of a content what could not be read of it.
 
     Args:
-        contents: content_hash, problems; as the inference engine returns them.
+        contents: content_hash, encoder_version, problems (as the inference engine returns them).
         owners: content_hash, record_key. A content may have many owners.
         source: table the owners are rows of.
 
@@ -25,14 +23,14 @@ def content_problems(
         source, reason, scope, record_key, payload: one row an owner and reason.
     """
     reasons = (
-        contents.select("content_hash", F.explode(PROBLEMS).alias("problem"))
-        .groupBy("content_hash", "problem.reason")
+        contents.select("content_hash", "encoder_version", F.explode(PROBLEMS).alias("problem"))
+        .groupBy("content_hash", "encoder_version", F.col("problem.reason").alias("reason"))
         .agg(
             F.max("problem.fatal").alias("fatal"),
             F.sort_array(F.collect_list("problem.detail")).alias("details"),
         )
     )
-    payload = F.struct("content_hash", F.lit(encoder_version).alias("encoder_version"), "details")
+    payload = F.struct("content_hash", "encoder_version", "details")
     return reasons.join(owners, on="content_hash", how="inner").select(
         F.lit(source.name).alias("source"),
         "reason",

@@ -52,6 +52,7 @@ def run_stage(name: str, run: Run, tables: Tables, config: Config, night: Night)
         RowsLost: rows in are not rows out plus rows quarantined.
     """
     started = time.monotonic()
+    logger.info("%s night=%s started", name, night)
     steps = run(tables, config, night)
     for step in steps:
         if step.rows_in != step.rows_out + step.rows_quarantined:
