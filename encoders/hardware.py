@@ -30,8 +30,9 @@ class Hardware:
 def choose_hardware(device: str = "auto", precision: str = "auto") -> Hardware:
     """Return the device and dtype to run a frozen model with.
 
-    ``auto`` takes CUDA where there is one, and bfloat16 where the machine computes it natively; on a CPU
-    a short measurement must agree, because emulated bfloat16 is several times slower than float32.
+    ``auto`` takes CUDA where there is one, and bfloat16 where the machine computes it natively; on
+    a CPU a short measurement must agree, because emulated bfloat16 is several times slower than
+    float32.
 
     Raises:
         UnusableHardware: unknown precision, or a device that this machine does not have.
@@ -40,7 +41,9 @@ def choose_hardware(device: str = "auto", precision: str = "auto") -> Hardware:
         raise UnusableHardware(f"precision should be one of {PRECISIONS}, but is {precision!r}.")
     chosen = _device(device)
     if precision == "auto":
-        return Hardware(chosen, torch.bfloat16 if _bfloat16_is_faster(chosen.type) else torch.float32)
+        return Hardware(
+            chosen, torch.bfloat16 if _bfloat16_is_faster(chosen.type) else torch.float32
+        )
     return Hardware(chosen, torch.bfloat16 if precision == "bfloat16" else torch.float32)
 
 
@@ -52,14 +55,16 @@ def _device(name: str) -> torch.device:
     except RuntimeError as error:
         raise UnusableHardware(f"device should be auto, cpu or cuda, but is {name!r}.") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UnusableHardware(f"device is {name!r}, but torch finds no CUDA here. Use auto or cpu.")
+        raise UnusableHardware(
+            f"device is {name!r}, but torch finds no CUDA here. Use auto or cpu."
+        )
     return device
 
 
 @cache
 def _bfloat16_is_faster(device_type: str) -> bool:
     if device_type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device_type != "cpu" or not cpu_has_bfloat16():
         return False
     plain, short = _seconds(torch.float32), _seconds(torch.bfloat16)
@@ -72,11 +77,13 @@ def cpu_has_bfloat16(cpuinfo: str = "/proc/cpuinfo") -> bool:
         flags = Path(cpuinfo).read_text(errors="replace")
     except OSError:
         return False
-    return re.search(r"^(flags|Features)\b.*\b(amx_bf16|avx512_bf16|bf16)\b", flags, re.M) is not None
+    return (
+        re.search(r"^(flags|Features)\b.*\b(amx_bf16|avx512_bf16|bf16)\b", flags, re.M) is not None
+    )
 
 
 def _seconds(dtype: torch.dtype) -> float:
-    """Return the best time of a matrix product of the size that the backbones spend their time in."""
+    """Return the best time of a matrix product of the size that backbones are made of."""
     left, right = torch.ones(512, 384, dtype=dtype), torch.ones(384, 1536, dtype=dtype)
     times = []
     with torch.inference_mode():

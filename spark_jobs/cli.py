@@ -2,8 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +12,10 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from spark_jobs.config import Config, load_config
+from spark_jobs.locks import warehouse_lock
 from spark_jobs.night_run import STAGES, StageResult, run_night, stages_between
 from spark_jobs.nights import Night
+from spark_jobs.progress import working, working_with_bar
 from spark_jobs.tables import Tables
 
 AUDIT_FAILED = 3
@@ -50,8 +51,10 @@ def run(
     """Run a night, or some stages of it. Exit status 3: the audit stopped it."""
     settings, night = load_config(config), Night.parse(ds)
     stages = stages_between(first, last)
-    tables = _tables(settings)
-    results = run_night(tables, settings, night, stages=stages, watch=watch_stage)
+    tables = open_tables(settings)
+    results = run_night(
+        tables, settings, night, stages=stages, watch=lambda stage: working(console, stage)
+    )
     print_steps(night, results)
 
 
@@ -80,7 +83,7 @@ def release_create(
     from spark_jobs.releases import create_release
 
     pairs = dict(part.partition("=")[::2] for part in encoder)
-    release = create_release(_tables(load_config(config)), pairs)
+    release = create_release(open_tables(load_config(config)), pairs)
     console.print(f"release [bold]{release.name}[/] is {release.state}")
 
 
@@ -91,7 +94,7 @@ def release_promote(
     """Make a release the one that the service ``ranking`` points at."""
     from spark_jobs.releases import promote
 
-    release = promote(_tables(load_config(config)), name)
+    release = promote(open_tables(load_config(config)), name)
     console.print(f"release [bold]{release.name}[/] is {release.state}")
 
 
@@ -101,7 +104,7 @@ def release_list(config: ConfigOption) -> None:
     from spark_jobs.releases import KINDS, all_releases
 
     grid = Grid("release", "state", *KINDS, box=None, header_style="bold")
-    for release in all_releases(_tables(load_config(config))):
+    for release in all_releases(open_tables(load_config(config))):
         grid.add_row(release.name, release.state, *(release.encoders[kind] for kind in KINDS))
     console.print(grid)
 
@@ -115,13 +118,6 @@ def demo(
     from spark_jobs.demo.story import tell
 
     tell(Path(folder), seed, console)
-
-
-@contextmanager
-def watch_stage(stage: str) -> Iterator[None]:
-    """Show that a stage is at work."""
-    with console.status(f"{stage} ..."):
-        yield
 
 
 def print_steps(night: Night, results: Sequence[StageResult]) -> None:
@@ -146,19 +142,21 @@ def _count(number: int | None) -> str:
 
 def _train(config: str, ds: str, train: Callable[..., dict[str, str]], title: str) -> None:
     settings, night = load_config(config), Night.parse(ds)
-    with console.status(f"training {title} ..."):
-        versions = train(_tables(settings), settings, night)
+    tables = open_tables(settings)
+    lock = warehouse_lock(settings.warehouse)
+    with lock, working_with_bar(console, f"train {title}") as advance:
+        versions = train(tables, settings, night, progress=advance)
     for kind, version in versions.items():
         console.print(f"{kind}={version}", highlight=False)
 
 
-def _tables(config: Config) -> Tables:
+def open_tables(config: Config) -> Tables:
     """Open the warehouse. Logs go beside it, so that the terminal stays readable."""
     from spark_jobs.session import build_session
 
     logs = log_folder(config.warehouse)
     log_to(logs / "embedmill.log")
-    with console.status("starting Spark ..."):
+    with working(console, "start Spark"):
         return Tables(build_session(config.spark, log=logs / "spark.log"), config.warehouse)
 
 
@@ -179,7 +177,7 @@ def log_to(file: Path) -> None:
 
 
 def main() -> None:
-    """Run the command; an error of ours is one clear message and an exit status, not a traceback."""
+    """Run the command; an error of ours is one clear message and an exit status."""
     try:
         app()
     except Exception as error:
@@ -188,3 +186,7 @@ def main() -> None:
         message = f"[bold red]error[/] {escape(str(error))}"
         Console(stderr=True).print(message, highlight=False, soft_wrap=True)
         sys.exit(AUDIT_FAILED if type(error).__name__ == "AuditFailed" else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -140,6 +140,8 @@ class LearnConfig:
     learning_rate: float = 1e-3
     temperature: float = 0.05
     item_tower: Literal["shared_causal", "shared_single", "content"] = "shared_causal"
+    positions: bool = False
+    whitened_width: int = 256
     seed: int = 0
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import fsspec
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from encoders.learn.prompt import prompt_hash, spu_prompt
@@ -19,9 +19,11 @@ from spark_jobs.inference import PROBLEMS, encoded
 from spark_jobs.nights import Night
 from spark_jobs.quarantine import content_problems, replace_content_problems
 from spark_jobs.releases import encoder_path
+from spark_jobs.stage import Step
 from spark_jobs.tables import Tables
+from spark_jobs.vector_changes import encoder_config
 
-IMAGE_FEATURES, TEXT_FEATURES, LANGUAGE_MODEL = 1280, 384, 576
+IMAGE_FEATURES, TEXT_FEATURES = 1280, 384
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,37 @@ def ensure_spu_content_embeddings(
         return _ensure(
             _Cache(tables, config, night, SPU_CONTENT_EMBEDDINGS, encoder_version),
             prompts.groupBy("content_hash").agg(F.min("prompt").alias("prompt")),
-            outputs={"embedding": LANGUAGE_MODEL},
+            outputs={"embedding": content_width(tables, encoder_version)},
             owners=prompts.select("content_hash", F.col("spu_id").alias("record_key")),
         )
     finally:
         prompts.unpersist()
+
+
+def scratch_folder(tables: Tables) -> str:
+    """Return the warehouse's own folder for what a stage writes and removes again."""
+    return f"{tables.warehouse}/tmp"  # noqa: S108 - not the machine's
+
+
+def content_width(tables: Tables, encoder_version: str) -> int:
+    """Return how wide the states of a ``learn_content`` encoder are."""
+    return int(str(encoder_config(tables, encoder_version)["dim"]))
+
+
+def encoding_step(
+    table: Table, encoder_version: str, counts: EncodingCounts, *, seconds: float
+) -> Step:
+    """Account for what an encoder version added to a cache."""
+    contents = counts.encoded + counts.spared
+    return Step(
+        f"{table.name} {encoder_version}",
+        rows_in=contents,
+        rows_out=contents - counts.refused,
+        rows_quarantined=counts.refused,
+        rows_encoded=counts.encoded,
+        rows_spared=counts.spared,
+        seconds=seconds,
+    )
 
 
 def spu_prompts(spus: DataFrame) -> DataFrame:
@@ -181,7 +209,9 @@ def _encode(
         stage=cache.stage,
     )
     has_vector = F.coalesce(*outputs).isNotNull() & ~F.exists(PROBLEMS, lambda p: p["fatal"])
-    rows = vectors.withColumn("encoder_version", version).withColumn("_has_vector", has_vector)
+    rows = vectors.select(
+        "*", version.alias("encoder_version"), has_vector.alias("_has_vector")
+    ).withColumn(PROBLEMS, F.when(F.col("_has_vector"), F.col(PROBLEMS)).otherwise(_with_fatal()))
     with _written(rows, tables, f"{cache.table.name}_{cache.encoder_version}") as read_back:
         refused = read_back.filter("NOT _has_vector").count()
         replace_content_problems(
@@ -198,10 +228,21 @@ def _encode(
     return refused
 
 
+def _with_fatal() -> Column:
+    """Problems of a content without a vector: one of them says that it is lost."""
+    nothing = F.struct(
+        F.lit("nothing_to_encode").alias("reason"),
+        F.lit("no part of it could be read").alias("detail"),
+        F.lit(True).alias("fatal"),
+    )
+    is_told = F.exists(PROBLEMS, lambda problem: problem["fatal"])
+    return F.when(is_told, F.col(PROBLEMS)).otherwise(F.concat(F.col(PROBLEMS), F.array(nothing)))
+
+
 @contextmanager
 def _written(rows: DataFrame, tables: Tables, name: str) -> Iterator[DataFrame]:
     """Write a frame that has a model in it, once, and lend it read back."""
-    path = f"{tables.warehouse}/tmp/{name}"  # noqa: S108 - the warehouse's own
+    path = f"{scratch_folder(tables)}/{name}"
     filesystem, root = fsspec.url_to_fs(path)
     rows.write.mode("overwrite").parquet(path)
     try:

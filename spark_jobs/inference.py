@@ -132,6 +132,7 @@ def _encoded_partition(
 def _loaded(path: str, context: str | None, device: str, precision: str) -> Encoder:
     """Load an encoder once a worker process: workers outlive partitions, queries and stages."""
     import torch
+
     from encoders.loading import load_encoder
 
     # Spark runs a worker a core: more threads would only take each other's core.

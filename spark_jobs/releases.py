@@ -5,8 +5,9 @@ States and the steps between them::
     building -> validated -> live <-> previous
         any of building, validated, previous -> retired
 
-``building`` becomes ``validated`` when an audited night has encoded for it. Only the first release of a
-warehouse may go live straight from ``building``: nothing reads it before its first audited night is published.
+``building`` becomes ``validated`` when an audited night has encoded for it. Only the first release
+of a warehouse may go live straight from ``building``: nothing can be read of it before a night has
+passed its audit and is published.
 """
 
 import json
@@ -42,7 +43,7 @@ _NEXT_STATES: Mapping[State, tuple[State, ...]] = {
     "previous": ("live", "retired"),
     "retired": (),
 }
-# Where the vectors of an encoder are published. The language model's states are not: they feed the towers.
+# Where an encoder's vectors are published; the language model's states are not.
 _ENCODED_BY: tuple[tuple[str, Table], ...] = (
     ("cope", ITEM_EMBEDDINGS),
     ("cope", SPU_EMBEDDINGS),
@@ -116,7 +117,7 @@ def create_release(tables: Tables, encoders: Mapping[str, str]) -> Release:
 
 
 def promote(tables: Tables, name: str) -> Release:
-    """Make a release the live one; the one that was live becomes ``previous``. Promoting it again changes nothing.
+    """Make a release the live one; the one that was live becomes ``previous``. Twice is once.
 
     Raises:
         UnknownRelease: no release has this name.
@@ -138,7 +139,7 @@ def promote(tables: Tables, name: str) -> Release:
 
 
 def validate_encoded(tables: Tables) -> list[Release]:
-    """Move each ``building`` release that the published tables hold vectors of to ``validated``; return those.
+    """Move each ``building`` release that the published tables have vectors of to ``validated``.
 
     To be called once a night has passed its audit and is published.
     """
@@ -162,7 +163,7 @@ def validate_encoded(tables: Tables) -> list[Release]:
 
 
 def export_releases(tables: Tables) -> str:
-    """Write ``<warehouse>/releases.json``, from which ``feature_repo`` declares its views; return its path."""
+    """Write ``<warehouse>/releases.json``, which ``feature_repo`` declares its views from."""
     releases = all_releases(tables)
     live = next((release.name for release in releases if release.state == "live"), None)
     content = {"live": live, "releases": [asdict(release) for release in releases]}
@@ -178,13 +179,14 @@ def _named(releases: Sequence[Release], name: str) -> Release:
     by_name = {release.name: release for release in releases}
     if name not in by_name:
         raise UnknownRelease(
-            f"no release {name!r}; there are {sorted(by_name)}. Create one from trained encoders first."
+            f"no release {name!r}; there are {sorted(by_name)}. "
+            "Create one from trained encoders first."
         )
     return by_name[name]
 
 
 def _first_of_warehouse(release: Release, releases: Sequence[Release]) -> bool:
-    """Whether nothing was ever live: then no reader can be broken, and the first night needs a live release."""
+    """Whether nothing was ever live: no reader can break, and the first night needs a live one."""
     return release.state == "building" and not any(
         other.state in ("live", "previous") for other in releases
     )

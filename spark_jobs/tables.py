@@ -118,8 +118,16 @@ class Tables:
         served = self.read(table).filter(_is_night(night))
         count, digest = fingerprint(staged, table)
         if (count, digest) != fingerprint(served, table):
-            self._replace(staged, table, self.path(table), f"ds = '{night.ds}'")
+            self.copy_staged(table, night)
         return count
+
+    def copy_staged(self, table: Table, night: Night) -> None:
+        """Replace tonight's served rows by the staged ones, in one commit, without comparing them first."""
+        self._replace(self.staged(table, night), table, self.path(table), f"ds = '{night.ds}'")
+
+    def create(self, table: Table) -> None:
+        """Create the served table if it is not there yet, empty and with the contract's comments."""
+        self._ensure(self.path(table), table)
 
     # Describing
 

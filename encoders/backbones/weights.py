@@ -1,0 +1,95 @@
+"""Weights: where the files of a pretrained part lie, and the hash they are pinned by."""
+
+import hashlib
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+_CHUNK = 1 << 20
+
+
+class InvalidBackbone(ValueError):
+    """A pretrained part cannot be used: unknown, missing, or not the weights it should be."""
+
+
+def package_file(package: str, *parts: str) -> Path:
+    """Return a file or folder that an installed package carries, without importing the package.
+
+    Raises:
+        InvalidBackbone: the package is not installed, or does not carry the file.
+    """
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise InvalidBackbone(
+            f"package {package.replace('_', '-')!r}, which carries the weights, is not installed. "
+            "Run `make setup`."
+        )
+    path = Path(spec.origin).parent.joinpath(*parts)
+    if not path.exists():
+        raise InvalidBackbone(
+            f"package {package!r} should carry {'/'.join(parts)!r}, but does not."
+        )
+    return path
+
+
+def model_folder(name: str) -> Path:
+    """Return the folder of a model: ``name`` itself, or the snapshot of that Hugging Face id.
+
+    Raises:
+        InvalidBackbone: neither a folder, nor an id that is in the cache or can be fetched.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    patterns = ["*.json", "*.txt", "*.model", "*.safetensors"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=patterns))
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise InvalidBackbone(
+            f"backbone {name!r} is neither a folder nor a Hugging Face model to be had: {error}."
+        ) from error
+
+
+def folder_weights(folder: Path) -> list[Path]:
+    """Return the safetensors files of a model folder, in order.
+
+    Raises:
+        InvalidBackbone: there are none. Pickled weights are never read.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise InvalidBackbone(
+            f"model folder {str(folder)!r} holds no *.safetensors file. "
+            "Convert its weights to safetensors."
+        )
+    return files
+
+
+def sha256_of(files: Sequence[Path]) -> str:
+    """Return the SHA-256 of one file, or of the hashes of several."""
+    digests = []
+    for file in files:
+        digest = hashlib.sha256()
+        with file.open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+        digests.append(digest.hexdigest())
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    )
+
+
+def check_sha256(files: Sequence[Path], expected: str, name: str) -> None:
+    """Refuse weights that are not those a version was made with.
+
+    Raises:
+        InvalidBackbone: the hash is another.
+    """
+    found = sha256_of(files)
+    if found != expected:
+        raise InvalidBackbone(
+            f"weights of {name!r} ({', '.join(str(file) for file in files)}): sha256 should be "
+            f"{expected} but is {found}. Restore the file, or make a new encoder version of these."
+        )

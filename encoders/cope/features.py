@@ -1,0 +1,198 @@
+"""COPE features: what the frozen backbones say about an item, the dear and cacheable half of COPE.
+
+Shapes: B items, P pictures, D features.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.artifacts import Artifact, InvalidArtifact
+from encoders.backbones.image import ImageBackbone, image_weights_sha256, load_image_backbone
+from encoders.backbones.text import TextBackbone, load_text_backbone, text_weights_sha256
+from encoders.backbones.weights import InvalidBackbone
+from encoders.cope.preprocessing import BadPicture, Limits, item_text, read_picture
+from encoders.hardware import choose_hardware
+from encoders.protocol import Batch, Encoded, Problem
+
+KIND = "cope_features"
+_PICTURES_AT_ONCE = 32
+_CHARACTERS_A_PICTURE = 200
+
+Features = NDArray[np.float32]
+
+
+class BackboneNames(Protocol):
+    """Where the names of the backbones come from, such as ``CopeConfig``."""
+
+    @property
+    def image_backbone(self) -> str: ...
+
+    @property
+    def text_backbone(self) -> str: ...
+
+
+def feature_artifact(names: BackboneNames, limits: Limits | None = None) -> Artifact:
+    """Return the encoder version of frozen backbones: no weights of its own, the hashes of theirs.
+
+    Raises:
+        InvalidBackbone: a backbone is unknown, or its weights are not there.
+    """
+    image, text = names.image_backbone, names.text_backbone
+    config = {
+        "kind": KIND,
+        "image_backbone": {"name": image, "sha256": image_weights_sha256(image)},
+        "text_backbone": {"name": text, "sha256": text_weights_sha256(text)},
+    }
+    return Artifact(
+        name=KIND,
+        config=config,
+        preprocessing=(limits or Limits()).as_json(),
+        tensors={},
+        metrics={},
+        description=f"Frozen backbones of COPE: {image} (mean over pictures), {text} for text.",
+    )
+
+
+def load_features(
+    artifact: Artifact, device: str = "auto", precision: str = "auto"
+) -> "CopeFeatures":
+    """Load the backbones that an artifact names.
+
+    Raises:
+        InvalidArtifact: the backbones are not there, or have other weights than the artifact says.
+    """
+    hardware = choose_hardware(device, precision)
+    limits = Limits(**{name: int(str(value)) for name, value in artifact.preprocessing.items()})
+    image, text = _named(artifact, "image_backbone"), _named(artifact, "text_backbone")
+    try:
+        return CopeFeatures(
+            artifact.version,
+            load_image_backbone(image["name"], hardware, sha256=image["sha256"]),
+            load_text_backbone(
+                text["name"], hardware, max_tokens=limits.max_tokens, sha256=text["sha256"]
+            ),
+            limits,
+        )
+    except InvalidBackbone as error:
+        raise InvalidArtifact(f"encoder {artifact.version}: {error}") from error
+
+
+def _named(artifact: Artifact, part: str) -> Mapping[str, str]:
+    said = artifact.config.get(part)
+    if not isinstance(said, dict) or not {"name", "sha256"} <= said.keys():
+        raise InvalidArtifact(
+            f"encoder {artifact.version}: config.json should give name and sha256 of {part}."
+        )
+    return said
+
+
+@dataclass(frozen=True)
+class _Picture:
+    uri: str
+    sha256: str
+
+
+class CopeFeatures:
+    """The ``cope_features`` encoder; see ``encoders/protocol.py``."""
+
+    inputs = ("domain", "title", "text", "images")
+
+    def __init__(
+        self, version: str, image: ImageBackbone, text: TextBackbone, limits: Limits
+    ) -> None:
+        self._version, self._image, self._text, self._limits = version, image, text, limits
+
+    @property
+    def version(self) -> str:
+        return self._version
+
+    @property
+    def outputs(self) -> Mapping[str, int]:
+        return {"image_features": self._image.width, "text_features": self._text.width}
+
+    def length(self, row: Mapping[str, object]) -> int:
+        """Pictures weigh most; among rows of as many pictures, the length of the text orders."""
+        text = item_text(row.get("title"), row.get("text"), self._limits)
+        return _CHARACTERS_A_PICTURE * len(self._pictures(row.get("images"))) + len(text or "")
+
+    def encode(self, batch: Batch) -> Encoded:
+        """Encode items; NaN where a modality is absent or not one picture can be read."""
+        image_BD, problems = self._encode_images(batch["images"])
+        text_BD = self._encode_texts(batch["title"], batch["text"])
+        fatal = [problem.row for problem in problems if problem.fatal]
+        image_BD[fatal] = np.nan
+        text_BD[fatal] = np.nan
+        return Encoded({"image_features": image_BD, "text_features": text_BD}, problems)
+
+    def _encode_texts(self, titles: Sequence[object], texts: Sequence[object]) -> Features:
+        rows = [
+            item_text(title, text, self._limits) for title, text in zip(titles, texts, strict=True)
+        ]
+        distinct = list(dict.fromkeys(row for row in rows if row is not None))
+        vectors = dict(zip(distinct, self._text.encode(distinct), strict=True))
+        nothing = np.full(self._text.width, np.nan, np.float32)
+        return _stacked(
+            [nothing if row is None else vectors[row] for row in rows], self._text.width
+        )
+
+    def _encode_images(self, rows: Sequence[object]) -> tuple[Features, list[Problem]]:
+        pictures = [self._pictures(images) for images in rows]
+        distinct = list(dict.fromkeys(picture for row in pictures for picture in row))
+        said = dict(self._encode_pictures(distinct))
+        problems = [
+            Problem(row, bad.reason, bad.detail, bad.fatal)
+            for row, its in enumerate(pictures)
+            for picture in dict.fromkeys(its)
+            if isinstance(bad := said[picture], BadPicture)
+        ]
+        return _stacked([self._mean(its, said) for its in pictures], self._image.width), problems
+
+    def _mean(
+        self, pictures: Sequence[_Picture], said: Mapping[_Picture, Features | BadPicture]
+    ) -> Features:
+        seen = [v for picture in pictures if not isinstance(v := said[picture], BadPicture)]
+        if not seen:
+            return np.full(self._image.width, np.nan, np.float32)
+        total_D: NDArray[np.float64] = np.sum(np.stack(seen), axis=0, dtype=np.float64)
+        return (total_D / len(seen)).astype(np.float32)
+
+    def _encode_pictures(
+        self, pictures: Iterable[_Picture]
+    ) -> Iterator[tuple[_Picture, Features | BadPicture]]:
+        """Yield each picture with its features, decoding a few at a time."""
+        queue = iter(pictures)
+        while chunk := list(islice(queue, _PICTURES_AT_ONCE)):
+            pixels: dict[_Picture, NDArray[np.uint8]] = {}
+            for picture in chunk:
+                decoded = self._pixels(picture)
+                if isinstance(decoded, BadPicture):
+                    yield picture, decoded
+                else:
+                    pixels[picture] = decoded
+            yield from zip(pixels, self._image.encode(list(pixels.values())), strict=True)
+
+    def _pixels(self, picture: _Picture) -> NDArray[np.uint8] | BadPicture:
+        preprocessing = self._image.preprocessing
+        decoded = read_picture(
+            picture.uri, picture.sha256, limits=self._limits, side=preprocessing.resize
+        )
+        return decoded if isinstance(decoded, BadPicture) else preprocessing.pixels(decoded)
+
+    def _pictures(self, images: object) -> list[_Picture]:
+        if images is None:
+            return []
+        if not isinstance(images, Iterable):
+            raise TypeError(f"images should be a list of uri and sha256, but is {images!r}.")
+        return [
+            _Picture(image["uri"], image["sha256"])
+            for image in islice(images, self._limits.max_images)
+        ]
+
+
+def _stacked(vectors: Sequence[Features], width: int) -> Features:
+    return np.stack(vectors) if vectors else np.zeros((0, width), np.float32)

@@ -1,0 +1,128 @@
+"""Preprocessing of COPE: what text and which pictures of an item the backbones see.
+
+Pictures are untrusted: their bytes must be those that were ingested, their size is looked at before
+a pixel is decoded, and whatever a decoder throws at them costs one picture, never the item or the
+night.
+"""
+
+import hashlib
+import io
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import fsspec
+from PIL import Image, ImageOps
+
+JSON = Mapping[str, object]
+
+_SCHEMES = ("file", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "hdfs", "memory")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is read of an item.
+
+    Attributes:
+        max_images: pictures or frames of an item, the first ones.
+        max_pixels: width times height above which a picture is not decoded.
+        max_text: characters of the description or transcript: long texts dilute the title.
+        max_tokens: of title and text together, special tokens included.
+    """
+
+    max_images: int = 8
+    max_pixels: int = 50_000_000
+    max_text: int = 200
+    max_tokens: int = 64
+
+    def as_json(self) -> JSON:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class BadPicture:
+    """A picture that gives no features.
+
+    Attributes:
+        fatal: True where the reason may be gone tomorrow, so that nothing may be kept about the
+            item.
+    """
+
+    reason: str
+    detail: str
+    fatal: bool = False
+
+
+def item_text(title: object, text: object, limits: Limits) -> str | None:
+    """Return what the text backbone reads: the title, then the start of the text; None without."""
+    title = " ".join(title.split()) if isinstance(title, str) else ""
+    text = " ".join(text.split())[: limits.max_text] if isinstance(text, str) else ""
+    return ". ".join(part for part in (title, text) if part) or None
+
+
+def read_picture(uri: str, sha256: str, *, limits: Limits, side: int) -> Image.Image | BadPicture:
+    """Return a picture as RGB, upright, its transparent parts white.
+
+    Args:
+        uri: local path, or a URI of a storage that fsspec knows.
+        sha256: of the bytes, as ingested.
+        side: shorter side that will be asked for; JPEGs far above it are decoded at a fraction of
+            their size.
+
+    Returns:
+        ``BadPicture`` with reason ``image_missing`` or ``image_changed`` (both fatal),
+        ``image_too_large`` or ``image_corrupt``.
+    """
+    try:
+        content = _read(uri)
+    except (OSError, ValueError, ImportError) as error:
+        return BadPicture("image_missing", f"{uri!r}: {error}", fatal=True)
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        detail = f"{uri!r}: sha256 was {sha256} when ingested, but is {found}"
+        return BadPicture("image_changed", detail, fatal=True)
+    return decode_picture(content, uri, limits=limits, side=side)
+
+
+def decode_picture(
+    content: bytes, uri: str, *, limits: Limits, side: int
+) -> Image.Image | BadPicture:
+    """Decode the bytes of a picture; see ``read_picture``."""
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns about size before we can look at it, and about harmless oddities of
+            # metadata.
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(content)) as picture:
+                width, height = picture.size
+                if width * height > limits.max_pixels:
+                    size = f"{width} x {height} pixels, at most {limits.max_pixels} are decoded"
+                    return BadPicture("image_too_large", f"{uri!r}: {size}")
+                # At least twice the side that is asked for, so that the bicubic filter still has
+                # the last word.
+                picture.draft("RGB", (2 * side, 2 * side))
+                return _rgb(ImageOps.exif_transpose(picture))
+    except Image.DecompressionBombError as error:
+        return BadPicture("image_too_large", f"{uri!r}: {error}")
+    except Exception as error:  # decoders raise whatever their format's parser happens to raise
+        return BadPicture("image_corrupt", f"{uri!r}: {type(error).__name__}: {error}")
+
+
+def _read(uri: str) -> bytes:
+    scheme, separator, _ = uri.partition("://")
+    if not separator:
+        with open(uri, "rb") as file:
+            return file.read()
+    if scheme not in _SCHEMES:
+        raise ValueError(f"scheme should be one of {_SCHEMES}, but is {scheme!r}")
+    filesystem, path = fsspec.url_to_fs(uri)
+    content: bytes = filesystem.cat_file(path)
+    return content
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    layers = picture.convert("RGBA")
+    white = Image.new("RGBA", layers.size, "white")
+    return Image.alpha_composite(white, layers).convert("RGB")

@@ -1,0 +1,112 @@
+"""Sampling: which items of one SPU, from different domains, make a row of a training batch?
+
+Shapes: N items, S SPUs, M domains, B rows.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from encoders.cope.model import Features
+
+Split = Literal["train", "validation", "test"]
+
+# Of the SPUs that are not kept for the test, those that say when to stop.
+_VALIDATION = 0.15
+
+
+@dataclass(frozen=True)
+class CopeData:
+    """Items that training learns from.
+
+    Attributes:
+        spu_N: row of each item's SPU in ``spu_ids``.
+    """
+
+    items: Features
+    spu_N: torch.Tensor
+    spu_ids: Sequence[str]
+
+    def of(self, *splits: Split, held_out: float, seed: int) -> "CopeData":
+        """Return the items whose SPU is in one of the splits."""
+        chosen_S = torch.tensor(
+            [split_of(spu, held_out=held_out, seed=seed) in splits for spu in self.spu_ids],
+            dtype=torch.bool,
+        )
+        rows = torch.nonzero(chosen_S[self.spu_N]).squeeze(1)
+        return CopeData(self.items[rows], self.spu_N[rows], self.spu_ids)
+
+
+def split_of(spu_id: str, *, held_out: float, seed: int) -> Split:
+    """Return what an SPU is used for: the same whatever other SPUs there are, and in every run."""
+    digest = hashlib.sha256(f"{seed}|{spu_id}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    if place < held_out:
+        return "test"
+    return "validation" if place < held_out + _VALIDATION * (1 - held_out) else "train"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Items whose SPUs are the same, row by row, and differ between rows."""
+
+    left_B: torch.Tensor
+    right_B: torch.Tensor
+
+
+class PairSampler:
+    """Draws a random item of each domain of an SPU; an SPU of one domain gives two of its items."""
+
+    def __init__(self, data: CopeData, domains: int) -> None:
+        key_N = data.spu_N * domains + data.items.domain_B
+        self._items_N = torch.argsort(key_N, stable=True)
+        size = len(data.spu_ids) * domains
+        self._counts_SM = key_N.bincount(minlength=size).reshape(-1, domains)
+        ends = self._counts_SM.reshape(-1).cumsum(0)
+        self._starts_SM = (ends - self._counts_SM.reshape(-1)).reshape(-1, domains)
+        domains_S = (self._counts_SM > 0).sum(dim=1)
+        self._one_domain_S = domains_S == 1
+        self.eligible = torch.nonzero((domains_S > 1) | (self._counts_SM.max(dim=1).values > 1))
+        self.eligible = self.eligible.squeeze(1)
+
+    @property
+    def trained_domains(self) -> list[int]:
+        """Domains that have a pair to learn from."""
+        its_SM = self._counts_SM[self.eligible]
+        return torch.nonzero(its_SM.sum(dim=0) > 0).squeeze(1).tolist()
+
+    def epoch(self, batch_size: int, generator: torch.Generator) -> Iterator[list[Pair]]:
+        """Yield batches over every SPU, each as one pair of sides a pair of domains.
+
+        An epoch passes over the SPUs as often as they have items in a domain, up to four times.
+        """
+        items_a_domain = self._counts_SM[self.eligible].float()
+        rounds = int(items_a_domain[items_a_domain > 0].mean().clamp(1, 4).round())
+        for _ in range(rounds):
+            order = torch.randperm(len(self.eligible), generator=generator)
+            for start in range(0, len(order), batch_size):
+                yield self._pairs(self.eligible[order[start : start + batch_size]], generator)
+
+    def _pairs(self, spus_B: torch.Tensor, generator: torch.Generator) -> list[Pair]:
+        counts_BM, starts_BM = self._counts_SM[spus_B], self._starts_SM[spus_B]
+        first_BM = _below(counts_BM, generator)
+        other_BM = (first_BM + 1 + _below(counts_BM - 1, generator)) % counts_BM.clamp(min=1)
+        there_BM, alone_B = counts_BM > 0, self._one_domain_S[spus_B]
+        pairs = []
+        for left in range(counts_BM.shape[1]):
+            for right in range(left, counts_BM.shape[1]):
+                both_B = there_BM[:, left] & there_BM[:, right] & (alone_B == (left == right))
+                if both_B.sum() > 1:
+                    left_B = starts_BM[both_B, left] + first_BM[both_B, left]
+                    chosen_BM = other_BM if left == right else first_BM
+                    right_B = starts_BM[both_B, right] + chosen_BM[both_B, right]
+                    pairs.append(Pair(self._items_N[left_B], self._items_N[right_B]))
+        return pairs
+
+
+def _below(limits: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Return random whole numbers, each below its limit; 0 where the limit is 0."""
+    return (torch.rand(limits.shape, generator=generator) * limits).long().clamp(min=0)

@@ -1,0 +1,117 @@
+"""Content: what does the frozen language model say about an SPU's prompt? (LEARN, section 3.2.)
+
+Its states are nearly parallel: they are inputs of the towers, which whiten them, and not features
+to serve.
+
+Shapes: B prompts, D width of the model's states.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+
+from encoders.artifacts import Artifact, InvalidArtifact
+from encoders.backbones.language_model import (
+    LanguageModel,
+    language_model_sha256,
+    language_model_width,
+    load_language_model,
+)
+from encoders.backbones.weights import InvalidBackbone
+from encoders.hardware import choose_hardware
+from encoders.learn.prompt import PREPROCESSING
+from encoders.protocol import Batch, Encoded, Problem
+
+KIND = "learn_content"
+# The longest prompts have some 150 tokens; what is cut is the tail of the attributes.
+MAX_TOKENS = 128
+
+
+class LanguageModelName(Protocol):
+    """Where the name of the language model comes from, such as ``LearnConfig``."""
+
+    @property
+    def language_model(self) -> str: ...
+
+
+def content_artifact(config: LanguageModelName) -> Artifact:
+    """Return the encoder version of a frozen language model: no weights, but their hash.
+
+    Raises:
+        InvalidBackbone: the language model is unknown, or its weights are not there.
+    """
+    name = config.language_model
+    return Artifact(
+        name=KIND,
+        config={
+            "kind": KIND,
+            "language_model": {"name": name, "sha256": language_model_sha256(name)},
+            "dim": language_model_width(name),
+        },
+        preprocessing={**PREPROCESSING, "max_tokens": MAX_TOKENS},
+        tensors={},
+        metrics={},
+        description=(
+            f"LEARN's frozen language model: mean of the last hidden states of {name}, L2 norm 1. "
+            "Input of the towers; states are nearly parallel, so whiten before comparing."
+        ),
+    )
+
+
+def load(artifact: Artifact, device: str = "auto", precision: str = "auto") -> "LearnContent":
+    """Load the language model that an artifact names.
+
+    Raises:
+        InvalidArtifact: the model is not there, or its weights are not those of the artifact.
+    """
+    said = artifact.config.get("language_model")
+    if not isinstance(said, dict) or not {"name", "sha256"} <= said.keys():
+        raise InvalidArtifact(
+            f"encoder {artifact.version}: "
+            "config.json should give name and sha256 of language_model."
+        )
+    try:
+        model = load_language_model(
+            said["name"],
+            choose_hardware(device, precision),
+            max_tokens=int(str(artifact.preprocessing["max_tokens"])),
+            sha256=said["sha256"],
+        )
+    except InvalidBackbone as error:
+        raise InvalidArtifact(f"encoder {artifact.version}: {error}") from error
+    return LearnContent(artifact.version, model)
+
+
+class LearnContent:
+    """The ``learn_content`` encoder; see ``encoders/protocol.py``."""
+
+    inputs = ("prompt",)
+
+    def __init__(self, version: str, model: LanguageModel) -> None:
+        self._version, self._model = version, model
+
+    @property
+    def version(self) -> str:
+        return self._version
+
+    @property
+    def outputs(self) -> Mapping[str, int]:
+        return {"embedding": self._model.width}
+
+    def length(self, row: Mapping[str, object]) -> int:
+        return len(self._model.tokenize([_text(row["prompt"])])[0])
+
+    def encode(self, batch: Batch) -> Encoded:
+        """Encode prompts; a prompt without a token gets NaN and a fatal problem."""
+        emb_BD = self._model.encode([_text(prompt) for prompt in batch["prompt"]])
+        empty = np.flatnonzero(np.isnan(emb_BD[:, 0])).tolist()
+        problems = [
+            Problem(row, "prompt_empty", "all six fields of the SPU are absent", fatal=True)
+            for row in empty
+        ]
+        return Encoded({"embedding": emb_BD}, problems)
+
+
+def _text(prompt: object) -> str:
+    return "" if prompt is None else str(prompt)

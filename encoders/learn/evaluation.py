@@ -1,0 +1,187 @@
+"""Evaluation: how often is what comes next among the first ten, and how far do simple rules get?
+
+Every item of the catalogue is ranked. The baseline to beat is ``neighbour_blend``, which is not
+trained.
+
+Shapes: B users, N items, K whitened width, D dimension.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+
+from encoders.learn.batches import History
+from encoders.learn.towers import PreferenceTowers, Whitening
+
+Scores = NDArray[np.float32]
+# Histories of some users, oldest event first -> scores [B, N].
+Ranker = Callable[[Sequence[History]], Scores]
+
+_CHUNK = 256
+# Of the whitened text beside the logarithm of the co-occurrence.
+TEXT_WEIGHT = 2.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is known of a user, and what came next.
+
+    Attributes:
+        history: items before the cut, oldest first; one at least.
+        targets: items after it.
+    """
+
+    history: History
+    targets: History
+
+
+def ranking_metrics(
+    ranker: Ranker, cases: Sequence[Case], *, k: int = 10, mask_seen: bool = True
+) -> dict[str, float]:
+    """Return ``recall@k`` and ``ndcg@k`` over the whole catalogue, and their ``users``.
+
+    Recall is the share of a user's different targets among the first k, of at most k; it is the hit
+    rate where a user has one target.
+
+    Args:
+        mask_seen: rank the items of the history last, and count no target that is among them. A
+            user whose every target was seen is then left out.
+    """
+    kept = [(case, wanted) for case in cases if len(wanted := _wanted(case, mask_seen))]
+    recalls, gains = [], []
+    for start in range(0, len(kept), _CHUNK):
+        chunk = kept[start : start + _CHUNK]
+        scores = np.array(ranker([case.history for case, _ in chunk]), dtype=np.float32)
+        if mask_seen:
+            for row, (case, _) in enumerate(chunk):
+                scores[row, case.history] = -np.inf
+        for row, (_, wanted) in enumerate(chunk):
+            hits = np.isin(_first(scores[row], k), wanted)
+            recalls.append(hits.sum() / min(k, len(wanted)))
+            gains.append(_ndcg(hits, len(wanted)))
+    if not kept:
+        return {"users": 0}
+    mean = {f"recall@{k}": float(np.mean(recalls)), f"ndcg@{k}": float(np.mean(gains))}
+    return {**mean, "users": len(kept)}
+
+
+def compared(
+    rankers: Mapping[str, Ranker], cases: Sequence[Case], *, k: int = 10
+) -> dict[str, dict[str, float]]:
+    """Return every ranker's metrics on the same cases, with seen items ranked last and without."""
+    return {
+        name: {
+            **ranking_metrics(ranker, cases, k=k),
+            **{
+                f"{metric}_unmasked": value
+                for metric, value in ranking_metrics(ranker, cases, k=k, mask_seen=False).items()
+            },
+        }
+        for name, ranker in rankers.items()
+    }
+
+
+def popularity(sequences: Sequence[History], n_items: int) -> Ranker:
+    """Rank everybody's items by how many users met them."""
+    met = np.zeros(n_items, np.float32)
+    for sequence in sequences:
+        met[np.unique(sequence)] += 1
+    return lambda histories: np.broadcast_to(met, (len(histories), n_items))
+
+
+def nearest_text(white_NK: torch.Tensor) -> Ranker:
+    """Rank items by the cosine of their whitened content with that of the last item."""
+    unit_NK = torch.nn.functional.normalize(white_NK, dim=1).numpy()
+
+    def ranker(histories: Sequence[History]) -> Scores:
+        scores: Scores = unit_NK[[history[-1] for history in histories]] @ unit_NK.T
+        return scores
+
+    return ranker
+
+
+def neighbour_blend(
+    sequences: Sequence[History], white_NK: torch.Tensor, *, text_weight: float = TEXT_WEIGHT
+) -> Ranker:
+    """Rank by log co-occurrence with the last item plus weighted whitened text: untrained."""
+    text = nearest_text(white_NK)
+    together = _co_occurrence(sequences, len(white_NK))
+
+    def ranker(histories: Sequence[History]) -> Scores:
+        last = [history[-1] for history in histories]
+        scores: Scores = np.log1p(together[last].toarray()) + text_weight * text(histories)
+        return scores
+
+    return ranker
+
+
+def tower_ranker(towers: PreferenceTowers, white_NK: torch.Tensor) -> Ranker:
+    """Rank items by the cosine of their vector with the user's."""
+    with torch.inference_mode():
+        items_ND = torch.cat([towers.items(chunk) for chunk in torch.split(white_NK, 4096)])
+
+    def ranker(histories: Sequence[History]) -> Scores:
+        newest = [torch.from_numpy(h[-towers.config.max_history :]) for h in histories]
+        padded = torch.nn.utils.rnn.pad_sequence(newest, batch_first=True)
+        lengths_B = torch.tensor([len(history) for history in newest])
+        with torch.inference_mode():
+            users_BD = towers.users(white_NK[padded], lengths_B)
+            scores: Scores = (users_BD @ items_ND.T).cpu().numpy()
+        return scores
+
+    return ranker
+
+
+def rankers(
+    towers: PreferenceTowers,
+    content_NC: NDArray[np.float32],
+    sequences: Sequence[History],
+) -> dict[str, Ranker]:
+    """Return the towers as a ranker, and the rules they are held against.
+
+    Args:
+        sequences: what the towers were trained on.
+    """
+    whitening = Whitening(towers.mean_C, towers.map_CK)
+    white_NK = whitening(torch.from_numpy(np.ascontiguousarray(content_NC)))
+    return {
+        "learn": tower_ranker(towers, white_NK),
+        "popularity": popularity(sequences, len(content_NC)),
+        "nearest_text": nearest_text(white_NK),
+        "neighbour_blend": neighbour_blend(sequences, white_NK),
+    }
+
+
+def _wanted(case: Case, mask_seen: bool) -> NDArray[np.int64]:
+    targets: NDArray[np.int64] = np.unique(case.targets)
+    return np.setdiff1d(targets, case.history) if mask_seen else targets
+
+
+def _first(scores: Scores, k: int) -> NDArray[np.int64]:
+    """Return the k best items, best first; equal scores in the order of the items."""
+    order: NDArray[np.int64] = np.argsort(-scores, kind="stable")[:k]
+    return order
+
+
+def _ndcg(hits: NDArray[np.bool_], wanted: int) -> float:
+    discounts = [1 / math.log2(rank + 2) for rank in range(len(hits))]
+    gained = sum(discount for discount, hit in zip(discounts, hits, strict=True) if hit)
+    return gained / sum(discounts[: min(wanted, len(hits))])
+
+
+def _co_occurrence(sequences: Sequence[History], n_items: int) -> sp.csr_array:
+    """Return how many users met both of two items."""
+    distinct = [np.unique(sequence) for sequence in sequences]
+    users = np.repeat(np.arange(len(distinct)), [len(items) for items in distinct])
+    items = np.concatenate(distinct)
+    met = sp.csr_array(
+        (np.ones(len(items), np.float32), (users, items)), shape=(len(distinct), n_items)
+    )
+    together = (met.T @ met).tocsr()
+    together.setdiag(0)
+    return together

@@ -1,0 +1,1 @@
+"""The demo shop: a deterministic catalogue, its feeds and users, and the truth behind them."""

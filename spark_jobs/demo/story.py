@@ -1,0 +1,135 @@
+"""The demo: three nights in a generated shop, told on the terminal."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from spark_jobs.config import Config, load_config
+from spark_jobs.contracts import PUBLISHED
+from spark_jobs.demo.shop import build_shop, demo_config
+from spark_jobs.demo.telling import (
+    print_audit,
+    print_checksums,
+    print_costs,
+    print_features,
+    print_quality,
+    print_refused,
+    print_shop,
+    print_what_next,
+)
+from spark_jobs.demo.three_nights import NIGHTS
+from spark_jobs.locks import warehouse_lock
+from spark_jobs.night_run import STAGES, StageResult, Watch, run_night, stages_between
+from spark_jobs.nights import Night
+from spark_jobs.progress import working, working_with_bar
+from spark_jobs.releases import Release, create_release, live_release, promote
+from spark_jobs.tables import Tables
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Where the demo plays."""
+
+    console: Console
+    folder: Path
+    config: Config
+    tables: Tables
+
+
+def tell(folder: Path, seed: int, console: Console) -> None:
+    """Generate the shop, run its three nights, and hold the outcome against the truth."""
+    from spark_jobs.cli import open_tables
+
+    started = time.monotonic()
+    first, second, third = (Night.parse(ds) for ds in NIGHTS)
+    console.print("[bold]embedmill[/]: three nights in a shop\n")
+    with working(console, "draw the shop: products, pages, videos, live slices, users"):
+        shop = build_shop(folder, seed)
+    config_file = folder / "config.toml"
+    config_file.write_text(demo_config(folder, folder / "warehouse"), encoding="utf-8")
+    print_shop(console, shop)
+    config = load_config(config_file)
+    demo = Demo(console, folder, config, open_tables(config))
+
+    release, night_one = _night_one(demo, first)
+    print_refused(console, demo.tables, first, shop)
+    console.print(f"\n[bold]Night two[/], {second}: a twentieth of the items is new or changed")
+    night_two = run_night(demo.tables, config, second, watch=_watch(console))
+    print_costs(console, {"night one": night_one, "night two": night_two})
+    _night_three(demo, third)
+
+    console.print("\n[bold]A ranking team reads features[/]")
+    print_features(console, demo.tables, config, second)
+    console.print("\n[bold]How good is it?[/] Held against the shop's ground truth")
+    print_quality(console, demo.tables, folder, config=config, release=release)
+    print_what_next(console, config_file, second, time.monotonic() - started)
+
+
+def _night_one(demo: Demo, night: Night) -> tuple[Release, list[StageResult]]:
+    """Ingest and group, train and release the first encoders, embed, audit and publish."""
+    console, tables, config = demo.console, demo.tables, demo.config
+    console.print(f"\n[bold]Night one[/], {night}: everything is new")
+    watch = _watch(console)
+    results = run_night(tables, config, night, stages=stages_between("ingest", "spu"), watch=watch)
+    release = live_release(tables)
+    if release is None:
+        release = _first_release(demo, night)
+    else:
+        console.print(f"  release [bold]{release.name}[/] is there from the last time")
+    later = stages_between("item_embeddings", STAGES[-1])
+    results += run_night(tables, config, night, stages=later, watch=watch)
+    return release, results
+
+
+def _first_release(demo: Demo, night: Night) -> Release:
+    from spark_jobs.training.cope_job import train_cope
+    from spark_jobs.training.learn_job import train_learn
+
+    encoders: dict[str, str] = {}
+    with warehouse_lock(demo.tables.warehouse):
+        for title, train in (("COPE", train_cope), ("LEARN", train_learn)):
+            with working_with_bar(demo.console, f"train {title}") as told:
+                encoders |= train(demo.tables, demo.config, night, progress=told)
+        create_release(demo.tables, encoders)
+        release = promote(demo.tables, "r1")
+    demo.console.print(f"  release [bold]{release.name}[/] is {release.state}")
+    return release
+
+
+def _night_three(demo: Demo, night: Night) -> None:
+    """Let the audit stop a broken feed, and show that nothing that is served has moved."""
+    from spark_jobs.publish.definitions import open_store
+    from spark_jobs.publish.online import online_checksum
+    from validation.checks import AuditFailed
+
+    console, tables, config = demo.console, demo.tables, demo.config
+    console.print(
+        f"\n[bold]Night three[/], {night}: half of the pages' pictures arrive grey, "
+        "one merchant's titles empty"
+    )
+    store = open_store(config.feature_store.repo, tables.warehouse)
+
+    def served() -> dict[str, str]:
+        checksums = {table.name: tables.checksum(table) for table in PUBLISHED}
+        return checksums | {
+            f"online {view}": checksum
+            for view, checksum in online_checksum(store, tables.spark).items()
+        }
+
+    with working(console, "checksums of all that is served"):
+        before = served()
+    try:
+        run_night(tables, config, night, watch=_watch(console))
+    except AuditFailed as failed:
+        print_audit(console, failed.report)
+    else:
+        raise RuntimeError(f"the audit let the broken feed of night {night} through.")
+    with working(console, "checksums once more"):
+        after = served()
+    print_checksums(console, before, after)
+
+
+def _watch(console: Console) -> Watch:
+    return lambda stage: working(console, stage)

@@ -1,0 +1,73 @@
+"""Columns of a feed: what may a source say about an item or an interaction, and as which type?"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+Kind = Literal["items", "interactions"]
+
+# Spark types as Parquet and Delta feeds have them. CSV writes lists and maps as JSON.
+FEED_COLUMNS: Mapping[Kind, Mapping[str, str]] = {
+    "items": {
+        "domain": "string",
+        "item_id": "string",
+        "source": "string",
+        "title": "string",
+        "text": "string",
+        "brand": "string",
+        "category": "string",
+        "attributes": "map<string,string>",
+        "price": "double",
+        "images": "array<string>",
+        "linked_item_ids": "array<string>",
+        "is_deleted": "boolean",
+    },
+    "interactions": {
+        "user_id": "string",
+        "domain": "string",
+        "item_id": "string",
+        "action": "string",
+        "occurred_at": "timestamp",
+        "value": "double",
+    },
+}
+
+# A feed without one of these is of no use; the others may be left out.
+REQUIRED_COLUMNS: Mapping[Kind, Sequence[str]] = {
+    "items": ("domain", "item_id", "title"),
+    "interactions": ("user_id", "domain", "item_id", "action", "occurred_at"),
+}
+
+KEYS: Mapping[Kind, Sequence[str]] = {
+    "items": ("domain", "item_id"),
+    "interactions": ("user_id", "domain", "item_id", "action", "occurred_at"),
+}
+
+# What every row carries besides, from reading it to the tables.
+FEED = "_feed"  # name of the feed
+FEED_RANK = "_feed_rank"  # place of the feed in the configuration
+FOLDER = "_folder"  # folder of the feed: its pictures lie below
+FILE = "_file"  # file the row was read from
+RAW = "_raw"  # the row as JSON, as the source wrote it
+CORRUPT = "_corrupt"  # True where the row is no row at all
+UNREADABLE = "_unreadable"  # columns that have a value which is not of the column's type
+REPLACED = "_replaced"  # True where bytes that are not UTF-8 may have been replaced
+BOOKKEEPING: Mapping[str, str] = {
+    FEED: "string",
+    FEED_RANK: "int",
+    FOLDER: "string",
+    FILE: "string",
+    RAW: "string",
+    CORRUPT: "boolean",
+    UNREADABLE: "array<string>",
+    REPLACED: "boolean",
+}
+
+# What judging a row adds.
+REASON = "_reason"  # why the row is refused; null where it is taken
+PAYLOAD = "_payload"  # the row as JSON where it is refused
+
+
+def feed_ddl(kind: Kind) -> str:
+    """Return the Spark DDL of rows as they were read."""
+    columns = {**FEED_COLUMNS[kind], **BOOKKEEPING}
+    return ", ".join(f"{name} {type_}" for name, type_ in columns.items())

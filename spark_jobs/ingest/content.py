@@ -1,0 +1,120 @@
+"""Content: what identifies the content of an item, and what identifies all that its source said?"""
+
+import json
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from hashlib import sha256
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from spark_jobs.config import IngestConfig
+from spark_jobs.ingest.columns import FEED_COLUMNS, FOLDER, REASON
+from spark_jobs.ingest.pictures import RefusedPicture, read_pictures
+
+PICTURE_PROBLEMS = "_picture_problems"
+
+_SAID = tuple(name for name in FEED_COLUMNS["items"] if name != "is_deleted")
+_READ_BY_WORKER = (*_SAID, "is_deleted", FOLDER, REASON)
+_IMAGES_TYPE = pa.list_(pa.struct([("uri", pa.string()), ("sha256", pa.string())]))
+_PROBLEMS_TYPE = pa.list_(
+    pa.struct([("path", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
+)
+_ADDED_DDL = (
+    "images array<struct<uri: string, sha256: string>>, content_hash string, row_hash string, "
+    f"{PICTURE_PROBLEMS} array<struct<path: string, reason: string, detail: string>>"
+)
+
+
+def standard_text(text: str | None) -> str:
+    """Return text in Unicode's composed form, white space runs made one blank."""
+    return " ".join(unicodedata.normalize("NFC", text or "").split())
+
+
+def content_hash(domain: str, title: str, text: str | None, image_hashes: Sequence[str]) -> str:
+    """Return the SHA-256 of the canonical input of COPE.
+
+    Case and punctuation count, since encoders may read them; white space and the form of composed
+    characters do not.
+
+    Args:
+        image_hashes: SHA-256 of each picture's bytes, in order.
+    """
+    content = [domain, standard_text(title), standard_text(text), list(image_hashes)]
+    return _sha256_of(content)
+
+
+def row_hash(said: Mapping[str, object], image_hashes: Sequence[str]) -> str:
+    """Return the SHA-256 of all that the source said, pictures' bytes included.
+
+    Args:
+        said: values by column; the order of columns and of map entries does not matter.
+    """
+    return _sha256_of([sorted(said.items()), list(image_hashes)])
+
+
+def with_content(rows: DataFrame, limits: IngestConfig) -> DataFrame:
+    """Read pictures on the workers and hash what every accepted row says.
+
+    Returns:
+        the columns of ``rows``; images become {uri, sha256} of those that can be used;
+        content_hash, row_hash, _picture_problems. Nulls where a row is refused or a removal.
+    """
+    kept = [field for field in rows.schema if field.name != "images"]
+    schema = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in kept)
+    return rows.mapInArrow(partial(_read_batches, limits=limits), f"{schema}, {_ADDED_DDL}")
+
+
+def _read_batches(
+    batches: Iterable[pa.RecordBatch], limits: IngestConfig
+) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        rows = batch.select(list(_READ_BY_WORKER)).to_pylist()
+        contents = [_content(row, limits) for row in rows]
+        names = [name for name in batch.schema.names if name != "images"]
+        columns = [batch.column(name) for name in names]
+        columns += [
+            pa.array([content[0] for content in contents], _IMAGES_TYPE),
+            pa.array([content[1] for content in contents], pa.string()),
+            pa.array([content[2] for content in contents], pa.string()),
+            pa.array([content[3] for content in contents], _PROBLEMS_TYPE),
+        ]
+        added = ["images", "content_hash", "row_hash", PICTURE_PROBLEMS]
+        yield pa.RecordBatch.from_arrays(columns, names=[*names, *added])
+
+
+_Content = tuple[list[dict[str, str]] | None, str | None, str | None, list[dict[str, str]] | None]
+
+
+def _content(row: Mapping[str, object], limits: IngestConfig) -> _Content:
+    if row[REASON] is not None or row["is_deleted"]:
+        return None, None, None, None
+    paths = row["images"]
+    taken, refused = read_pictures(
+        str(row[FOLDER]), paths if isinstance(paths, list) else [], limits
+    )
+    hashes = [picture.sha256 for picture in taken]
+    text = None if row["text"] is None else str(row["text"])
+    return (
+        [{"uri": picture.uri, "sha256": picture.sha256} for picture in taken],
+        content_hash(str(row["domain"]), str(row["title"]), text, hashes),
+        row_hash({name: _canonical(row[name]) for name in _SAID}, hashes),
+        [_problem(picture) for picture in refused],
+    )
+
+
+def _canonical(value: object) -> object:
+    # Arrow hands a map over as a list of pairs.
+    if isinstance(value, list) and value and isinstance(value[0], tuple):
+        return sorted(value)
+    return value
+
+
+def _problem(refused: RefusedPicture) -> dict[str, str]:
+    return {"path": refused.path, "reason": refused.reason, "detail": refused.detail}
+
+
+def _sha256_of(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

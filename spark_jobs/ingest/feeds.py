@@ -1,0 +1,108 @@
+"""Feeds: which feeds are there tonight, and where does each of them lie?"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from spark_jobs.config import Source
+from spark_jobs.ingest.columns import (
+    BOOKKEEPING,
+    FEED,
+    FEED_COLUMNS,
+    FEED_RANK,
+    FOLDER,
+    Kind,
+    feed_ddl,
+)
+from spark_jobs.ingest.formats import FILE_FORMATS, AbsentFeed, UnreadableFeed, feed_rows
+from spark_jobs.nights import Night
+from spark_jobs.tables import Tables
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A feed of tonight.
+
+    Attributes:
+        path: where it lies, ``{ds}`` filled in.
+        rows: the columns of its kind and the bookkeeping columns, see ``columns.py``.
+    """
+
+    source: Source
+    path: str
+    rows: DataFrame
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+
+def read_feeds(tables: Tables, sources: Sequence[Source], night: Night) -> list[Feed]:
+    """Open every feed of tonight; an optional one that is absent is left out.
+
+    Rows are not read here, but for what Spark needs to know the columns.
+
+    Raises:
+        UnreadableFeed: names of feeds clash, a required feed is absent, columns are missing or
+            mistyped, or a file is not of its format. All feeds' problems at once.
+    """
+    problems = _name_problems(sources)
+    feeds: list[Feed] = []
+    for rank, source in enumerate(sources):
+        path = feed_path(source, night)
+        try:
+            rows = feed_rows(tables, source, path, night)
+        except AbsentFeed as error:
+            problems += [] if source.optional else [str(error)]
+        except UnreadableFeed as error:
+            problems.append(str(error))
+        else:
+            feeds.append(Feed(source, path, _placed(rows, source, path, rank)))
+    if problems:
+        raise UnreadableFeed("\n".join(problems))
+    return feeds
+
+
+def rows_of_kind(tables: Tables, feeds: Sequence[Feed], kind: Kind) -> DataFrame:
+    """Return the rows of all feeds of a kind; none where there is no such feed."""
+    frames = [feed.rows for feed in feeds if feed.source.kind == kind]
+    if not frames:
+        return tables.spark.createDataFrame([], feed_ddl(kind))
+    return reduce(DataFrame.unionByName, frames)
+
+
+def feed_path(source: Source, night: Night) -> str:
+    """Return where a source's feed of a night lies; absolute unless it is a URL."""
+    path = source.path.replace("{ds}", str(night))
+    return path if "://" in path else os.path.abspath(path)
+
+
+def feed_folder(source: Source, path: str) -> str:
+    """Return the folder that the feed's picture paths are relative to."""
+    is_folder = source.format not in FILE_FORMATS or os.path.isdir(path)
+    return path if is_folder else os.path.dirname(path)
+
+
+def _name_problems(sources: Sequence[Source]) -> list[str]:
+    names = [source.name for source in sources]
+    clashes = sorted({name for name in names if names.count(name) > 1})
+    odd = sorted({name for name in names if not name.replace("_", "").replace("-", "").isalnum()})
+    problems = [f"config: {name!r} names more than one source. Rename one." for name in clashes]
+    problems += [
+        f"config: source name {name!r} should have letters, digits, '_' and '-' alone. Rename it."
+        for name in odd
+    ]
+    return problems
+
+
+def _placed(rows: DataFrame, source: Source, path: str, rank: int) -> DataFrame:
+    place = {
+        FEED: F.lit(source.name),
+        FEED_RANK: F.lit(rank),
+        FOLDER: F.lit(feed_folder(source, path)),
+    }
+    return rows.withColumns(place).select(*FEED_COLUMNS[source.kind], *BOOKKEEPING)

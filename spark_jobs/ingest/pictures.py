@@ -1,0 +1,110 @@
+"""Pictures: which of the pictures that an item names can be used, and what are their bytes?"""
+
+import os
+import stat
+import warnings
+from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+
+from PIL import Image
+
+from spark_jobs.config import IngestConfig
+
+# Decoders of these run on bytes from strangers; others, such as EPS, start programs.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that can be used.
+
+    Attributes:
+        uri: absolute path.
+        sha256: of the file's bytes.
+    """
+
+    uri: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RefusedPicture:
+    """A picture that is left out of its item.
+
+    Attributes:
+        path: as the source wrote it.
+        reason: ``image_outside_feed``, ``image_missing``, ``image_too_large``, ``image_corrupt``
+            or ``image_surplus``.
+        detail: what exactly was wrong, for a person.
+    """
+
+    path: str
+    reason: str
+    detail: str
+
+
+def read_picture(folder: str, path: str, limits: IngestConfig) -> Picture | RefusedPicture:
+    """Read a picture's bytes and header; pixels are left to the encoder.
+
+    Args:
+        folder: folder of the feed. Links are followed before the path is held against it.
+        path: relative to ``folder``, as the source wrote it.
+    """
+    if "\0" in path or not path.strip():
+        return RefusedPicture(path, "image_missing", "the path is empty or has a zero byte")
+    root = os.path.realpath(folder)
+    uri = os.path.realpath(os.path.join(root, path))
+    if os.path.commonpath([root, uri]) != root:
+        return RefusedPicture(path, "image_outside_feed", f"leads out of {root!r}")
+    try:
+        return _read(uri, path, limits)
+    except OSError as error:
+        return RefusedPicture(path, "image_missing", error.strerror or "cannot be read")
+
+
+def read_pictures(
+    folder: str, paths: list[str | None], limits: IngestConfig
+) -> tuple[list[Picture], list[RefusedPicture]]:
+    """Read an item's pictures, in order; those past ``max_images`` are refused unread."""
+    outcomes = [read_picture(folder, path or "", limits) for path in paths[: limits.max_images]]
+    outcomes += [
+        RefusedPicture(path or "", "image_surplus", f"an item has at most {limits.max_images}")
+        for path in paths[limits.max_images :]
+    ]
+    taken = [outcome for outcome in outcomes if isinstance(outcome, Picture)]
+    refused = [outcome for outcome in outcomes if isinstance(outcome, RefusedPicture)]
+    return taken, refused
+
+
+def _read(uri: str, path: str, limits: IngestConfig) -> Picture | RefusedPicture:
+    status = os.stat(uri)
+    # A pipe or a device would be waited on for ever.
+    if not stat.S_ISREG(status.st_mode):
+        return RefusedPicture(path, "image_missing", "is no file")
+    if status.st_size > limits.max_image_bytes:
+        detail = f"{status.st_size} bytes, at most {limits.max_image_bytes}"
+        return RefusedPicture(path, "image_too_large", detail)
+    with open(uri, "rb") as file:
+        content = file.read(limits.max_image_bytes + 1)
+    problem = _header_problem(content, limits.max_image_pixels)
+    if problem is not None:
+        return RefusedPicture(path, *problem)
+    return Picture(uri, sha256(content).hexdigest())
+
+
+def _header_problem(content: bytes, max_pixels: int) -> tuple[str, str] | None:
+    try:
+        with warnings.catch_warnings():
+            # PIL has a pixel limit of its own, and warns near it.
+            warnings.simplefilter("ignore")
+            with Image.open(BytesIO(content), formats=FORMATS) as image:
+                width, height = image.size
+    except Image.DecompressionBombError as error:
+        return "image_too_large", str(error)
+    # Broken headers raise almost anything out of PIL's decoders; none of it may stop a night.
+    except Exception as error:
+        return "image_corrupt", f"{type(error).__name__}: {str(error)[:200]}"
+    if width * height > max_pixels:
+        return "image_too_large", f"{width} x {height} pixels, at most {max_pixels}"
+    return None

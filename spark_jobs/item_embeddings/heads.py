@@ -1,0 +1,60 @@
+"""COPE's heads: which items can have a vector, and what is it, given their features?"""
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from spark_jobs.config import Config
+from spark_jobs.inference import encoded
+
+
+def encodable_items(items: DataFrame, features: DataFrame) -> DataFrame:
+    """Return the items whose content the backbones could read.
+
+    Args:
+        items: domain, item_id, content_hash.
+        features: content_hash of what was read; unique.
+
+    Returns:
+        domain, item_id, content_hash.
+    """
+    readable = features.select("content_hash")
+    return items.join(readable, on="content_hash", how="left_semi").select(
+        "domain", "item_id", "content_hash"
+    )
+
+
+def counted(items: DataFrame, features: DataFrame) -> tuple[int, int]:
+    """Return how many items there are, and how many of them ``encodable_items`` keeps."""
+    readable = features.select("content_hash", F.lit(True).alias("_readable"))
+    flagged = items.join(readable, on="content_hash", how="left")
+    total, kept = flagged.agg(F.count("*"), F.count("_readable")).collect()[0]
+    return total, kept
+
+
+def head_vectors(
+    contents: DataFrame, items: DataFrame, features: DataFrame, *, encoder_path: str, config: Config
+) -> DataFrame:
+    """Run the heads over contents, each once.
+
+    Args:
+        contents: content_hash, distinct.
+        items: content_hash, domain. A content may be that of many items, of one domain.
+        features: content_hash, image_features, text_features; unique.
+
+    Returns:
+        content_hash, embedding. Lazy, with a model in it: write it once.
+    """
+    domains = items.select("content_hash", "domain").dropDuplicates(["content_hash"])
+    inputs = (
+        contents.join(domains, on="content_hash", how="inner")
+        .join(features, on="content_hash", how="inner")
+        .select("content_hash", "domain", "image_features", "text_features")
+    )
+    return encoded(
+        inputs,
+        encoder_path,
+        keys=("content_hash",),
+        outputs={"embedding": config.cope.dim},
+        config=config.encoding,
+        stage="item_embeddings",
+    ).select("content_hash", "embedding")

@@ -1,0 +1,65 @@
+"""Give every item of tonight its COPE vector.
+
+Reads ``items``; fills ``item_features``; stages what changes in ``item_embeddings``.
+
+    spark-submit spark_jobs/item_embeddings/job.py --config CONFIG.toml --ds 2026-01-31
+"""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from spark_jobs.config import Config
+from spark_jobs.contracts import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS
+from spark_jobs.features import encoding_step, ensure_item_features
+from spark_jobs.item_embeddings.heads import counted, encodable_items, head_vectors
+from spark_jobs.nights import Night
+from spark_jobs.releases import encoder_path
+from spark_jobs.stage import Step, job_main
+from spark_jobs.tables import Tables
+from spark_jobs.vector_changes import Wanted, encoder_config, releases_to_encode, stage_vectors
+
+
+def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
+    """Encode for every COPE encoder that a served release reads.
+
+    Raises:
+        NothingServed: there is no such release.
+    """
+    versions = dict.fromkeys(r.encoders["cope"] for r in releases_to_encode(tables))
+    features = {version: str(encoder_config(tables, version)["features"]) for version in versions}
+    steps = [_ensure_features(tables, config, night, v) for v in dict.fromkeys(features.values())]
+    items = tables.as_of(ITEMS, night, ["domain", "item_id", "content_hash"]).persist()
+    try:
+        wanted = [_wanted(tables, config, items, *pair) for pair in features.items()]
+        return [*steps, *stage_vectors(tables, ITEM_EMBEDDINGS, night, wanted)]
+    finally:
+        items.unpersist()
+
+
+def _ensure_features(tables: Tables, config: Config, night: Night, version: str) -> Step:
+    started = time.monotonic()
+    counts = ensure_item_features(tables, config, night, version)
+    return encoding_step(ITEM_FEATURES, version, counts, seconds=time.monotonic() - started)
+
+
+def _wanted(
+    tables: Tables, config: Config, items: DataFrame, version: str, features_version: str
+) -> Wanted:
+    features = tables.read(ITEM_FEATURES).filter(F.col("encoder_version") == features_version)
+    keys, eligible = counted(items, features)
+    compute = partial(
+        head_vectors,
+        items=items,
+        features=features,
+        encoder_path=encoder_path(tables.warehouse, version),
+        config=config,
+    )
+    return Wanted(version, encodable_items(items, features), compute, keys, eligible)
+
+
+if __name__ == "__main__":
+    job_main("item_embeddings", run)

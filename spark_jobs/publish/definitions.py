@@ -1,0 +1,122 @@
+"""How the definitions of ``feature_repo`` are loaded and applied for a warehouse, without a shell.
+
+Feast is imported inside the functions: it takes eight seconds.
+"""
+
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+# In the order of their imports. Feast's own loader changes the working directory of the process.
+_MODULES = ("serving", "entities", "data_sources", "feature_views", "feature_services")
+_EXPERIMENTAL = "(The spark|On demand) .* is an experimental feature"
+_CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+class FeatureRepoMissing(LookupError):
+    """There is no folder of feature definitions where the configuration says."""
+
+
+def open_store(repo: str, warehouse: str) -> "FeatureStore":
+    """Open the feature store of a warehouse.
+
+    Args:
+        repo: folder of the definitions, relative to the working directory or to this checkout.
+        warehouse: folder or URI of the warehouse.
+
+    Raises:
+        FeatureRepoMissing: there is no ``feature_store.yaml`` in ``repo``.
+    """
+    folder = repo_folder(repo)
+    with _warehouse_named(warehouse):
+        from feast import FeatureStore
+
+        # Feast calls its Spark parts experimental each time that it reads a source: we know.
+        importlib.import_module("feast.infra.offline_stores.contrib.spark_offline_store.spark")
+        warnings.filterwarnings("ignore", message=_EXPERIMENTAL, category=RuntimeWarning)
+        return FeatureStore(repo_path=str(folder))
+
+
+def apply_definitions(store: "FeatureStore", warehouse: str) -> None:
+    """Register the views and services of the served releases; remove those of retired ones.
+
+    What was materialized of a view that stays is kept. Applying the same again changes nothing.
+    """
+    with _warehouse_named(warehouse), _definitions(store.repo_path) as modules:
+        entities = [modules["entities"].spu, modules["entities"].user]
+        entities += [modules["entities"].domain, modules["entities"].item]
+        views = [modules["feature_views"].spu_facts, modules["feature_views"].item_spu]
+        views += modules["feature_views"].VIEWS.values()
+        on_demand = list(modules["feature_views"].AFFINITIES.values())
+        services = list(modules["feature_services"].SERVICES.values())
+        store.apply(
+            [*entities, *views, *on_demand, *services],
+            objects_to_delete=_left_over(store, {o.name for o in (*views, *on_demand, *services)}),
+            partial=False,
+        )
+
+
+def repo_folder(repo: str) -> Path:
+    """Return the folder of the feature definitions.
+
+    Raises:
+        FeatureRepoMissing: there is no ``feature_store.yaml`` in it.
+    """
+    candidates = (Path(repo).resolve(), _CHECKOUT / repo)
+    for folder in candidates:
+        if (folder / "feature_store.yaml").is_file():
+            return folder
+    looked = " or ".join(str(folder) for folder in dict.fromkeys(candidates))
+    raise FeatureRepoMissing(
+        f"no feature_store.yaml in {looked}. "
+        "Set feature_store.repo to the folder of the definitions."
+    )
+
+
+def _left_over(store: "FeatureStore", kept: set[str]) -> list[object]:
+    registered = [
+        *store.list_feature_services(),
+        *store.list_on_demand_feature_views(),
+        *store.list_feature_views(),
+    ]
+    return [definition for definition in registered if definition.name not in kept]
+
+
+@contextmanager
+def _warehouse_named(warehouse: str) -> Iterator[None]:
+    """Name the warehouse to the definitions, which Feast's CLI loads too: in the environment."""
+    before = os.environ.get("EMBEDMILL_WAREHOUSE")
+    os.environ["EMBEDMILL_WAREHOUSE"] = (
+        warehouse if "://" in warehouse else str(Path(warehouse).resolve())
+    )
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["EMBEDMILL_WAREHOUSE"]
+        else:
+            os.environ["EMBEDMILL_WAREHOUSE"] = before
+
+
+@contextmanager
+def _definitions(folder: Path) -> Iterator[dict[str, ModuleType]]:
+    """Import the definitions afresh under their bare names, and forget them: warehouses differ."""
+    shadowed = {name: sys.modules.pop(name) for name in _MODULES if name in sys.modules}
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield {name: importlib.import_module(name) for name in _MODULES}
+    finally:
+        sys.path.remove(str(folder))
+        for name in _MODULES:
+            sys.modules.pop(name, None)
+        sys.modules.update(shadowed)

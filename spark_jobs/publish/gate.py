@@ -1,0 +1,63 @@
+"""May tonight's staged rows be published? Only what the audit has read and passed."""
+
+from collections.abc import Sequence
+
+from pyspark.sql import Row
+from pyspark.sql import functions as F
+
+from spark_jobs.contracts import AUDIT_RESULTS
+from spark_jobs.nights import Night
+from spark_jobs.publish.commit import TableRows
+from spark_jobs.tables import Tables
+
+
+class NotAudited(ValueError):
+    """Tonight's staged rows have not passed the audit."""
+
+
+class NothingToPublish(ValueError):
+    """There are no rows at all, and there never were."""
+
+
+def check_publishable(tables: Tables, night: Night, rows: Sequence[TableRows]) -> None:
+    """Pass if the audit of the night has read all that is staged and refused nothing.
+
+    Args:
+        rows: what is staged and served of tonight, a table each.
+
+    Raises:
+        NotAudited: the night has no audit, a check failed, or rows were staged after the audit.
+        NothingToPublish: no table has a staged row, and none was ever published.
+    """
+    of_tonight = tables.read(AUDIT_RESULTS).filter(F.col("ds") == F.lit(night.ds))
+    results = of_tonight.orderBy("table_name", "check_name").collect()
+    if not results:
+        raise NotAudited(
+            f"night {night} has no results in {tables.path(AUDIT_RESULTS)}. "
+            "Run the validation stage first."
+        )
+    failed = [result for result in results if not result["success"]]
+    if failed:
+        raise NotAudited(
+            f"night {night} failed its audit: {'; '.join(_described(check) for check in failed)}. "
+            "Nothing was published. Mend the input and run the night again."
+        )
+    audited_at = min(result["created_timestamp"] for result in results)
+    late = [table.name for table in rows if table.newest is not None and table.newest > audited_at]
+    if late:
+        raise NotAudited(
+            f"night {night}: rows of {', '.join(late)} were staged after the audit ({audited_at}). "
+            "Run the validation stage again."
+        )
+    if not any(table.staged for table in rows) and tables.last_published() is None:
+        raise NothingToPublish(
+            f"night {night} staged no row in any table, and nothing was ever published. "
+            "Check that the sources of the configuration are the ones you mean."
+        )
+
+
+def _described(result: Row) -> str:
+    return (
+        f"{result['table_name']}, {result['check_name']}: "
+        f"expected {result['expected']}, seen {result['seen']}"
+    )

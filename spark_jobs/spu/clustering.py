@@ -1,0 +1,107 @@
+"""Clustering: which items are one product, given scored pairs?
+
+Average linkage over a sparse graph: two clusters are as near as the mean score of all their pairs, pairs
+without a score counting as 0. A chain of weak links therefore never becomes one product, as it would with
+connected components. Time grows with pairs x log(pairs); components need no bound on their size.
+"""
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# Scores below this cannot lift a mean above any sensible cut; leaving them out keeps the graph small.
+_NEGLIGIBLE = 0.02
+
+
+@dataclass(frozen=True)
+class ScoredPairs:
+    """Candidate pairs of rows, each unordered pair once, with a score from 0 to 1."""
+
+    row_l: Ints
+    row_r: Ints
+    score: Floats
+
+
+def average_linkage(
+    pairs: ScoredPairs, n: int, *, cut: float, exclusive_source: Sequence[int] | Ints
+) -> Ints:
+    """Merge the nearest two clusters for as long as their mean score is at least ``cut``.
+
+    Ties are broken by the smallest rows of the two clusters, so equal input gives equal output.
+
+    Args:
+        n: number of rows.
+        exclusive_source: [n] number of the row's source where that source lists a product at most once, or
+            -1: two rows of one such source never share a cluster.
+
+    Returns:
+        [n] the smallest row of each row's cluster.
+    """
+    linkage = _Linkage(pairs, n, exclusive_source)
+    while linkage.queue and linkage.queue[0][0] <= -cut:
+        linkage.take_nearest(cut)
+    return linkage.labels()
+
+
+class _Linkage:
+    """Clusters by their smallest row, the sums of scores between them, and a queue of what may merge."""
+
+    def __init__(self, pairs: ScoredPairs, n: int, exclusive_source: Sequence[int] | Ints) -> None:
+        self.parent = np.arange(n)
+        self.sizes = [1] * n
+        self.sources = [frozenset({int(s)}) if s >= 0 else frozenset() for s in exclusive_source]
+        self.sums: list[dict[int, float]] = [{} for _ in range(n)]
+        kept = pairs.score > _NEGLIGIBLE
+        triples = zip(
+            pairs.row_l[kept].tolist(),
+            pairs.row_r[kept].tolist(),
+            pairs.score[kept].tolist(),
+            strict=True,
+        )
+        for left, right, score in triples:
+            self.sums[left][right] = self.sums[right][left] = score
+        self.queue = [self._entry(a, b) for a in range(n) for b in self.sums[a] if a < b]
+        heapq.heapify(self.queue)
+
+    def _entry(self, a: int, b: int) -> tuple[float, int, int]:
+        # Rounded, so that the order in which scores were added cannot decide between equal means.
+        mean = self.sums[a][b] / (self.sizes[a] * self.sizes[b])
+        return -round(mean, 9), min(a, b), max(a, b)
+
+    def take_nearest(self, cut: float) -> None:
+        entry = heapq.heappop(self.queue)
+        _, a, b = entry
+        is_current = b in self.sums[a] and self._entry(a, b) == entry
+        if is_current and not self.sources[a] & self.sources[b]:
+            self._merge(a, b, cut)
+
+    def _merge(self, a: int, b: int, cut: float) -> None:
+        """Put ``b`` into ``a``, the cluster with the smaller row."""
+        self.parent[b] = a
+        self.sizes[a] += self.sizes[b]
+        self.sources[a] |= self.sources[b]
+        del self.sums[a][b]
+        of_b, self.sums[b] = self.sums[b], {}
+        for other, total in of_b.items():
+            if other == a:
+                continue
+            del self.sums[other][b]
+            merged = self.sums[a].get(other, 0.0) + total
+            self.sums[a][other] = self.sums[other][a] = merged
+        for other in self.sums[a]:
+            entry = self._entry(a, other)
+            if entry[0] <= -cut:
+                heapq.heappush(self.queue, entry)
+
+    def labels(self) -> Ints:
+        # A parent is always a smaller row, so one pass in ascending order reaches every root.
+        roots = self.parent.copy()
+        for row in range(len(roots)):
+            roots[row] = roots[roots[row]]
+        return np.asarray(roots, dtype=np.int64)

@@ -1,0 +1,85 @@
+"""Resolution: which pages are one product tonight? The composition of blocking, comparison, scoring and clustering.
+
+Measured on 2 cores: 35,000 offers with a million candidate pairs in under 3 minutes and 3 GB.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from spark_jobs.config import SpuConfig
+from spark_jobs.spu.blocking import candidate_pairs, forbidden, with_pairs
+from spark_jobs.spu.catalogue import Catalogue, Floats, Ints, catalogue
+from spark_jobs.spu.clustering import ScoredPairs, average_linkage
+from spark_jobs.spu.comparison import pair_features
+from spark_jobs.spu.scoring import DEFAULT_CUT, Candidates, exclusive_source, pair_scores
+
+# Yesterday's grouping is evidence: it takes this much more, or less, than the cut to undo it. Without it the
+# idf of a catalogue that changed by a few per cent moves pairs near the cut back and forth.
+HYSTERESIS = 0.15
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Clusters of N rows.
+
+    Attributes:
+        label: [N] smallest row of the row's cluster.
+        confidence: [N] mean score of the row's links inside its cluster; 1 where it is alone.
+    """
+
+    label: Ints
+    confidence: Floats
+
+
+def page_clusters(pages: pd.DataFrame, config: SpuConfig) -> Clusters:
+    """Group pages by their attributes.
+
+    Args:
+        pages: source, title, text, brand, category, attributes, price, and spu_id, which is yesterday's or
+            None. Sort them by key: then the result does not depend on the order they came in.
+    """
+    n = len(pages)
+    if n == 0:
+        return Clusters(np.zeros(0, dtype=np.int64), np.zeros(0))
+    items = catalogue(pages, config.exclusive_sources)
+    known = _numbered_spus(pages["spu_id"])
+    pairs = candidate_pairs(items, config.max_block_size)
+    row_l, row_r = with_pairs(pairs, _yesterdays_pairs(known, items), n)
+    candidates = Candidates(items, row_l, row_r, pair_features(items, row_l, row_r))
+    cut = DEFAULT_CUT if config.cut is None else config.cut
+    scores = pair_scores(candidates, config.self_training_rounds)
+    steadied = ScoredPairs(row_l, row_r, with_hysteresis(scores, known[row_l], known[row_r]))
+    label = average_linkage(steadied, n, cut=cut, exclusive_source=exclusive_source(items))
+    return Clusters(label, _confidence(label, ScoredPairs(row_l, row_r, scores)))
+
+
+def with_hysteresis(scores: Floats, spu_l: Ints, spu_r: Ints) -> Floats:
+    """Return scores raised where yesterday said "one SPU", lowered where it said "two"; -1 is no SPU yesterday."""
+    known = (spu_l >= 0) & (spu_r >= 0)
+    verdict = np.where(spu_l == spu_r, HYSTERESIS, -HYSTERESIS)
+    return np.clip(scores + np.where(known, verdict, 0.0), 0.0, 1.0)
+
+
+def _numbered_spus(spu_ids: pd.Series) -> Ints:
+    numbers, _ = pd.factorize(spu_ids, sort=True)
+    return np.asarray(numbers, dtype=np.int64)
+
+
+def _yesterdays_pairs(spu: Ints, items: Catalogue) -> tuple[Ints, Ints]:
+    """Return each row with the next three of its SPU, so that blocking cannot tear yesterday's SPUs apart."""
+    rows = np.flatnonzero(spu >= 0)
+    rows = rows[np.argsort(spu[rows], kind="stable")]
+    left = np.concatenate([rows[:-step] for step in (1, 2, 3)])
+    right = np.concatenate([rows[step:] for step in (1, 2, 3)])
+    kept = (spu[left] == spu[right]) & ~forbidden(items, left, right)
+    return left[kept], right[kept]
+
+
+def _confidence(label: Ints, pairs: ScoredPairs) -> Floats:
+    inside = label[pairs.row_l] == label[pairs.row_r]
+    ends = np.concatenate([pairs.row_l[inside], pairs.row_r[inside]])
+    total = np.bincount(ends, np.tile(pairs.score[inside], 2), minlength=len(label))
+    links = np.bincount(ends, minlength=len(label))
+    return np.where(links > 0, total / np.maximum(links, 1), 1.0)

@@ -1,0 +1,136 @@
+"""Scoring: how likely are the items of a pair one product, when nobody has labelled any?
+
+A fixed prior over the features ranks the pairs well enough to cluster them once. The clusters are labels: pairs
+inside are matches, pairs across are not, and where a source lists a product once the losing candidates of a
+matched item are hard non-matches. A small logistic regression learns from them, its scores cluster the pairs
+again, and so on for a few rounds (self-training; more rounds drift towards precision).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from spark_jobs.spu.catalogue import Catalogue, Floats, Ints
+from spark_jobs.spu.clustering import ScoredPairs, average_linkage
+from spark_jobs.spu.comparison import gap_to_next
+
+# A prior in words: titles alike, the same code, nothing that contradicts. In units of word overlap; chosen once
+# on public product data and kept, because the rounds that follow learn the feed's own weights.
+PRIOR_WEIGHTS = {
+    "word_dice": 1.0,
+    "text_cosine": 0.5,
+    "gram_cosine": 0.5,
+    "code_equal": 0.5,
+    "code_contained": 0.35,
+    "code_likeness": 0.2,
+    "code_in_text": 0.3,
+    "code_conflict": -0.4,
+    "measure_conflict": -0.35,
+    "number_conflict": -0.04,
+    "brand_conflict": -0.2,
+    "category_conflict": -0.2,
+    "price_distance": -0.1,
+    "word_rarest_shared": 0.04,
+    "word_rarest_left_min": -0.02,
+}
+_CAPS = {"code_equal": 1.0, "code_in_text": 1.0, "measure_conflict": 2.0, "number_conflict": 8.0}
+_PRIOR_MIDDLE, _PRIOR_WIDTH = 1.1, 0.2
+# Pairs that blocking missed count as 0 in a mean of scores, so the cut lies below one half.
+DEFAULT_CUT = 0.4
+_MOST_EXAMPLES = 100_000
+_SURELY_APART = 0.02
+_FEWEST_OF_A_KIND = 20
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Candidate pairs and what is known of them; M pairs."""
+
+    items: Catalogue
+    row_l: Ints
+    row_r: Ints
+    features: pd.DataFrame
+
+
+def prior_scores(features: pd.DataFrame) -> Floats:
+    """Return [M] scores from 0 to 1 of the fixed rules that start the self-training."""
+    total = np.full(len(features), -_PRIOR_MIDDLE)
+    for name, weight in PRIOR_WEIGHTS.items():
+        total += weight * np.minimum(features[name].to_numpy(), _CAPS.get(name, np.inf))
+    return np.asarray(1 / (1 + np.exp(-total / _PRIOR_WIDTH)))
+
+
+def pair_scores(candidates: Candidates, rounds: int, *, cut: float = DEFAULT_CUT) -> Floats:
+    """Return [M] scores from 0 to 1 after ``rounds`` of self-training; the prior's where it cannot learn."""
+    scores = prior_scores(candidates.features)
+    for _ in range(rounds):
+        labels, used = pseudo_labels(candidates, scores, cut=cut)
+        if min(labels[used].sum(), (~labels[used]).sum()) < _FEWEST_OF_A_KIND:
+            break
+        inputs = _inputs(candidates, scores)
+        chosen = _sample(np.flatnonzero(used))
+        model = _model().fit(inputs[chosen], labels[chosen])
+        scores = np.asarray(model.predict_proba(inputs)[:, 1], dtype=float)
+    return scores
+
+
+def exclusive_source(items: Catalogue) -> Ints:
+    """Return [N] the number of the item's source where it lists a product at most once, or else -1."""
+    return np.where(items.exclusive, items.source, -1)
+
+
+def pseudo_labels(
+    candidates: Candidates, scores: Floats, *, cut: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return [M] whether clusters of the scores put a pair together, and [M] whether to learn from it.
+
+    A pair that a cluster holds against its own score is left out, and so is one across clusters that nothing
+    speaks against: its score is not low, and no rival has taken the place. Learning from such pairs as
+    non-matches makes each round more timid than the one before.
+    """
+    row_l, row_r, items = candidates.row_l, candidates.row_r, candidates.items
+    pairs = ScoredPairs(row_l, row_r, scores)
+    n = len(items.records)
+    cluster = average_linkage(pairs, n, cut=cut, exclusive_source=exclusive_source(items))
+    together = cluster[row_l] == cluster[row_r]
+    taken = _place_taken(items, cluster, row_l, row_r) | _place_taken(items, cluster, row_r, row_l)
+    apart = ~together & (taken | (scores < _SURELY_APART))
+    return together, apart | (together & (scores > cut))
+
+
+def _place_taken(items: Catalogue, cluster: Ints, row: Ints, other: Ints) -> NDArray[np.bool_]:
+    """Return [M] True where the cluster of ``row`` has no place for ``other``.
+
+    The place is taken where the cluster holds another item of the other's exclusive source; where sources are
+    not exclusive, where it holds any other item.
+    """
+    size = np.bincount(cluster, minlength=len(cluster))
+    n_sources = int(items.source.max()) + 1
+    held = np.unique(cluster * n_sources + items.source)
+    of_source = np.isin(cluster[row] * n_sources + items.source[other], held)
+    return np.where(items.exclusive[other], of_source, size[cluster[row]] > 1)
+
+
+def _inputs(candidates: Candidates, scores: Floats) -> NDArray[np.float64]:
+    """Return [M, 2F] features, and again where both titles carry a code: the two kinds have weights of their own."""
+    items, row_l, row_r = candidates.items, candidates.row_l, candidates.row_r
+    columns = [candidates.features.to_numpy()]
+    if items.exclusive.any():
+        columns.append(gap_to_next(items, row_l, row_r, scores)[:, None])
+    inputs = np.hstack(columns)
+    return np.hstack([inputs, inputs * candidates.features[["code_both"]].to_numpy()])
+
+
+def _model() -> Pipeline:
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
+
+
+def _sample(rows: Ints) -> Ints:
+    if len(rows) <= _MOST_EXAMPLES:
+        return rows
+    return np.sort(np.random.default_rng(0).choice(rows, _MOST_EXAMPLES, replace=False))

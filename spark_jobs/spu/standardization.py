@@ -1,0 +1,205 @@
+"""Standardization: what does an item's own text say, once spelling is out of the way?
+
+Plain functions on strings. ``Record`` is the standardized item that blocking and comparison read.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+# Unit as written -> (unit it is counted in, factor).
+_UNITS: Mapping[str, tuple[str, float]] = {
+    **{u: (u, 1.0) for u in ("mb", "gb", "in", "mm", "g", "mg", "ml", "w", "hz", "mhz")},
+    **{u: (u, 1.0) for u in ("rpm", "mp", "mah", "fps", "oz", "lb", "ft", "pk")},
+    **{u: ("in", 1.0) for u in ("inch", "inches", '"', "''", "zoll")},
+    **{u: ("mp", 1.0) for u in ("megapixel", "megapixels", "mpix", "mpixel")},
+    **{u: ("pk", 1.0) for u in ("pack", "pcs", "pieces", "pc")},
+    **{"tb": ("gb", 1000.0), "kg": ("g", 1000.0), "l": ("ml", 1000.0), "litre": ("ml", 1000.0)},
+    **{"litres": ("ml", 1000.0), "liter": ("ml", 1000.0), "cl": ("ml", 10.0), "cm": ("mm", 10.0)},
+    **{"kw": ("w", 1000.0), "ghz": ("mhz", 1000.0), "khz": ("mhz", 0.001), "watt": ("w", 1.0)},
+    **{"watts": ("w", 1.0), "lbs": ("lb", 1.0), "gram": ("g", 1.0)},
+}
+# "5 in 1" is no measure, "5in" and "5-in" are.
+_TOUCHING = ("in",)
+_MOBILE_NETWORKS = ("2g", "3g", "4g", "5g")
+_BY_LENGTH = sorted(_UNITS, key=lambda unit: (-len(unit), unit))
+_MEASURE = re.compile(
+    r"(?<![\w.])(\d+(?:\.\d+)?)(\s?-?\s?)("
+    + "|".join(re.escape(unit) for unit in _BY_LENGTH)
+    + r")(?![^\W_])"
+)
+_IS_MEASURE = re.compile(
+    r"(\d+(?:\.\d+)?)(" + "|".join(sorted({u for u, _ in _UNITS.values()}, key=len)[::-1]) + ")"
+)
+_PART = re.compile(r"\d+\.\d+[^\W_]*|[^\W_]+")
+_CODE_ATTRIBUTES = re.compile(r"model|mpn|part|sku|ean|gtin|upc|isbn|code")
+COLOURS = frozenset(
+    "black white silver grey gray gold golden red blue green yellow orange purple pink brown beige "
+    "cream ivory turquoise violet magenta cyan bronze copper champagne navy teal schwarz weiss "
+    "silber gelb rot blau grau noir blanc rouge bleu anthracite graphite charcoal titanium rose "
+    "spacegrau spacegrey midnight lilac burgundy maroon lavender mint".split()
+)
+_MAX_CODE = 20
+
+
+@dataclass(frozen=True)
+class Record:
+    """What an item says of itself.
+
+    Attributes:
+        words: all parts of the title, in order.
+        codes: model codes, letters and digits without punctuation.
+        aliases: other ways to read codes: neighbouring parts joined, parts of a longer code.
+        measures: numbers with a unit, in the unit they are counted in, such as ``64gb``.
+        numbers: plain numbers and short mixes such as ``s8``: generations, sizes without a unit.
+        text_words: parts of description and attributes, codes with and without punctuation.
+        brand: empty where unknown.
+    """
+
+    words: tuple[str, ...]
+    codes: frozenset[str] = frozenset()
+    aliases: frozenset[str] = frozenset()
+    measures: frozenset[str] = frozenset()
+    numbers: frozenset[str] = frozenset()
+    colours: frozenset[str] = frozenset()
+    text_words: frozenset[str] = frozenset()
+    brand: str = ""
+
+
+def standardized(text: str) -> str:
+    """Return text in one spelling: Unicode, case, decimal marks, units."""
+    text = unicodedata.normalize("NFKC", text).casefold()
+    text = text.replace("\u201d", '"').replace("\u2033", '"').replace("\u2019", "'")
+    text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
+    text = re.sub(r"(?<=\d),(?=\d{1,2}(?!\d))", ".", text)
+    text = re.sub(r"(?<=[^\W_])\+(?=\s|$)", " plus", text)
+    return _MEASURE.sub(_measure, text)
+
+
+def _measure(match: re.Match[str]) -> str:
+    number, gap, written = match.groups()
+    together = number + written
+    if together in _MOBILE_NETWORKS or (gap and written in _TOUCHING and "-" not in gap):
+        return match.group()
+    unit, factor = _UNITS[written]
+    return f"{float(number) * factor:g}{unit} "
+
+
+def parts(text: str) -> list[str]:
+    """Return the words, numbers and measures of standardized text, in order."""
+    return [_plain_number(part) for part in _PART.findall(text)]
+
+
+def _plain_number(part: str) -> str:
+    return part.rstrip("0").rstrip(".") if "." in part and part[-1].isdecimal() else part
+
+
+def is_measure(part: str) -> bool:
+    return _IS_MEASURE.fullmatch(part) is not None
+
+
+def unit(measure: str) -> str:
+    """Return the unit of a measure: ``gb`` of ``64gb``."""
+    return measure.lstrip("0123456789.e+-")
+
+
+def model_codes(text: str) -> frozenset[str]:
+    """Return the codes of standardized text: mixes of letters and digits, or five digits and more."""
+    codes = (_code(chunk) for chunk in text.split())
+    return frozenset(code for code in codes if code)
+
+
+def _code(chunk: str) -> str:
+    found = parts(chunk)
+    if any(is_measure(part) for part in found):
+        return ""
+    code = "".join(part for part in found if "." not in part)
+    digits = sum(character.isdigit() for character in code)
+    mixed = digits >= 2 and len(code) > max(digits, 3)
+    return code if len(code) <= _MAX_CODE and (mixed or digits >= 5) else ""
+
+
+def code_aliases(text: str) -> frozenset[str]:
+    """Return other readings of standardized text as codes: ``icn 3356`` as ``icn3356``, ``i7-6700k`` as ``6700k``."""
+    found = [part for part in parts(text) if "." not in part and not is_measure(part)]
+    joined = [f"{left}{right}" for left, right in zip(found, found[1:], strict=False)]
+    joined += ["".join(three) for three in zip(found, found[1:], found[2:], strict=False)]
+    return frozenset(
+        alias
+        for alias in (*found, *joined)
+        if 4 <= len(alias) <= _MAX_CODE and any(c.isdigit() for c in alias) and not is_measure(alias)
+    )
+
+
+def brand_vocabulary(brands: Sequence[str | None], titles: Sequence[str]) -> frozenset[str]:
+    """Return a feed's brands: those of its brand column, or else words that open many of its titles.
+
+    Args:
+        brands: the brand column as it came.
+        titles: standardized titles. A word is a brand where it opens 10 titles or more, and a third
+            of all titles it occurs in.
+    """
+    named = {" ".join(parts(standardized(brand))) for brand in brands if brand}
+    if named - {""}:
+        return frozenset(named - {""})
+    split = [parts(title) for title in titles]
+    opening = Counter(words[0] for words in split if words)
+    anywhere = Counter(word for words in split for word in set(words))
+    return frozenset(
+        word
+        for word, n in opening.items()
+        if n >= 10 and 3 * n >= anywhere[word] and word.isalpha() and word not in COLOURS
+    )
+
+
+def brand_in(words: Sequence[str], vocabulary: Collection[str]) -> str:
+    """Return the first brand of the vocabulary that the words name, the longest at that place; empty if none."""
+    for start in range(len(words)):
+        for length in (3, 2, 1):
+            name = " ".join(words[start : start + length])
+            if name in vocabulary:
+                return name
+    return ""
+
+
+def record(
+    title: str,
+    text: str | None = None,
+    *,
+    brand: str | None = None,
+    attributes: Mapping[str, str] | None = None,
+    brands: Collection[str] = (),
+) -> Record:
+    """Standardize one item.
+
+    Args:
+        brands: the feed's brand vocabulary, for items whose brand column is empty.
+    """
+    spelled = standardized(title)
+    words = tuple(parts(spelled))
+    attributes = attributes or {}
+    stated = " ".join(
+        standardized(value).replace(" ", "-")
+        for name, value in sorted(attributes.items())
+        if value and _CODE_ATTRIBUTES.search(name.casefold())
+    )
+    described = standardized(" ".join([text or "", *(v for _, v in sorted(attributes.items()) if v)]))
+    codes = model_codes(spelled) | model_codes(stated)
+    named = " ".join(parts(standardized(brand or "")))
+    return Record(
+        words=words,
+        codes=codes,
+        aliases=code_aliases(spelled) | codes,
+        measures=frozenset(word for word in words if is_measure(word)),
+        numbers=frozenset(word for word in words if _is_number(word)),
+        colours=COLOURS.intersection(words),
+        text_words=frozenset(parts(described)) | model_codes(described),
+        brand=named or brand_in(words, brands),
+    )
+
+
+def _is_number(word: str) -> bool:
+    has_digit = any(character.isdigit() for character in word)
+    return has_digit and not is_measure(word) and (len(word) < 4 or word.replace(".", "").isdigit())

@@ -1,0 +1,87 @@
+"""COPE's training data: which items, with which features, belong to which SPU as of a night?
+
+Shapes: N items, F features, D numbers of a vector, S SPUs.
+"""
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from encoders.cope.model import Features
+from encoders.cope.sampling import CopeData
+from spark_jobs.contracts import DOMAINS
+
+_BUCKETS = 1_000_000
+
+
+def training_rows(
+    items: DataFrame, members: DataFrame, features: DataFrame, max_items: int
+) -> DataFrame:
+    """Join items to their SPU and their features.
+
+    Args:
+        items: domain, item_id, content_hash.
+        members: domain, item_id, spu_id.
+        features: content_hash, image_features, text_features of one encoder version.
+        max_items: above it, whole SPUs are left out by the hash of their id until about as many
+            remain.
+
+    Returns:
+        spu_id, domain, item_id, image_features, text_features: an item a row, in a total order.
+    """
+    joined = items.join(members, on=["domain", "item_id"], how="inner").join(
+        features.select("content_hash"), on="content_hash", how="left_semi"
+    )
+    share = min(1.0, max_items / max(1, joined.count()))
+    place = F.pmod(F.xxhash64("spu_id"), F.lit(_BUCKETS))
+    return (
+        joined.filter(place < F.lit(int(share * _BUCKETS)))
+        .join(features, on="content_hash", how="inner")
+        .select("spu_id", "domain", "item_id", "image_features", "text_features")
+        .orderBy("spu_id", "domain", "item_id")
+    )
+
+
+def cope_data(rows: pa.Table, *, image_width: int, text_width: int) -> CopeData:
+    """Return the rows of ``training_rows`` as tensors."""
+    spu_ids, spu_N = np.unique(rows["spu_id"].to_pylist(), return_inverse=True)
+    domain_N = [DOMAINS.index(domain) for domain in rows["domain"].to_pylist()]
+    items = Features(
+        torch.tensor(domain_N, dtype=torch.long),
+        torch.from_numpy(matrix(rows["image_features"], image_width)),
+        torch.from_numpy(matrix(rows["text_features"], text_width)),
+    )
+    return CopeData(items, torch.from_numpy(spu_N), [str(spu) for spu in spu_ids])
+
+
+def matrix(vectors: pa.ChunkedArray, width: int) -> NDArray[np.float32]:
+    """Return a column of vectors as one matrix [N, F], NaN where a vector is null."""
+    column = vectors.combine_chunks()
+    filled: NDArray[np.float32] = np.full((len(column), width), np.nan, np.float32)
+    there = np.asarray(column.is_valid())
+    filled[there] = column.drop_null().flatten().to_numpy().reshape(-1, width)
+    return filled
+
+
+def pooled(emb_ND: NDArray[np.float32], data: CopeData) -> NDArray[np.float32]:
+    """Return one vector an SPU [S, D], as nights pool: its domains' means' mean, unit norm.
+
+    SPUs without a vector are left out.
+    """
+    there_N = ~np.isnan(emb_ND[:, 0])
+    domain_N, spu_N = data.items.domain_B.numpy()[there_N], data.spu_N.numpy()[there_N]
+    groups_G2, group_N = np.unique(np.stack((spu_N, domain_N), axis=1), axis=0, return_inverse=True)
+    by_domain_GD = _means(emb_ND[there_N].astype(np.float64), group_N.ravel())
+    mean_SD = _means(by_domain_GD, np.unique(groups_G2[:, 0], return_inverse=True)[1])
+    norm_S1 = np.linalg.norm(mean_SD, axis=1, keepdims=True)
+    return (mean_SD / np.maximum(norm_S1, 1e-12)).astype(np.float32)
+
+
+def _means(x_ND: NDArray[np.float64], group_N: NDArray[np.int64]) -> NDArray[np.float64]:
+    total = np.zeros((group_N.max(initial=-1) + 1, x_ND.shape[1]))
+    np.add.at(total, group_N, x_ND)
+    means: NDArray[np.float64] = total / np.bincount(group_N)[:, None]
+    return means

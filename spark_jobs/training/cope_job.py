@@ -1,0 +1,136 @@
+"""Train COPE's heads, and the semantic ids on top, on the warehouse's own items and SPUs.
+
+Reads ``items``, ``spu_members`` and ``item_features`` as of a night; writes encoder versions.
+
+    embedmill train cope --config spark_jobs/conf/local.toml --ds 2026-01-31
+"""
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import fsspec
+from pyspark.sql import functions as F
+
+from spark_jobs.config import Config, CopeConfig
+from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_MEMBERS
+from spark_jobs.features import (
+    IMAGE_FEATURES,
+    TEXT_FEATURES,
+    ensure_item_features,
+    scratch_folder,
+)
+from spark_jobs.nights import Night
+from spark_jobs.tables import Tables
+
+if TYPE_CHECKING:
+    from encoders.cope.sampling import CopeData
+    from encoders.cope.training import TrainingConfig
+
+logger = logging.getLogger(__name__)
+
+# What a driver of a few gigabytes can hold: 1,664 numbers an item are 660 MB.
+MAX_ITEMS = 100_000
+
+Progress = Callable[[int, int], None]
+
+
+def train_cope(
+    tables: Tables, config: Config, night: Night, progress: Progress | None = None
+) -> dict[str, str]:
+    """Train and save the encoders of COPE; return the new version of each kind.
+
+    A run that was killed goes on after its last epoch.
+
+    Args:
+        progress: called with epochs done and epochs in all.
+
+    Raises:
+        NothingToTrainOn: there is no item with a vector.
+    """
+    from encoders.artifacts import save_artifact
+    from encoders.cope.features import feature_artifact
+    from encoders.cope.model import heads_artifact
+    from encoders.cope.training import train
+
+    features = feature_artifact(config.cope)
+    save_artifact(features, _folder(tables))
+    ensure_item_features(tables, config, night, features.version)
+    data = _collected(tables, night, features.version)
+    checkpoint = f"{scratch_folder(tables)}/cope_training.safetensors"
+    trained = train(
+        data,
+        training_config(config.cope),
+        domains=DOMAINS,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    cope = heads_artifact(trained.heads, features.version, trained.metrics)
+    save_artifact(cope, _folder(tables))
+    versions = {"cope": cope.version, "semantic_id": _codebooks(tables, config, data, cope.version)}
+    _remove(checkpoint)
+    logger.info("train cope night=%s items=%d versions=%s", night, len(data.items), versions)
+    return versions
+
+
+def training_config(config: CopeConfig) -> "TrainingConfig":
+    """Return what the configuration says about training, in the encoders' own words."""
+    from encoders.cope.training import TrainingConfig
+
+    return TrainingConfig(
+        dim=config.dim,
+        raw_dim=config.dim // 2,
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        temperature=config.temperature,
+        label_smoothing=config.label_smoothing,
+        cosface=config.cosface,
+        held_out=config.held_out,
+        seed=config.seed,
+    )
+
+
+def _collected(tables: Tables, night: Night, features_version: str) -> "CopeData":
+    from spark_jobs.training.cope_data import cope_data, training_rows
+
+    features = tables.read(ITEM_FEATURES).filter(F.col("encoder_version") == features_version)
+    rows = training_rows(
+        tables.as_of(ITEMS, night, ["domain", "item_id", "content_hash"]),
+        tables.as_of(SPU_MEMBERS, night, ["domain", "item_id", "spu_id"]),
+        features.select("content_hash", "image_features", "text_features"),
+        MAX_ITEMS,
+    )
+    return cope_data(rows.toArrow(), image_width=IMAGE_FEATURES, text_width=TEXT_FEATURES)
+
+
+def _codebooks(tables: Tables, config: Config, data: "CopeData", cope_version: str) -> str:
+    """Fit and save the codebooks of SPU vectors; return their version."""
+    from encoders.artifacts import save_artifact
+    from encoders.loading import load_encoder
+    from encoders.semantic_ids import codebook_artifact, codebook_metrics, fit
+    from spark_jobs.training.cope_data import pooled
+
+    encoder = load_encoder(f"{_folder(tables)}/{cope_version}")
+    batch = {
+        "domain": [DOMAINS[row] for row in data.items.domain_B.tolist()],
+        "image_features": list(data.items.image_BI.numpy()),
+        "text_features": list(data.items.text_BT.numpy()),
+    }
+    vectors = pooled(encoder.encode(batch).vectors["embedding"], data)
+    settings = config.semantic_ids
+    codebooks = fit(vectors, codebook_size=settings.codebook_size, seed=settings.seed)
+    metrics = codebook_metrics(codebooks.codes(vectors), vectors, codebooks)
+    artifact = codebook_artifact(codebooks, metrics, cope_version)
+    save_artifact(artifact, _folder(tables))
+    return artifact.version
+
+
+def _folder(tables: Tables) -> str:
+    return f"{tables.warehouse}/encoders"
+
+
+def _remove(path: str) -> None:
+    filesystem, file = fsspec.url_to_fs(path)
+    if filesystem.exists(file):
+        filesystem.rm(file)

@@ -1,0 +1,161 @@
+"""Train LEARN's towers on what the warehouse's users met, in the order in which they met it.
+
+Reads ``interactions``, ``spus``, ``spu_members`` and ``spu_content_embeddings`` as of a night;
+writes encoder versions.
+
+    embedmill train learn --config spark_jobs/conf/local.toml --ds 2026-01-31
+"""
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from pyspark.sql import functions as F
+
+from spark_jobs.config import Config, LearnConfig
+from spark_jobs.contracts import INTERACTIONS, SPU_CONTENT_EMBEDDINGS, SPU_MEMBERS, SPUS
+from spark_jobs.features import ensure_spu_content_embeddings, scratch_folder, spu_prompts
+from spark_jobs.nights import Night
+from spark_jobs.tables import Tables
+from spark_jobs.training.learn_data import (
+    HeldOut,
+    UserSequences,
+    content_matrix,
+    event_sequences,
+    held_out,
+    spu_contents,
+    user_sequences,
+)
+
+if TYPE_CHECKING:
+    from encoders.learn.towers import PreferenceTowers, TowerConfig
+    from encoders.learn.training import TrainingConfig
+
+logger = logging.getLogger(__name__)
+
+# Sequences of so many users fit a driver of a few gigabytes, and more teach the towers little.
+MAX_USERS = 200_000
+
+Progress = Callable[[int, int], None]
+
+
+def train_learn(
+    tables: Tables, config: Config, night: Night, progress: Progress | None = None
+) -> dict[str, str]:
+    """Train and save the encoders of LEARN; return the new version of each kind.
+
+    The last part of the time is held out: training does not see it, and the metrics are of it. A
+    run that was killed goes on after its last epoch.
+
+    Args:
+        progress: called with epochs done and epochs in all.
+
+    Raises:
+        TooFewSequences: users have met too little to learn from.
+    """
+    from encoders.artifacts import save_artifact
+    from encoders.learn.content import content_artifact
+    from encoders.learn.preference import tower_artifacts
+    from encoders.learn.training import train
+
+    content = content_artifact(config.learn)
+    save_artifact(content, _folder(tables))
+    ensure_spu_content_embeddings(tables, config, night, content.version)
+    contents_NC, sequences = _collected(tables, night, content.version)
+    parts = held_out(sequences)
+    trained = train(
+        contents_NC,
+        parts.before,
+        tower_config(config.learn, contents_NC.shape[1]),
+        training_config(config.learn),
+        checkpoint=f"{scratch_folder(tables)}/learn_training.safetensors",
+        device=config.encoding.device,
+        progress=progress,
+    )
+    metrics = {"curve": trained.curve, "best_epoch": trained.best_epoch}
+    metrics |= _held_out_metrics(trained.towers, contents_NC, parts)
+    artifacts = tower_artifacts(trained.towers, content.version, metrics)
+    for artifact in artifacts.values():
+        save_artifact(artifact, _folder(tables))
+    versions = {kind: artifact.version for kind, artifact in artifacts.items()}
+    logger.info(
+        "train learn night=%s users=%d spus=%d versions=%s",
+        night,
+        len(parts.before),
+        len(contents_NC),
+        versions,
+    )
+    return {"learn_content": content.version, **versions}
+
+
+def tower_config(config: LearnConfig, content_width: int) -> "TowerConfig":
+    """Return what the configuration says about the towers, in the encoders' own words."""
+    from encoders.learn.towers import TowerConfig
+
+    return TowerConfig(
+        content_width=content_width,
+        whitened_width=min(content_width, config.whitened_width),
+        dim=config.dim,
+        width=config.width,
+        layers=config.layers,
+        heads=config.heads,
+        max_history=config.max_history,
+        positions=config.positions,
+        item_tower=config.item_tower,
+    )
+
+
+def training_config(config: LearnConfig) -> "TrainingConfig":
+    """Return what the configuration says about training, in the encoders' own words."""
+    from encoders.learn.training import TrainingConfig
+
+    return TrainingConfig(
+        epochs=config.epochs,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        temperature=config.temperature,
+        sampled_positions=config.sampled_positions,
+        max_target=config.max_target,
+        seed=config.seed,
+    )
+
+
+def _collected(
+    tables: Tables, night: Night, content_version: str
+) -> tuple[NDArray[np.float32], UserSequences]:
+    embeddings = tables.read(SPU_CONTENT_EMBEDDINGS).filter(
+        F.col("encoder_version") == content_version
+    )
+    prompts = spu_prompts(tables.as_of(SPUS, night)).select("spu_id", "content_hash")
+    contents = spu_contents(prompts, embeddings.select("content_hash", "embedding"))
+    spu_ids, contents_NC = content_matrix(contents.toArrow())
+    sequences = event_sequences(
+        tables.log(INTERACTIONS, night),
+        tables.as_of(SPU_MEMBERS, night, ["domain", "item_id", "spu_id"]),
+        end=night.end,
+        max_users=MAX_USERS,
+    )
+    return contents_NC, user_sequences(sequences.toArrow(), spu_ids)
+
+
+def _held_out_metrics(
+    towers: "PreferenceTowers", contents_NC: NDArray[np.float32], parts: HeldOut
+) -> dict[str, object]:
+    """Return metrics on the time held out, of the towers and the rules they are held against."""
+    from encoders.learn.evaluation import Case, compared, rankers
+
+    pairs = zip(parts.histories, parts.targets, strict=True)
+    cases = [Case(history, targets) for history, targets in pairs]
+    rules = rankers(towers.cpu(), contents_NC, parts.before)
+    return {
+        "held_out": compared(rules, cases),
+        "held_out_from": parts.cut.isoformat(),
+        "users": len(parts.before),
+        "spus": len(contents_NC),
+    }
+
+
+def _folder(tables: Tables) -> str:
+    return f"{tables.warehouse}/encoders"

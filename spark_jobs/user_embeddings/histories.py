@@ -1,0 +1,79 @@
+"""Histories: what did each user do up to the end of the night, in terms of SPU contents?
+
+Point-in-time: an event counts from the moment it happened, and only where tonight's SPUs know its
+item. Users whose history cannot have changed are not looked at.
+"""
+
+from datetime import datetime
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+EVENT = ("occurred_at", "domain", "item_id", "action")
+
+
+def item_contents(members: DataFrame, prompts: DataFrame) -> DataFrame:
+    """Return the content that stands for each item in a history: domain, item_id, content_hash.
+
+    Args:
+        members: domain, item_id, spu_id.
+        prompts: spu_id, content_hash of the SPU's prompt; unique by spu_id.
+    """
+    return members.join(prompts, on="spu_id", how="inner").select(
+        "domain", "item_id", "content_hash"
+    )
+
+
+def touched_users(
+    events: DataFrame, active: DataFrame, before: DataFrame, tonight: DataFrame
+) -> DataFrame:
+    """Return the users whose history may have changed: user_id, distinct.
+
+    Args:
+        events: user_id, domain, item_id: all there are.
+        active: user_id of tonight's new events.
+        before: ``item_contents`` at the start of the night.
+        tonight: ``item_contents`` at its end.
+    """
+    renamed = before.withColumnRenamed("content_hash", "content_hash_before")
+    changed = (
+        tonight.join(renamed, on=["domain", "item_id"], how="full")
+        .filter(~F.col("content_hash").eqNullSafe(F.col("content_hash_before")))
+        .select("domain", "item_id")
+    )
+    affected = events.join(changed, on=["domain", "item_id"], how="left_semi").select("user_id")
+    return affected.unionByName(active.select("user_id")).distinct()
+
+
+def histories(
+    events: DataFrame, contents: DataFrame, *, end: datetime, max_history: int
+) -> DataFrame:
+    """Return the last events of each user, oldest first.
+
+    The order is total (time, domain, item, action), so reruns agree. An event that was delivered on
+    two nights counts once.
+
+    Args:
+        events: user_id, domain, item_id, action, occurred_at.
+        contents: domain, item_id, content_hash, row (number in the content matrix).
+        end: events from here on are not known yet.
+
+    Returns:
+        user_id, n_events, history (ARRAY<INT> of ``row``), content_hash (SHA-256 of the content
+        hashes in order). Users without a known event are left out.
+    """
+    newest_first = Window.partitionBy("user_id").orderBy(*[F.col(name).desc() for name in EVENT])
+    return (
+        events.filter(F.col("occurred_at") < F.lit(end))
+        .join(contents, on=["domain", "item_id"], how="inner")
+        .withColumn("_rank", F.dense_rank().over(newest_first))
+        .filter(F.col("_rank") <= max_history)
+        .groupBy("user_id")
+        .agg(F.sort_array(F.collect_set(F.struct(*EVENT, "content_hash", "row"))).alias("events"))
+        .select(
+            "user_id",
+            F.size("events").alias("n_events"),
+            F.col("events.row").alias("history"),
+            F.sha2(F.array_join("events.content_hash", ","), 256).alias("content_hash"),
+        )
+    )

@@ -1,0 +1,190 @@
+"""Feeds of each format, and what is said of one that cannot be read."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from spark_jobs.config import Source
+from spark_jobs.contracts import ITEMS
+from spark_jobs.ingest.feeds import read_feeds, rows_of_kind
+from spark_jobs.ingest.formats import UnreadableFeed
+from spark_jobs.nights import Night
+from spark_jobs.tables import Tables
+
+CSV = """\
+domain,item_id,title,attributes,price,images,is_deleted
+page,a,"A ""big"" thing
+in two lines","{""size"": ""M""}",1.5,"[""a.png""]",
+page,b,Other,,,,true
+"""
+
+
+def read(tables: Tables, path: Path, **settings: object) -> list[dict[str, object]]:
+    source = Source("feed", **{"kind": "items", "path": str(path), **settings})
+    feeds = read_feeds(tables, [source], Night.parse("2026-01-31"))
+    rows = rows_of_kind(tables, feeds, source.kind).collect()
+    return [row.asDict(recursive=True) for row in rows]
+
+
+def refusal(tables: Tables, path: Path, **settings: object) -> str:
+    with pytest.raises(UnreadableFeed) as raised:
+        read(tables, path, **settings)
+    return str(raised.value)
+
+
+def test_csv_carries_lists_and_maps_as_json(tables: Tables, tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text(CSV, encoding="utf-8")
+
+    first, second = read(tables, tmp_path / "items.csv", format="csv")
+
+    assert first["title"] == 'A "big" thing\nin two lines'
+    assert (first["attributes"], first["price"]) == ({"size": "M"}, 1.5)
+    assert (first["images"], first["is_deleted"]) == (["a.png"], None)
+    assert (second["attributes"], second["is_deleted"], second["_unreadable"]) == (None, True, [])
+
+
+def test_the_folder_of_a_night_is_read_whole(tables: Tables, tmp_path: Path) -> None:
+    folder = tmp_path / "2026-01-31"
+    folder.mkdir()
+    for name in "ab":
+        (folder / f"{name}.csv").write_text(f"domain,item_id,title\npage,{name},T\n")
+
+    rows = read(tables, tmp_path / "{ds}", format="csv")
+
+    assert sorted(str(row["item_id"]) for row in rows) == ["a", "b"]
+    assert rows[0]["_folder"] == str(folder)
+
+
+def test_parquet_and_delta_are_read_as_typed(tables: Tables, tmp_path: Path) -> None:
+    attributes = pa.array([[("size", "M")]], pa.map_(pa.string(), pa.string()))
+    table = pa.table(
+        {
+            "domain": ["page"],
+            "item_id": ["a"],
+            "title": ["T"],
+            "attributes": attributes,
+            "price": [3],
+        }
+    )
+    pq.write_table(table, tmp_path / "items.parquet")
+    tables.spark.createDataFrame(table).write.format("delta").save(str(tmp_path / "delta"))
+
+    for path, format_ in (("items.parquet", "parquet"), ("delta", "delta")):
+        (row,) = read(tables, tmp_path / path, format=format_)
+        assert (row["attributes"], row["price"], row["images"]) == ({"size": "M"}, 3.0, None)
+
+
+def test_moments_without_a_zone_are_utc(tables: Tables, tmp_path: Path) -> None:
+    moment = datetime(2026, 1, 31, 10)
+    rows = [("u", "page", "a", "view", moment)]
+    names = ["user_id", "domain", "item_id", "action", "occurred_at"]
+    pd.DataFrame(rows, columns=names).to_parquet(
+        tmp_path / "events.parquet", coerce_timestamps="us"
+    )
+    (tmp_path / "events.jsonl").write_text(
+        json.dumps(dict(zip(names, ("u", "page", "a", "view", "2026-01-31T10:00:00"), strict=True)))
+    )
+
+    for format_ in ("parquet", "jsonl"):
+        path = tmp_path / f"events.{format_}"
+        source = Source("feed", "interactions", str(path), format=format_)
+        (feed,) = read_feeds(tables, [source], Night.parse("2026-01-31"))
+        (row,) = feed.rows.selectExpr("unix_timestamp(occurred_at) AS seconds").collect()
+        assert row["seconds"] == moment.replace(tzinfo=UTC).timestamp()
+
+
+def test_a_missing_csv_column_is_named_with_file_and_fix(tables: Tables, tmp_path: Path) -> None:
+    (tmp_path / "items.csv").write_text("domain,item_id,titel\npage,a,T\n")
+
+    said = refusal(tables, tmp_path / "items.csv", format="csv")
+
+    assert "items.csv" in said
+    assert "column 'title' should be string but is missing" in said
+    assert "found ['domain', 'item_id', 'titel']" in said
+    assert "Add or rename" in said
+
+
+def test_every_mistyped_parquet_column_is_named(tables: Tables, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"domain": ["page"], "item_id": [1], "title": ["T"], "price": ["cheap"]})
+    frame.to_parquet(tmp_path / "items.parquet")
+
+    said = refusal(tables, tmp_path / "items.parquet", format="parquet")
+
+    assert "column 'item_id' should be string but is bigint" in said
+    assert "column 'price' should be double but is string" in said
+
+
+def test_a_truncated_parquet_file_is_named(tables: Tables, tmp_path: Path) -> None:
+    path = tmp_path / "items.parquet"
+    pd.DataFrame({"domain": ["page"], "item_id": ["a"], "title": ["T"]}).to_parquet(path)
+    path.write_bytes(path.read_bytes()[:-20])
+
+    said = refusal(tables, path, format="parquet")
+
+    assert "items.parquet' cannot be read as parquet" in said
+    assert "items.parquet is not a Parquet file" in said
+
+
+def test_a_parquet_file_that_breaks_off_in_its_pages_is_named(shop) -> None:
+    good = shop.write("pages", [{"domain": "page", "item_id": "a", "title": "T"}])
+    path = shop.folder / "broken.parquet"
+    frame = pd.DataFrame({"domain": ["page"] * 999, "item_id": [str(i) for i in range(999)]})
+    frame.assign(title=frame["item_id"]).to_parquet(path, compression=None)
+    content = bytearray(path.read_bytes())
+    content[4:2000] = bytes(1996)
+    path.write_bytes(bytes(content))
+
+    with pytest.raises(UnreadableFeed, match=r"^feed 'broken': .*broken\.parquet' cannot be"):
+        shop.run(good, Source("broken", "items", str(path), format="parquet"))
+
+    assert not shop.tables.exists(ITEMS)
+
+
+def test_an_absent_feed_is_an_error_unless_it_is_optional(tables: Tables, tmp_path: Path) -> None:
+    said = refusal(tables, tmp_path / "{ds}.jsonl")
+
+    assert "there is nothing at" in said
+    assert "2026-01-31.jsonl" in said
+    assert read(tables, tmp_path / "none.jsonl", optional=True) == []
+
+
+def test_a_data_set_without_interactions_says_so(tables: Tables, tmp_path: Path) -> None:
+    said = refusal(tables, tmp_path, kind="interactions", format="pricerunner")
+
+    assert "pricerunner has no interactions" in said
+
+
+def test_names_of_feeds_are_checked(tables: Tables, tmp_path: Path) -> None:
+    path = str(tmp_path / "none")
+    sources = [Source("a", "items", path), Source("a", "items", path), Source("b/c", "items", path)]
+
+    with pytest.raises(UnreadableFeed) as raised:
+        read_feeds(tables, sources, Night.parse("2026-01-31"))
+
+    assert "'a' names more than one source" in str(raised.value)
+    assert "'b/c' should have letters" in str(raised.value)
+
+
+def test_a_csv_that_is_not_utf8_stops_the_night(shop) -> None:
+    path = shop.folder / "items.csv"
+    path.write_bytes("domain,item_id,title\npage,a,T\npage,b,café\n".encode("latin-1"))
+
+    with pytest.raises(UnreadableFeed, match=r"items\.csv: line 3 is not UTF-8"):
+        shop.run(Source("pages", "items", str(path), format="csv"))
+
+    assert not shop.tables.exists(ITEMS)
+
+
+def test_a_csv_row_with_more_columns_than_the_header_is_refused(shop) -> None:
+    path = shop.folder / "items.csv"
+    path.write_text("domain,item_id,title\npage,a,T\npage,b,T,x,y\n")
+
+    step = shop.run(Source("pages", "items", str(path), format="csv"))["pages"]
+
+    assert (step.rows_in, step.rows_out) == (2, 1)
+    assert [reason for _, reason, _, _ in shop.refused()] == ["row_unreadable"]

@@ -1,0 +1,130 @@
+"""Nights in a row: counts, reruns, changes, removals."""
+
+from collections.abc import Callable
+
+import pytest
+
+from spark_jobs.contracts import INTERACTIONS, ITEMS
+from spark_jobs.ingest.formats import UnreadableFeed
+
+NEXT = "2026-02-01"
+
+
+@pytest.fixture(scope="module")
+def two_nights(open_shop: Callable, item: Callable, event: Callable):
+    """A published night, and the changes of the next."""
+    shop = open_shop()
+    for name in "abc":
+        shop.picture(f"pages/{name}.png")
+    shop.picture("snapshot/img/s.png")
+    pages = [item(name, images=[f"{name}.png"], attributes={"x": "1", "y": "2"}) for name in "abc"]
+    whole = [
+        item("s1", source="m 1", images=["img/s.png"]),
+        item("s2", source="m 2"),
+        item("s3", source="m 3"),
+        item("s4", source="m 3"),
+    ]
+    shop.take(pages=pages, snapshot=whole, events=[event(item_id="b"), event(item_id="s2")])
+    first = shop.fingerprints()
+    shop.take(pages=pages, snapshot=whole, events=[event(item_id="b"), event(item_id="s2")])
+    again = shop.fingerprints()
+    shop.publish()
+    shop.picture("pages/a.png", color="blue")
+    steps = shop.take(
+        NEXT,
+        pages=[
+            item("a", images=["a.png"], attributes={"y": "2", "x": "1"}),
+            {"domain": "page", "item_id": "b", "is_deleted": True},
+            item("d"),
+        ],
+        snapshot=[whole[0], item("s4", source="m 3", title="")],
+        events=[
+            event(item_id="b", occurred_at=f"{NEXT}T01:00:00Z"),
+            event(item_id="s2", occurred_at=f"{NEXT}T01:00:00Z"),
+            event(item_id="c", occurred_at=f"{NEXT}T01:00:00Z"),
+            event(item_id="s4", occurred_at=f"{NEXT}T01:00:00Z"),
+        ],
+    )
+    return shop, first, again, steps
+
+
+def test_a_first_night_stages_every_item_and_event(two_nights) -> None:
+    shop, *_ = two_nights
+
+    rows = {row["item_id"]: row for row in shop.staged(ITEMS)}
+    assert sorted(rows) == ["a", "b", "c", "s1", "s2", "s3", "s4"]
+    assert rows["a"]["source"] == "pages"
+    assert rows["s1"]["source"] == "snapshot/m 1"
+    assert rows["s1"]["images"][0]["uri"].endswith("/snapshot/img/s.png")
+    assert rows["a"]["attributes"] == {"x": "1", "y": "2"}
+    assert [row["item_id"] for row in shop.staged(INTERACTIONS)] == ["b", "s2"]
+
+
+def test_a_night_run_twice_equals_once(two_nights) -> None:
+    _, first, again, _ = two_nights
+
+    assert first == again
+    assert [count for count, _ in first] == [7, 2, 0]
+
+
+def test_a_second_night_stages_its_changes_alone(two_nights) -> None:
+    """Item a: other bytes under its old path. Item s1: as it was. Item c: no feed speaks of it."""
+    shop, *_ = two_nights
+
+    assert shop.changes(NEXT) == [
+        ("a", True),
+        ("b", False),
+        ("d", True),
+        ("s2", False),
+        ("s3", False),
+    ]
+
+
+def test_other_bytes_under_the_same_path_are_other_content(two_nights) -> None:
+    shop, *_ = two_nights
+
+    before = shop.staged(ITEMS)[0]
+    after = shop.staged(ITEMS, NEXT)[0]
+    assert before["images"][0]["uri"] == after["images"][0]["uri"]
+    assert before["content_hash"] != after["content_hash"]
+
+
+def test_a_removed_item_keeps_what_was_known_of_it(two_nights) -> None:
+    shop, *_ = two_nights
+
+    gone = shop.staged(ITEMS, NEXT)[1]
+    assert (gone["item_id"], gone["title"], gone["is_active"]) == ("b", "Thing b", False)
+
+
+def test_an_item_whose_row_is_refused_stays_as_it_was(two_nights) -> None:
+    """s4 is in the snapshot, with an empty title: that is no removal, and it can have events."""
+    shop, *_ = two_nights
+
+    assert ("snapshot", "title_empty", "row", "page|s4") in shop.refused()
+    assert "s4" not in dict(shop.changes(NEXT))
+
+
+def test_events_of_items_that_went_tonight_are_refused(two_nights) -> None:
+    shop, *_, steps = two_nights
+
+    taken = [row["item_id"] for row in shop.staged(INTERACTIONS, NEXT)]
+    assert taken == ["c", "s4"]
+    assert (steps["events"].rows_out, steps["events"].rows_quarantined) == (2, 2)
+
+
+def test_events_of_an_earlier_night_are_not_taken_again(two_nights, event: Callable) -> None:
+    shop, *_ = two_nights
+
+    shop.take(NEXT, events=[event(item_id="s2"), event(item_id="s2", user_id="other")])
+
+    assert [row["user_id"] for row in shop.staged(INTERACTIONS, NEXT)] == ["other"]
+
+
+def test_an_unreadable_feed_stops_the_night_before_anything_is_written(shop, item) -> None:
+    good = shop.write("pages", [item("a")])
+    bad = shop.write("events", ["no JSON", "at all"])
+
+    with pytest.raises(UnreadableFeed, match=r"rows\.jsonl': not one line is a JSON object"):
+        shop.run(good, bad)
+
+    assert not (shop.folder.parent / "warehouse").exists()

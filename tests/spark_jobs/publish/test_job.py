@@ -1,0 +1,289 @@
+"""Two nights from staged rows to features that a ranking model reads."""
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+from pyspark.sql import SparkSession
+
+from spark_jobs import releases
+from spark_jobs.config import Config
+from spark_jobs.contracts import (
+    NIGHTS,
+    PUBLISHED,
+    SPU_EMBEDDINGS,
+    SPU_SEMANTIC_IDS,
+    SPUS,
+    USER_EMBEDDINGS,
+)
+from spark_jobs.nights import Night
+from spark_jobs.publish import job
+from spark_jobs.publish.definitions import open_store
+from spark_jobs.publish.fetching import online_features, training_set
+from spark_jobs.publish.gate import NotAudited
+from spark_jobs.publish.job import run
+from spark_jobs.publish.online import online_checksum
+from spark_jobs.publish.reconciliation import NotReconciled, reconcile
+from spark_jobs.stage import Step
+from spark_jobs.tables import Tables
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+FIRST, SECOND = Night.parse("2026-01-31"), Night.parse("2026-02-01")
+CONFIG = Config()
+
+
+class Killed(BaseException):
+    """Stands for a kill."""
+
+
+def _killed(*_: object, **__: object) -> None:
+    raise Killed
+
+
+@dataclass
+class Published:
+    """A warehouse after two nights: in the second, s1 and u1 changed and s3 went away.
+
+    The second was killed once its tables were published, and run again, twice.
+    """
+
+    tables: Tables
+    store: "FeatureStore"
+    first: list[Step]
+    second: list[Step]
+    first_vectors: pd.DataFrame
+    rerun_versions: tuple[list[int | None], list[int | None]]
+    rerun_checksums: tuple[dict[str, str], dict[str, str]]
+    regex_names: str | None
+
+
+@pytest.fixture(scope="module")
+def published(
+    spark: SparkSession, staging: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> Published:
+    tables = Tables(spark, str(tmp_path_factory.mktemp("a shop") / "warehouse"))
+    releases.create_release(tables, staging.ENCODERS)
+    releases.promote(tables, "r1")
+    staging.stage_shop(
+        tables, FIRST, items=["i1", "i2", "i3"], spus=["s1", "s2", "s3"], users=["u1", "u2"]
+    )
+    staging.audit(tables, FIRST)
+    first = list(run(tables, CONFIG, FIRST))
+    store = open_store("feature_repo", tables.warehouse)
+    first_vectors = online_features(store, {"user_id": ["u1"], "spu_id": ["s3"]})
+
+    staging.stage(
+        tables,
+        SPUS,
+        SECOND,
+        staging.spu_rows(["s1"], price=12.0) + staging.spu_rows(["s3"], active=False),
+    )
+    staging.stage(
+        tables,
+        USER_EMBEDDINGS,
+        SECOND,
+        staging.vector_rows(staging.user_keys(["u1"]), "learn_user", 64, seed=77),
+    )
+    staging.stage(
+        tables,
+        SPU_EMBEDDINGS,
+        SECOND,
+        staging.vector_rows(staging.spu_keys(["s3"]), "cope", 128, active=False),
+    )
+    staging.stage(tables, SPU_SEMANTIC_IDS, SECOND, staging.semantic_rows(["s3"], active=False))
+    staging.audit(tables, SECOND)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job, "materialize_night", _killed)
+        with pytest.raises(Killed):
+            run(tables, CONFIG, SECOND)
+    second = list(run(tables, CONFIG, SECOND))
+    before = [tables.version(t) for t in PUBLISHED], online_checksum(store, spark)
+    run(tables, CONFIG, SECOND)
+    after = [tables.version(t) for t in PUBLISHED], online_checksum(store, spark)
+    return Published(
+        tables=tables,
+        store=store,
+        first=first,
+        second=second,
+        first_vectors=first_vectors,
+        rerun_versions=(before[0], after[0]),
+        rerun_checksums=(before[1], after[1]),
+        regex_names=spark.conf.get("spark.sql.parser.quotedRegexColumnNames", None),
+    )
+
+
+def test_every_staged_row_is_served_and_every_key_reconciled(published: Published) -> None:
+    steps = {step.name: step for step in published.first}
+    assert steps["item_embeddings"].rows_out == 3
+    assert steps["items"].rows_out == 0
+    assert {name: step.rows_out for name, step in steps.items() if name.startswith("online")} == {
+        "online item_cope__r1": 3,
+        "online item_spu": 3,
+        "online spu_cope__r1": 3,
+        "online spu_facts": 3,
+        "online spu_preference__r1": 3,
+        "online spu_semantic_ids__r1": 3,
+        "online user_preference__r1": 2,
+    }
+    assert all(step.rows_in == step.rows_out for step in (*published.first, *published.second))
+
+
+def test_a_table_without_rows_is_empty_rather_than_missing(published: Published) -> None:
+    assert all(published.tables.exists(table) for table in PUBLISHED)
+
+
+def test_the_live_service_reads_what_was_published(
+    published: Published, staging: ModuleType
+) -> None:
+    read = online_features(published.store, {"user_id": ["u1", "u2"], "spu_id": ["s1", "s2"]})
+    assert list(read["user_preference"]) == [staging.vector(77, 64), staging.vector(3001, 64)]
+    assert list(read["spu_cope"]) == [staging.vector(1000, 128), staging.vector(1001, 128)]
+    assert list(read["price"]) == [12.0, 10.0]
+    assert list(read["c1"]) == [0, 1]
+    expected = sum(
+        a * b for a, b in zip(staging.vector(77, 64), staging.vector(2000, 64), strict=True)
+    )
+    assert read["user_spu_affinity"][0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_items_are_read_by_domain_and_id(published: Published, staging: ModuleType) -> None:
+    read = online_features(
+        published.store, {"domain": ["page", "video"], "item_id": ["i2", "i2"]}, service="items"
+    )
+    assert read["item_spu_id"][0] == "s2"
+    assert read["item_cope"][0] == staging.vector(1, 128)
+    assert read["item_cope"][1] is None
+
+
+def test_a_tombstone_reads_as_null(published: Published) -> None:
+    assert published.first_vectors["spu_cope"][0] is not None
+    assert published.first_vectors["title"][0] == "Product s3"
+    read = online_features(published.store, {"user_id": ["u1"], "spu_id": ["s3"]})
+    assert read["spu_cope"][0] is None
+    assert read["title"][0] is None
+    assert pd.isna(read["c1"][0])
+
+
+def test_affinity_is_null_where_a_vector_is_missing(published: Published) -> None:
+    read = online_features(published.store, {"user_id": ["nobody"], "spu_id": ["s1"]})
+    assert pd.isna(read["user_spu_affinity"][0])
+
+
+def test_a_rerun_changes_no_table_version_and_no_online_value(published: Published) -> None:
+    assert published.rerun_versions[0] == published.rerun_versions[1]
+    assert published.rerun_checksums[0] == published.rerun_checksums[1]
+
+
+def test_the_night_is_recorded(published: Published) -> None:
+    rows = published.tables.read(NIGHTS).orderBy("ds").collect()
+    assert [(row["ds"], row["state"]) for row in rows] == [
+        (FIRST.ds, "published"),
+        (SECOND.ds, "published"),
+    ]
+
+
+def test_feasts_setting_is_taken_back(published: Published) -> None:
+    assert published.regex_names in (None, "false")
+
+
+def test_training_rows_get_what_was_known_then(published: Published, staging: ModuleType) -> None:
+    moments = ["2026-01-31 23:59:59", "2026-02-01 12:00:00", "2026-02-02 12:00:00"]
+    events = pd.DataFrame(
+        {
+            "user_id": ["u1"] * 3,
+            "spu_id": ["s3"] * 3,
+            "event_timestamp": pd.to_datetime(moments, utc=True),
+            "label": [0, 1, 0],
+        }
+    )
+    read = training_set(published.store, published.tables.spark, events)
+    read = read.sort_values("event_timestamp").reset_index(drop=True)
+    assert list(read["label"]) == [0, 1, 0]
+    # The first night ends at midnight: a second before, nothing of it is known.
+    assert read["user_preference"][0] is None
+    assert list(read["user_preference"][1]) == staging.vector(3000, 64)
+    assert list(read["user_preference"][2]) == staging.vector(77, 64)
+    assert list(read["spu_cope"][1]) == staging.vector(1002, 128)
+    assert read["spu_cope"][2] is None
+    assert pd.isna(read["user_spu_affinity"][0])
+    assert -1.0 <= read["user_spu_affinity"][1] <= 1.0
+
+
+VALUE_GONE = """
+    DELETE FROM embedmill_spu_cope__r1 WHERE entity_key =
+    (SELECT entity_key FROM embedmill_spu_cope__r1 WHERE length(value) > 100 LIMIT 1)
+"""
+VALUE_CHANGED = """
+    UPDATE embedmill_spu_facts SET value =
+    (SELECT value FROM embedmill_spu_facts
+    WHERE feature_name = 'title' AND length(value) > 0 LIMIT 1)
+    WHERE feature_name = 'brand' AND length(value) > 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        (VALUE_GONE, r"spu_cope__r1 \('s\d',\) \*: expected a value, seen none"),
+        (VALUE_CHANGED, r"spu_facts \('s\d',\) brand: expected 'Acme', seen 'Product s\d'"),
+    ],
+    ids=["missing", "changed"],
+)
+def test_a_difference_is_found_and_named(
+    published: Published, statement: str, message: str
+) -> None:
+    path = Path(published.tables.warehouse) / "feature_store" / "online.db"
+    intact = path.read_bytes()
+    try:
+        with sqlite3.connect(path) as connection:
+            assert connection.execute(statement).rowcount > 0
+        connection.close()
+        with pytest.raises(NotReconciled, match=message):
+            reconcile(published.store, published.tables.spark, night=SECOND, sample=200)
+    finally:
+        path.write_bytes(intact)
+    assert reconcile(published.store, published.tables.spark, night=SECOND, sample=200)
+
+
+def test_an_unaudited_night_changes_nothing(published: Published, staging: ModuleType) -> None:
+    tables = published.tables
+    before = [tables.version(table) for table in PUBLISHED]
+    third = Night.parse("2026-02-02")
+    staging.stage(tables, SPUS, third, staging.spu_rows(["s2"], price=99.0))
+    with pytest.raises(NotAudited, match="night 2026-02-02"):
+        run(tables, CONFIG, third)
+    assert [tables.version(table) for table in PUBLISHED] == before
+    read = online_features(published.store, {"user_id": ["u1"], "spu_id": ["s2"]})
+    assert read["price"][0] == 10.0
+
+
+def test_a_night_on_mended_input_replaces_its_values_and_a_new_release_is_filled(
+    published: Published, staging: ModuleType
+) -> None:
+    tables = published.tables
+    staging.stage(
+        tables,
+        USER_EMBEDDINGS,
+        SECOND,
+        staging.vector_rows(staging.user_keys(["u2"]), "learn_user", 64, seed=88),
+    )
+    releases.create_release(tables, staging.ENCODERS)
+    staging.audit(tables, SECOND)
+    run(tables, CONFIG, SECOND)
+    # What only the replaced rows said of u1 is gone: its vector is the first night's again.
+    read = online_features(published.store, {"user_id": ["u1", "u2"], "spu_id": ["s1", "s2"]})
+    assert list(read["user_preference"]) == [staging.vector(3000, 64), staging.vector(88, 64)]
+    # r2 reads what older nights encoded with the encoders that it shares with r1.
+    assert [release.state for release in releases.all_releases(tables)] == ["live", "validated"]
+    pinned = online_features(
+        published.store,
+        {"user_id": ["u1", "u2"], "spu_id": ["s1", "s2"]},
+        service="ranking__r2",
+    )
+    pd.testing.assert_frame_equal(pinned, read, check_like=True)

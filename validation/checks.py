@@ -1,0 +1,65 @@
+"""Checks: what the audit says about a night, and how a failure is put in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from spark_jobs.nights import Night
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What one check held against what.
+
+    Attributes:
+        check_name: expectation, and in brackets the columns, encoder or feed that it is about.
+        expected: in words, threshold included.
+        seen: in words.
+        observed: the figure held against the threshold; None where there was nothing to measure.
+        advice: what to do when it fails.
+    """
+
+    table_name: str
+    check_name: str
+    success: bool
+    expected: str
+    seen: str
+    observed: float | None
+    advice: str
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """Every check of a night, and the staged rows that were audited by table."""
+
+    night: Night
+    results: Sequence[CheckResult]
+    rows: dict[str, int]
+
+    @property
+    def failures(self) -> list[CheckResult]:
+        return [result for result in self.results if not result.success]
+
+
+class AuditFailed(ValueError):
+    """Tonight's rows must not be published. ``report`` says why."""
+
+    def __init__(self, report: AuditReport, data_docs: str) -> None:
+        self.report = report
+        super().__init__(_message(report, data_docs))
+
+
+def _message(report: AuditReport, data_docs: str) -> str:
+    failures = report.failures
+    lines = [
+        f"night {report.night} was stopped by the audit: {len(failures)} of {len(report.results)} checks failed. "
+        "Nothing was published."
+    ]
+    for failure in failures:
+        lines += [
+            f"- {failure.table_name}, {failure.check_name}",
+            f"    expected: {failure.expected}",
+            f"    seen:     {failure.seen}",
+            f"    do:       {failure.advice}",
+        ]
+    lines.append(f"All checks: table audit_results, or {data_docs}/index.html")
+    return "\n".join(lines)

@@ -1,0 +1,81 @@
+"""Expectation runs: Great Expectations over projected frames, and its Data Docs."""
+
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import fsspec
+import great_expectations as gx
+from great_expectations.expectations.expectation import Expectation
+from pyspark.sql import DataFrame
+
+# Which checks failed costs one Spark job a frame; what the failing ones saw costs one more each, so it is
+# asked of those alone.
+_VERDICT = "BOOLEAN_ONLY"
+_DETAILS = {"result_format": "BASIC", "partial_unexpected_count": 5}
+
+
+class ExpectationRuns:
+    """The expectations that were run for one night, kept in memory until their pages are written."""
+
+    def __init__(self, night: str) -> None:
+        self._night = night
+        self._context = gx.get_context(mode="ephemeral")
+        # Nothing of a night leaves the machine.
+        self._context.variables.analytics_enabled = False
+        self._context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+        self._source = self._context.data_sources.add_spark("night", persist=False)
+
+    def verdicts(
+        self, name: str, frame: DataFrame, expectations: Sequence[Expectation]
+    ) -> list[Any]:
+        """Return one result an expectation; those that failed with the first few unexpected values."""
+        results = self._run(name, frame, expectations, _VERDICT)
+        failed = [result for result in results if not result.success]
+        if not failed:
+            return results
+        names = {result.expectation_config.meta["check"] for result in failed}
+        again = [e for e in expectations if e.meta["check"] in names]
+        passed = [result for result in results if result.success]
+        return passed + self._run(f"{name}, failures", frame, again, _DETAILS)
+
+    def figures(
+        self, name: str, frame: DataFrame, expectations: Sequence[Expectation]
+    ) -> list[Any]:
+        """Return one result an expectation about a frame of one row."""
+        return self._run(name, frame, expectations, "BASIC")
+
+    def write_data_docs(self, folder: str) -> None:
+        """Write the pages of this night to ``folder``, which may be on any file system that fsspec knows."""
+        with tempfile.TemporaryDirectory() as local:
+            self._context.add_data_docs_site(site_name="audit", site_config=_site(local))
+            self._context.build_data_docs()
+            filesystem, root = fsspec.url_to_fs(folder)
+            if filesystem.exists(root):
+                filesystem.rm(root, recursive=True)
+            filesystem.put(f"{local}/", f"{root}/", recursive=True)
+
+    def _run(
+        self,
+        name: str,
+        frame: DataFrame,
+        expectations: Sequence[Expectation],
+        form: str | dict[str, Any],
+    ) -> list[Any]:
+        asset = self._source.add_dataframe_asset(name)
+        batch = asset.add_batch_definition_whole_dataframe(self._night)
+        suite = self._context.suites.add(
+            gx.ExpectationSuite(name=name, expectations=list(expectations))
+        )
+        definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
+        run = self._context.validation_definitions.add(definition)
+        return list(run.run(batch_parameters={"dataframe": frame}, result_format=form).results)
+
+
+def _site(folder: str) -> dict[str, Any]:
+    return {
+        "class_name": "SiteBuilder",
+        "show_how_to_buttons": False,
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": folder},
+    }

@@ -1,0 +1,97 @@
+"""Profiles: what of a staged row the audit looks at. Vectors are measured here and go no further."""
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from spark_jobs.contracts import Table
+from spark_jobs.nights import Night
+from spark_jobs.tables import schema
+
+# Columns that checks read by name, beside the keys.
+_CHECKED = (
+    "action",
+    "assigned_by",
+    "c1",
+    "c2",
+    "c3",
+    "confidence",
+    "event",
+    "n_items",
+    "price",
+)
+_OF_VECTORS = (
+    "dimension",
+    "norm",
+    "has_nan",
+    "vector_fits",
+    "same_as_other",
+    "cosine_to_last",
+)
+
+
+def row_profile(staged: DataFrame, table: Table, night: Night) -> DataFrame:
+    """Project staged rows to what the checks read.
+
+    Returns:
+        The table's keys and checked columns; rows_of_key: staged rows with the same key; nulls: names of the
+        columns that must not be null and are, null where none is; seconds_off: from the end of the night to
+        ``event_timestamp``; seconds_late: from the end of the night to ``occurred_at``, where there is one.
+    """
+    required = [column.name for column in schema(table) if not column.nullable]
+    nulls = F.concat_ws(", ", *[F.when(F.col(name).isNull(), F.lit(name)) for name in required])
+    kept = {*table.keys, *_CHECKED, *_OF_VECTORS}
+    late = [_seconds_after("occurred_at", night).alias("seconds_late")] * (
+        "occurred_at" in staged.columns
+    )
+    return staged.select(
+        *[name for name in staged.columns if name in kept],
+        F.count("*").over(Window.partitionBy(*table.keys)).alias("rows_of_key"),
+        F.when(nulls != "", nulls).alias("nulls"),
+        _seconds_after("event_timestamp", night).alias("seconds_off"),
+        *late,
+    )
+
+
+def measured(staged: DataFrame, before: DataFrame, table: Table) -> DataFrame:
+    """Replace the vectors of staged rows by what is checked of them.
+
+    Args:
+        before: the table's state at the start of the night: keys, content_hash, embedding.
+
+    Returns:
+        The columns of ``staged`` but the vector, and its dimension, norm and has_nan, null where there is no
+        vector; vector_fits: whether an active row has a vector and a removed one none; same_as_other: whether
+        a staged row of another content has the same vector; cosine_to_last: with the vector that was published
+        last, where the content has not changed since.
+    """
+    vector, last = F.col("embedding"), F.col("last_embedding")
+    earlier = before.select(
+        *table.keys,
+        F.col("content_hash").alias("last_content_hash"),
+        F.col("embedding").alias("last_embedding"),
+    )
+    same_vector = Window.partitionBy("encoder_version", F.xxhash64(vector))
+    contents = F.min("content_hash").over(same_vector), F.max("content_hash").over(same_vector)
+    unchanged = F.col("is_active") & (F.col("content_hash") == F.col("last_content_hash"))
+    norm = F.sqrt(_dot(vector, vector))
+    return staged.join(earlier, on=list(table.keys), how="left").select(
+        *[name for name in staged.columns if name != "embedding"],
+        F.when(vector.isNotNull(), F.size(vector)).alias("dimension"),
+        norm.alias("norm"),
+        F.exists(vector, lambda x: x.isNull() | F.isnan(x)).alias("has_nan"),
+        (vector.isNotNull() == F.col("is_active")).alias("vector_fits"),
+        F.when(vector.isNotNull(), contents[0] != contents[1]).alias("same_as_other"),
+        F.when(unchanged, _dot(vector, last) / (norm * F.sqrt(_dot(last, last)))).alias(
+            "cosine_to_last"
+        ),
+    )
+
+
+def _dot(left: Column, right: Column) -> Column:
+    products = F.zip_with(left, right, lambda x, y: x.cast("double") * y.cast("double"))
+    return F.aggregate(products, F.lit(0.0), lambda total, product: total + product)
+
+
+def _seconds_after(column: str, night: Night) -> Column:
+    end = F.lit(night.end)
+    return F.col(column).cast("double") - end.cast("double")

@@ -1,0 +1,14 @@
+"""Suite of ``item_embeddings``: does every item have a COPE vector that tells it from others?"""
+
+from collections.abc import Sequence
+
+from great_expectations.expectations.expectation import Expectation
+
+from spark_jobs.config import Config
+from spark_jobs.contracts import ITEM_EMBEDDINGS
+from validation.figures import Figure
+from validation.suites.vector_tables import vector_suite
+
+
+def suite(figures: Sequence[Figure], config: Config) -> list[Expectation]:
+    return vector_suite(ITEM_EMBEDDINGS, figures, config, width=config.cope.dim, nouns="items")

@@ -1,0 +1,14 @@
+"""Suite of ``spu_embeddings``: does every SPU have a pooled COPE vector that tells it from others?"""
+
+from collections.abc import Sequence
+
+from great_expectations.expectations.expectation import Expectation
+
+from spark_jobs.config import Config
+from spark_jobs.contracts import SPU_EMBEDDINGS
+from validation.figures import Figure
+from validation.suites.vector_tables import vector_suite
+
+
+def suite(figures: Sequence[Figure], config: Config) -> list[Expectation]:
+    return vector_suite(SPU_EMBEDDINGS, figures, config, width=config.cope.dim, nouns="SPUs")

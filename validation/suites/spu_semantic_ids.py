@@ -1,0 +1,40 @@
+"""Suite of ``spu_semantic_ids``: does every SPU have a code, within the codebooks, that tells it from others?"""
+
+from collections.abc import Sequence
+
+from great_expectations.expectations.expectation import Expectation
+
+from spark_jobs.config import Config
+from spark_jobs.contracts import SPU_SEMANTIC_IDS
+from validation.expectations.codebook_used import ExpectCodebookUsed
+from validation.expectations.codes_balanced import ExpectCodesBalanced
+from validation.expectations.few_collisions import ExpectFewCollisions
+from validation.expectations.in_range import ExpectInRange
+from validation.figures import Figure
+from validation.semantic_codes import LEVELS
+from validation.suites.every_table import every_table
+from validation.suites.vector_tables import covered
+from validation.words import on_figures, on_rows
+
+
+def suite(figures: Sequence[Figure], config: Config) -> list[Expectation]:
+    largest = config.semantic_ids.codebook_size - 1
+    return [
+        *every_table(SPU_SEMANTIC_IDS, figures),
+        *[
+            on_rows(
+                ExpectInRange,
+                SPU_SEMANTIC_IDS.name,
+                level,
+                column=level,
+                min_value=0,
+                max_value=largest,
+                description=f"{level} between 0 and {largest}, or null in tombstones",
+            )
+            for level in LEVELS
+        ],
+        *covered(figures, config, "SPUs"),
+        *on_figures(ExpectCodebookUsed, figures, "codebook_use"),
+        *on_figures(ExpectCodesBalanced, figures, "code_entropy"),
+        *on_figures(ExpectFewCollisions, figures, "collisions"),
+    ]

@@ -1,0 +1,82 @@
+"""Words: how an expectation carries its table, what it is about and what was seen, to results and Data Docs."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from great_expectations.expectations.expectation import Expectation
+
+from validation.figures import Figure
+
+_CAPITALS = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+def on_rows(
+    kind: type[Expectation], table: str, about: str = "", **arguments: object
+) -> Expectation:
+    """Return an expectation about each staged row of a table.
+
+    Args:
+        about: what tells it from others of its kind, such as a column.
+        arguments: of the kind; ``description`` is what the report says was expected.
+    """
+    meta = {"table": table, "check": _check_name(kind, about)}
+    return kind(meta=meta, **_spelled_out(kind, arguments))
+
+
+def on_figures(
+    kind: type[Expectation],
+    figures: Sequence[Figure],
+    *names: str,
+    **arguments: object,
+) -> list[Expectation]:
+    """Return an expectation about each figure that has one of the names.
+
+    A figure's own threshold, where it has one, is the ``max_value``; ``{limit}`` in ``description`` stands for it.
+    """
+    return [
+        _on_figure(kind, figure, arguments, names) for figure in figures if figure.name in names
+    ]
+
+
+def column_of(figure: Figure) -> str:
+    """Return the name of a figure's column in the frame of all figures."""
+    return re.sub(r"\W+", "_", f"{figure.table}__{figure.name}__{figure.about}")
+
+
+def has_value(expectation: Expectation) -> bool:
+    """Whether there was something to measure for an expectation about a figure."""
+    return expectation.meta["observed"] is not None
+
+
+def is_about_figure(expectation: Expectation) -> bool:
+    """Whether an expectation is about a figure, and not about rows."""
+    return "observed" in expectation.meta
+
+
+def _on_figure(
+    kind: type[Expectation], figure: Figure, arguments: dict[str, Any], names: Sequence[str]
+) -> Expectation:
+    about = [figure.name] * (len(names) > 1) + [figure.about] * bool(figure.about)
+    own = dict(arguments)
+    if figure.threshold is not None:
+        own["max_value"] = figure.threshold
+        own["description"] = own["description"].format(limit=f"{figure.threshold:.3f}")
+    meta = {
+        "table": figure.table,
+        "check": _check_name(kind, ", ".join(about)),
+        "seen": figure.seen,
+        "observed": figure.value,
+    }
+    return kind(column=column_of(figure), meta=meta, **_spelled_out(kind, own))
+
+
+def _spelled_out(kind: type[Expectation], arguments: dict[str, Any]) -> dict[str, Any]:
+    """Add the class's own words: a suite forgets what was not given, and Data Docs would lack it."""
+    words = {name: kind.__fields__[name].default for name in ("description", "notes")}
+    return words | arguments
+
+
+def _check_name(kind: type[Expectation], about: str) -> str:
+    name = _CAPITALS.sub("_", kind.__name__.removeprefix("Expect")).lower()
+    return f"{name}({about})" if about else name
