@@ -129,15 +129,15 @@ class LearnConfig:
 
     language_model: str = "smollm2-135m"
     dim: int = 64
-    width: int = 128
+    width: int = 64
     layers: int = 2
     heads: int = 4
     max_history: int = 80
     max_target: int = 40
     sampled_positions: int = 10
-    epochs: int = 20
-    batch_size: int = 128
-    learning_rate: float = 1e-3
+    epochs: int = 10
+    batch_size: int = 64
+    learning_rate: float = 3e-3
     temperature: float = 0.05
     item_tower: Literal["shared_causal", "shared_single", "content"] = "shared_causal"
     positions: bool = False

@@ -79,16 +79,13 @@ def ensure_spu_content_embeddings(
     Args:
         encoder_version: of kind ``learn_content``.
     """
-    prompts = spu_prompts(tables.as_of(SPUS, night)).persist()
-    try:
-        return _ensure(
-            _Cache(tables, config, night, SPU_CONTENT_EMBEDDINGS, encoder_version),
-            prompts.groupBy("content_hash").agg(F.min("prompt").alias("prompt")),
-            outputs={"embedding": content_width(tables, encoder_version)},
-            owners=prompts.select("content_hash", F.col("spu_id").alias("record_key")),
-        )
-    finally:
-        prompts.unpersist()
+    prompts = spu_prompts(tables.as_of(SPUS, night))
+    return _ensure(
+        _Cache(tables, config, night, SPU_CONTENT_EMBEDDINGS, encoder_version),
+        prompts.groupBy("content_hash").agg(F.min("prompt").alias("prompt")),
+        outputs={"embedding": content_width(tables, encoder_version)},
+        owners=prompts.select("content_hash", F.col("spu_id").alias("record_key")),
+    )
 
 
 def scratch_folder(tables: Tables) -> str:
@@ -189,43 +186,50 @@ def _ensure(
     try:
         total, spared = flagged.agg(F.count("*"), F.count("_known")).collect()[0]
         missing = flagged.filter(F.col("_known").isNull()).drop("_known")
-        refused = _encode(cache, missing, outputs, owners) if total > spared else 0
+        plan = _Encoding(missing, total - spared, outputs, owners)
+        refused = _encode(cache, plan) if total > spared else 0
     finally:
         flagged.unpersist()
     return EncodingCounts(encoded=total - spared, spared=spared, refused=refused)
 
 
-def _encode(
-    cache: _Cache, missing: DataFrame, outputs: Mapping[str, int], owners: DataFrame
-) -> int:
+@dataclass(frozen=True)
+class _Encoding:
+    """Contents to encode, how many, into what; and the record_key of all that have them."""
+
+    missing: DataFrame
+    count: int
+    outputs: Mapping[str, int]
+    owners: DataFrame
+
+
+def _encode(cache: _Cache, plan: _Encoding) -> int:
     """Encode contents into the cache; return how many of them have no vector."""
-    tables, version = cache.tables, F.lit(cache.encoder_version)
+    tables, version, outputs = cache.tables, F.lit(cache.encoder_version), plan.outputs
     vectors = encoded(
-        missing,
+        plan.missing,
         encoder_path(tables.warehouse, cache.encoder_version),
         keys=("content_hash",),
         outputs=outputs,
         config=cache.config.encoding,
         stage=cache.stage,
+        count=plan.count,
     )
     has_vector = F.coalesce(*outputs).isNotNull() & ~F.exists(PROBLEMS, lambda p: p["fatal"])
     rows = vectors.select(
         "*", version.alias("encoder_version"), has_vector.alias("_has_vector")
     ).withColumn(PROBLEMS, F.when(F.col("_has_vector"), F.col(PROBLEMS)).otherwise(_with_fatal()))
     with _written(rows, tables, f"{cache.table.name}_{cache.encoder_version}") as read_back:
-        refused = read_back.filter("NOT _has_vector").count()
-        replace_content_problems(
-            tables,
-            content_problems(read_back, owners, source=cache.source),
-            read_back,
-            night=cache.night,
-            stage=cache.stage,
-        )
+        told, refused = read_back.agg(
+            F.count_if(F.size(PROBLEMS) > 0), F.count_if(~F.col("_has_vector"))
+        ).collect()[0]
+        problems = content_problems(read_back, plan.owners, source=cache.source) if told else None
+        replace_content_problems(tables, problems, read_back, night=cache.night, stage=cache.stage)
         tables.add_to_cache(
             read_back.filter("_has_vector").select("content_hash", "encoder_version", *outputs),
             cache.table,
         )
-    return refused
+    return int(refused)
 
 
 def _with_fatal() -> Column:

@@ -67,14 +67,16 @@ def encoded(
     config: EncodingConfig,
     context: str | None = None,
     stage: str = "inference",
+    count: int | None = None,
 ) -> DataFrame:
-    """Encode every row. Lazy but for one count of ``rows``: persist those first if they are dear.
+    """Encode every row. Lazy, but ``rows`` are counted first where ``count`` does not say it.
 
     Args:
         rows: ``keys`` and the encoder's input columns. ``keys`` identify a row.
         outputs: output columns wanted, and their widths.
         context: passed to the encoder as it is loaded; see ``encoders/loading.py``.
         stage: named in errors.
+        count: how many rows there are, which settles how many workers start.
 
     Returns:
         keys, one ARRAY<FLOAT> a wanted output (null: no vector), and problems
@@ -97,12 +99,13 @@ def encoded(
         stage=stage,
     )
     cores = rows.sparkSession.sparkContext.defaultParallelism
-    placed = rows.repartition(partition_count(rows.count(), cores), *keys)
+    partitions = partition_count(rows.count() if count is None else count, cores)
     kinds = {column.name: column.dataType.simpleString() for column in rows.schema}
     columns = [f"`{key}` {kinds[key]}" for key in keys]
     columns += [f"`{output}` array<float>" for output in outputs]
     schema = ", ".join([*columns, f"{PROBLEMS} {_PROBLEM_DDL}"])
-    return placed.sortWithinPartitions(*keys).mapInArrow(partial(_encoded_partition, task), schema)
+    placed = rows.repartition(partitions, *keys).sortWithinPartitions(*keys)
+    return placed.mapInArrow(partial(_encoded_partition, task), schema)
 
 
 def partition_count(rows: int, cores: int) -> int:

@@ -35,6 +35,10 @@ def working_with_bar(console: Console, what: str) -> Iterator[Advance]:
 @contextmanager
 def _shown(console: Console, what: str, columns: tuple[ProgressColumn, ...]) -> Iterator[Advance]:
     started = time.monotonic()
+    if not console.is_terminal:  # a log: what was done is enough
+        yield lambda done, of: None
+        _print_done(console, what, started)
+        return
     text = TextColumn("{task.description}")
     shown = (SpinnerColumn(), text, *columns, TimeElapsedColumn())
     with Progress(*shown, console=console, transient=True) as progress:
@@ -44,4 +48,9 @@ def _shown(console: Console, what: str, columns: tuple[ProgressColumn, ...]) -> 
             progress.update(task, completed=done, total=of)
 
         yield advance
-    console.print(f"  [green]done[/] {what} [dim]{time.monotonic() - started:.1f} s[/]")
+    _print_done(console, what, started)
+
+
+def _print_done(console: Console, what: str, started: float) -> None:
+    seconds = f"[dim]{time.monotonic() - started:.1f} s[/]"
+    console.print(f"  [green]done[/] {what} {seconds}", highlight=False)

@@ -41,40 +41,45 @@ def content_problems(contents: DataFrame, owners: DataFrame, *, source: Table) -
 
 
 def replace_content_problems(
-    tables: Tables, problems: DataFrame, read_now: DataFrame, *, night: Night, stage: str
+    tables: Tables, problems: DataFrame | None, read_now: DataFrame, *, night: Night, stage: str
 ) -> None:
     """Record the problems of contents that were read now, in place of an earlier attempt's.
 
     What was said of other contents stays: those are in the cache now and are not read again.
 
     Args:
-        problems: as from ``content_problems``.
+        problems: as from ``content_problems``; None where there are none.
         read_now: content_hash, encoder_version of what was read now.
     """
     standing = _standing(tables, night, stage)
+    # Most nights have nothing to say: looking costs less than writing nothing.
+    if problems is None and standing.isEmpty():
+        return
     about = [
         F.get_json_object("payload", f"$.{name}").alias(name)
         for name in ("content_hash", "encoder_version")
     ]
-    kept = standing.select("*", *about).join(
-        read_now, on=["content_hash", "encoder_version"], how="left_anti"
+    kept = (
+        standing.select("*", *about)
+        .join(read_now, on=["content_hash", "encoder_version"], how="left_anti")
+        .select(*_COLUMNS)
     )
-    _replace(
-        tables, standing, kept.select(*_COLUMNS).unionByName(problems), night=night, stage=stage
-    )
+    _record(tables, kept if problems is None else kept.unionByName(problems), night, stage)
 
 
 def replace_reason(
-    tables: Tables, rows: DataFrame, reason: str, *, night: Night, stage: str
+    tables: Tables, rows: DataFrame | None, reason: str, *, night: Night, stage: str
 ) -> None:
     """Record what was refused tonight for ``reason``, in place of an earlier attempt's rows.
 
     Args:
-        rows: source, reason, scope, record_key, payload.
+        rows: source, reason, scope, record_key, payload; None where there are none.
     """
     standing = _standing(tables, night, stage)
+    if rows is None and standing.isEmpty():
+        return
     kept = standing.filter(F.col("reason") != reason).select(*_COLUMNS)
-    _replace(tables, standing, kept.unionByName(rows), night=night, stage=stage)
+    _record(tables, kept if rows is None else kept.unionByName(rows), night, stage)
 
 
 def _standing(tables: Tables, night: Night, stage: str) -> DataFrame:
@@ -82,11 +87,6 @@ def _standing(tables: Tables, night: Night, stage: str) -> DataFrame:
     return rows.filter((F.col("ds") == F.lit(night.ds)) & (F.col("stage") == stage))
 
 
-def _replace(
-    tables: Tables, standing: DataFrame, rows: DataFrame, *, night: Night, stage: str
-) -> None:
-    # Most nights have nothing to say: looking costs less than writing nothing.
-    if standing.isEmpty() and rows.isEmpty():
-        return
+def _record(tables: Tables, rows: DataFrame, night: Night, stage: str) -> None:
     # Two encoder versions say the same of a picture; the table has it once.
     tables.record(rows.dropDuplicates(["source", "reason", "record_key"]), QUARANTINE, night, stage)

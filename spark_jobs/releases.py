@@ -147,15 +147,13 @@ def validate_encoded(tables: Tables) -> list[Release]:
     if not building:
         return []
     published = _published_encoders(tables)
+    # A table without any row, such as user_embeddings without interactions, asks for nothing.
+    filled = {name for name, _ in published}
+    expected = [(kind, table.name) for kind, table in _ENCODED_BY if table.name in filled]
     validated = [
         _moved(release, "validated")
         for release in building
-        if all(
-            (table.name, release.encoders[kind]) in published
-            for kind, table in _ENCODED_BY
-            if any(name == table.name for name, _ in published)
-        )
-        and published
+        if expected and all((name, release.encoders[kind]) in published for kind, name in expected)
     ]
     if validated:
         _record(tables, validated)

@@ -122,11 +122,11 @@ class Tables:
         return count
 
     def copy_staged(self, table: Table, night: Night) -> None:
-        """Replace tonight's served rows by the staged ones, in one commit, without comparing them first."""
+        """Replace tonight's served rows by the staged ones, in one commit, without comparing."""
         self._replace(self.staged(table, night), table, self.path(table), f"ds = '{night.ds}'")
 
     def create(self, table: Table) -> None:
-        """Create the served table if it is not there yet, empty and with the contract's comments."""
+        """Create the served table, empty and with the contract's comments, if it is not there."""
         self._ensure(self.path(table), table)
 
     # Describing

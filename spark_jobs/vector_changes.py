@@ -22,8 +22,9 @@ from spark_jobs.releases import Release, encoder_path, served_releases
 from spark_jobs.stage import Step
 from spark_jobs.tables import Tables, schema
 
-# From contents (content_hash) to their vectors (content_hash and the table's vector columns).
-Compute = Callable[[DataFrame], DataFrame]
+# From contents (content_hash), and how many there are, to their vectors: content_hash and the
+# table's vector columns.
+Compute = Callable[[DataFrame, int], DataFrame]
 
 
 class NothingServed(LookupError):
@@ -176,8 +177,8 @@ def _changes(of: VectorRows, wanted: Wanted) -> Iterator[_Changes]:
         ).collect()[0]
         vectors = first_vectors(of.earlier(), contents.filter("_known"), of.vector)
         if total > known:
-            computed = wanted.compute(contents.filter("_known IS NULL").select("content_hash"))
-            computed = computed.select("content_hash", *of.vector)
+            missing = contents.filter("_known IS NULL").select("content_hash")
+            computed = wanted.compute(missing, total - known).select("content_hash", *of.vector)
             vectors = vectors.unionByName(computed) if known else computed
         yield _Changes(_with_vectors(changed, vectors, of.vector), keys, total - known)
     finally:

@@ -53,3 +53,28 @@ def datasets() -> Path:
     if not DATASETS.is_dir():
         pytest.skip(f"public data sets are not at {DATASETS}")
     return DATASETS
+
+
+@pytest.fixture(scope="session")
+def tiny_language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a random decoder, 16 wide, that reads bytes."""
+    import torch
+    from tokenizers import Tokenizer, models
+    from tokenizers.pre_tokenizers import ByteLevel
+    from transformers import LlamaConfig, LlamaModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny_language_model")
+    vocabulary = {token: number for number, token in enumerate(sorted(ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+    )
+    LlamaModel(config).save_pretrained(folder)
+    return folder

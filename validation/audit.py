@@ -1,4 +1,4 @@
-"""Audit: may tonight's rows be published? Every suite over every published table, before any reader sees a row."""
+"""Audit: may tonight's rows be published?"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from spark_jobs.contracts import PUBLISHED, Table
 from spark_jobs.nights import Night
 from spark_jobs.tables import Tables
 from validation.checks import AuditReport, CheckResult
-from validation.evidence import VECTOR_TABLES, Evidence, gather
+from validation.evidence import Evidence, gather
 from validation.expectation_runs import ExpectationRuns
 from validation.figures import Figure
 from validation.profiles import measured, row_profile
@@ -46,8 +46,6 @@ SUITES: Mapping[str, Suite] = {
     "user_embeddings": user_embeddings.suite,
     "quarantine": quarantine.suite,
 }
-
-_WITH_VECTORS = {encoded.table.name for encoded in VECTOR_TABLES}
 
 
 def audit(tables: Tables, config: Config, night: Night) -> AuditReport:

@@ -51,7 +51,8 @@ class AuditFailed(ValueError):
 def _message(report: AuditReport, data_docs: str) -> str:
     failures = report.failures
     lines = [
-        f"night {report.night} was stopped by the audit: {len(failures)} of {len(report.results)} checks failed. "
+        f"night {report.night} was stopped by the audit: {len(failures)} of "
+        f"{len(report.results)} checks failed. "
         "Nothing was published."
     ]
     for failure in failures:

@@ -1,8 +1,9 @@
-"""Drift: how far new vectors lie from old ones, as effect sizes against thresholds that the published data sets.
+"""Drift: how far do new vectors lie from old ones, and is that more than chance?
 
-With tens of thousands of rows every p-value test fires on shifts of no consequence, so nothing here is a test of
-significance. Each effect size has a floor below which nobody would care, and is held against the larger of that
-floor and what two random parts of the published vectors differ by at the same sizes.
+With tens of thousands of rows every p-value test fires on shifts of no consequence, so nothing here
+is a test of significance. Each effect size has a floor below which nobody would care, and is held
+against the larger of that floor and what two random parts of the published vectors differ by at the
+same sizes.
 """
 
 from collections.abc import Mapping
@@ -14,12 +15,15 @@ from numpy.typing import NDArray
 # Shape suffixes: N, M vectors of width D; R random features.
 Vectors = NDArray[np.float64]
 
-# 24 random splits put the relative error of their standard deviation at 15 %, small beside the margin below.
+# 24 random splits put the relative error of their standard deviation at 15 %, small beside the
+# margin below.
 SPLITS = 24
-# mean + 4 sd of the splits: under no drift, 0 of 600 comparisons at n = 50, 200 and 1000 exceeded it
-# (tests/validation/test_drift.py counts them), where mean + 2 sd fails one night in ten over a dozen effects.
+# mean + 4 sd of the splits: under no drift, 0 of 600 comparisons at n = 50, 200 and 1000 exceeded
+# it (tests/validation/test_drift.py counts them), where mean + 2 sd fails one night in ten over a
+# dozen effects.
 MARGIN = 4.0
-# Fewer vectors than this say nothing: two halves of 20 differ by 1.3 sd in some of 64 dimensions by chance.
+# Fewer vectors than this say nothing: two halves of 20 differ by 1.3 sd in some of 64 dimensions by
+# chance.
 MIN_VECTORS = 20
 
 _FOLDS = 5
@@ -47,11 +51,12 @@ def drift_effects(
     """Compare new vectors with old ones.
 
     Args:
-        old_ND: vectors to compare with. Row i is the earlier vector of row i of ``new_MD`` where there is one:
-            the classifier then holds out both together.
+        old_ND: vectors to compare with. Row i is the earlier vector of row i of ``new_MD`` where
+            there is one: the classifier then holds out both together.
         new_MD: tonight's vectors.
         published_ND: vectors of which two random parts show what chance does at these sizes.
-        floors: effect name -> size below which a shift is of no consequence; see ``effect_sizes`` for the names.
+        floors: effect name -> size below which a shift is of no consequence; see ``effect_sizes``
+            for the names.
 
     Returns:
         One effect a name of ``floors``.
@@ -89,8 +94,8 @@ def effect_sizes(old_ND: Vectors, new_MD: Vectors, features: RandomFeatures) -> 
     """Return the effect sizes by name.
 
     ``mean_shift``: largest shift of a component's mean, in pooled standard deviations.
-    ``classifier_auc``: how well a linear classifier tells held-out new vectors from old ones; 0.5 is not at all.
-    ``mmd``: squared maximum mean discrepancy by random Fourier features, 0 to 2.
+    ``classifier_auc``: how well a linear classifier tells held-out new vectors from old ones; 0.5
+    is not at all. ``mmd``: squared maximum mean discrepancy by random Fourier features, 0 to 2.
     ``norm_shift``: largest shift of a quantile of the L2 norm.
     """
     discrepancy_R = features.mean(new_MD) - features.mean(old_ND)
@@ -109,7 +114,8 @@ def _tolerated(values: list[float]) -> float:
 def _mean_shift(old_ND: Vectors, new_MD: Vectors) -> float:
     pooled_D = np.sqrt((old_ND.var(axis=0) + new_MD.var(axis=0)) / 2)
     difference_D = np.abs(new_MD.mean(axis=0) - old_ND.mean(axis=0))
-    # A component that never varies has no standard deviation; rounding must not look like a shift of it.
+    # A component that never varies has no standard deviation; rounding must not look like a shift
+    # of it.
     return float((difference_D / np.maximum(pooled_D, 1e-6)).max())
 
 
@@ -155,7 +161,7 @@ def _norm_shift(old_ND: Vectors, new_MD: Vectors) -> float:
 
 
 def _random_features(vectors_ND: Vectors, rng: np.random.Generator) -> RandomFeatures:
-    """Draw features whose bandwidth is the median distance between vectors (the usual heuristic)."""
+    """Draw features whose bandwidth is the median distance between vectors."""
     some_ND = vectors_ND[rng.permutation(len(vectors_ND))[:200]]
     squares_NN = ((some_ND[:, None, :] - some_ND[None, :, :]) ** 2).sum(axis=2)
     bandwidth = max(float(np.sqrt(np.median(squares_NN[np.triu_indices(len(some_ND), 1)]))), 1e-6)

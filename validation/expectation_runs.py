@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import fsspec
@@ -9,14 +10,14 @@ import great_expectations as gx
 from great_expectations.expectations.expectation import Expectation
 from pyspark.sql import DataFrame
 
-# Which checks failed costs one Spark job a frame; what the failing ones saw costs one more each, so it is
-# asked of those alone.
+# Which checks failed costs one Spark job a frame; what the failing ones saw costs one more each, so
+# it is asked of those alone.
 _VERDICT = "BOOLEAN_ONLY"
 _DETAILS = {"result_format": "BASIC", "partial_unexpected_count": 5}
 
 
 class ExpectationRuns:
-    """The expectations that were run for one night, kept in memory until their pages are written."""
+    """The expectations that were run for one night, in memory until their pages are written."""
 
     def __init__(self, night: str) -> None:
         self._night = night
@@ -29,13 +30,13 @@ class ExpectationRuns:
     def verdicts(
         self, name: str, frame: DataFrame, expectations: Sequence[Expectation]
     ) -> list[Any]:
-        """Return one result an expectation; those that failed with the first few unexpected values."""
+        """Return one result an expectation; a failed one has the first few unexpected values."""
         results = self._run(name, frame, expectations, _VERDICT)
         failed = [result for result in results if not result.success]
         if not failed:
             return results
         names = {result.expectation_config.meta["check"] for result in failed}
-        again = [e for e in expectations if e.meta["check"] in names]
+        again = [copy(e) for e in expectations if e.meta["check"] in names]
         passed = [result for result in results if result.success]
         return passed + self._run(f"{name}, failures", frame, again, _DETAILS)
 
@@ -46,7 +47,7 @@ class ExpectationRuns:
         return self._run(name, frame, expectations, "BASIC")
 
     def write_data_docs(self, folder: str) -> None:
-        """Write the pages of this night to ``folder``, which may be on any file system that fsspec knows."""
+        """Write the pages of this night to ``folder``, on any file system that fsspec knows."""
         with tempfile.TemporaryDirectory() as local:
             self._context.add_data_docs_site(site_name="audit", site_config=_site(local))
             self._context.build_data_docs()

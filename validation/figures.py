@@ -1,4 +1,4 @@
-"""Figures: what was measured about a night, one number and its words at a time, in as few Spark jobs as possible."""
+"""Figures: what was measured about a night, one number and its words at a time?"""
 
 import json
 from collections.abc import Mapping

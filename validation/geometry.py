@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 # Shape suffixes: N vectors of width D.
 Vectors = NDArray[np.float64]
 
-# float32 vectors of one content that were encoded in different batches agree to 1e-6; 0.9999 is 0.8 degrees.
+# float32 vectors of one content that were encoded in different batches agree to 1e-6; 0.9999 is 0.8
+# degrees.
 SAME_DIRECTION = 0.9999
 
 
@@ -21,9 +22,10 @@ def mean_cosine(vectors_ND: Vectors) -> float:
 
 
 def effective_rank(vectors_ND: Vectors) -> float:
-    """Return the number of directions in use: exp of the entropy of the spectrum (Roy and Vetterli, 2007).
+    """Return the number of directions in use.
 
-    Directions are those of the rows around their mean; 1 when all rows are the same.
+    The exponential of the spectrum's entropy (Roy and Vetterli, 2007). Directions are those of the
+    rows around their mean; 1 when all rows are the same.
     """
     centred_ND = vectors_ND - vectors_ND.mean(axis=0)
     spectrum = np.linalg.svd(centred_ND, compute_uv=False) ** 2

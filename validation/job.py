@@ -1,6 +1,7 @@
 """Audit one night, and stop it where what was staged must not reach a reader.
 
-Reads the staged tables; writes ``audit_results``, the Data Docs and, for a night that failed, ``nights``.
+Reads the staged tables; writes ``audit_results``, the Data Docs and, for a night that failed,
+``nights``.
 
     spark-submit validation/job.py --config spark_jobs/conf/local.toml --ds 2026-01-31
 
@@ -28,7 +29,8 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     """Audit a night and record the results.
 
     Raises:
-        AuditFailed: a check failed; the message says which, what was expected and seen, and what to do.
+        AuditFailed: a check failed; the message says which, what was expected and seen, and what to
+            do.
     """
     # Great Expectations takes seconds to import, and the exception is wanted without it.
     from validation.audit import audit, data_docs_path

@@ -1,4 +1,4 @@
-"""Profiles: what of a staged row the audit looks at. Vectors are measured here and go no further."""
+"""Profiles: what of a staged row does the audit look at? Vectors go no further than this."""
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -33,9 +33,10 @@ def row_profile(staged: DataFrame, table: Table, night: Night) -> DataFrame:
     """Project staged rows to what the checks read.
 
     Returns:
-        The table's keys and checked columns; rows_of_key: staged rows with the same key; nulls: names of the
-        columns that must not be null and are, null where none is; seconds_off: from the end of the night to
-        ``event_timestamp``; seconds_late: from the end of the night to ``occurred_at``, where there is one.
+        The table's keys and checked columns; rows_of_key: staged rows with the same key; nulls:
+        names of the columns that must not be null and are, null where none is; seconds_off: from
+        the end of the night to ``event_timestamp``; seconds_late: from the end of the night to
+        ``occurred_at``, where there is one.
     """
     required = [column.name for column in schema(table) if not column.nullable]
     nulls = F.concat_ws(", ", *[F.when(F.col(name).isNull(), F.lit(name)) for name in required])
@@ -59,10 +60,10 @@ def measured(staged: DataFrame, before: DataFrame, table: Table) -> DataFrame:
         before: the table's state at the start of the night: keys, content_hash, embedding.
 
     Returns:
-        The columns of ``staged`` but the vector, and its dimension, norm and has_nan, null where there is no
-        vector; vector_fits: whether an active row has a vector and a removed one none; same_as_other: whether
-        a staged row of another content has the same vector; cosine_to_last: with the vector that was published
-        last, where the content has not changed since.
+        The columns of ``staged`` but the vector, and its dimension, norm and has_nan, null where
+        there is no vector; vector_fits: whether an active row has a vector and a removed one none;
+        same_as_other: whether a staged row of another content has the same vector; cosine_to_last:
+        with the vector that was published last, where the content has not changed since.
     """
     vector, last = F.col("embedding"), F.col("last_embedding")
     earlier = before.select(

@@ -26,8 +26,8 @@ def reasons(quarantine: DataFrame, night: Night) -> DataFrame:
     """Count tonight's refusals.
 
     Returns:
-        stage, source, reason, scope, merchant, refused. ``merchant`` is the source that the refused row itself
-        names; absent where it names none.
+        stage, source, reason, scope, merchant, refused. ``merchant`` is the source that the refused
+        row itself names; absent where it names none.
     """
     merchant = F.get_json_object("payload", "$.source")
     return (
@@ -38,11 +38,18 @@ def reasons(quarantine: DataFrame, night: Night) -> DataFrame:
 
 
 def refusal_figures(run: Observation, refused: Observation) -> list[Figure]:
-    """Return a figure ``refused`` and a figure ``unreadable_parts`` for each step that refused something, or read rows."""
+    """Return the figures ``refused`` and ``unreadable_parts`` of each step."""
     figures = []
+    names = {(step["stage"], step["step"]) for step in run}
     for step in sorted(run, key=lambda step: (step["stage"], step["step"])):
+        key = step["stage"], step["step"]
+        # A feed's step has its name. Encoding stages name what they write, and refuse rows of what
+        # they read.
         of_step = [
-            r for r in refused if r["stage"] == step["stage"] and r["source"] == step["step"]
+            r
+            for r in refused
+            if (r["stage"], r["source"]) == key
+            or (r["stage"] == step["stage"] and (r["stage"], r["source"]) not in names)
         ]
         about = f"{step['stage']}, {step['step']}"
         rows = [r for r in of_step if r["scope"] == "row"]
@@ -54,7 +61,7 @@ def refusal_figures(run: Observation, refused: Observation) -> list[Figure]:
 
 
 def lower_bound(part: int, whole: int) -> float:
-    """Return the share that ``part`` of ``whole`` is at least, with 95 % confidence (Wilson's interval).
+    """Return the least that the share may be, with 95 % confidence (Wilson's interval).
 
     So that a feed of a handful of rows is not stopped by one bad row among them.
     """

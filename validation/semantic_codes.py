@@ -1,6 +1,7 @@
 """Semantic codes: are the codebooks in use, and do codes tell SPUs apart?"""
 
 import math
+from itertools import groupby
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -12,35 +13,29 @@ TABLE = SPU_SEMANTIC_IDS.name
 LEVELS = ("c1", "c2", "c3")
 
 
-def code_counts(codes: DataFrame) -> DataFrame:
-    """Measure the codes in force.
+def code_counts(states: DataFrame) -> DataFrame:
+    """Count the SPUs of each first code.
 
     Args:
-        codes: spu_id, encoder_version, content_hash, c1, c2, c3.
+        states: from ``states.fold``.
 
     Returns:
-        One row an encoder: encoder_version, spus, used: distinct c1, entropy of c1 in bits, colliding: SPUs that
-        share all three codes with an SPU of other content.
+        encoder, c1, spus, colliding: SPUs that share all three codes with an SPU of other content.
+        As many rows as the codebooks have codes.
     """
-    first = (
-        codes.groupBy("encoder_version", "c1")
-        .agg(F.count("*").alias("n"))
-        .groupBy("encoder_version")
+    of_code = (
+        states.filter((F.col("table") == TABLE) & F.col("is"))
+        .groupBy("encoder", "ref")
         .agg(
-            F.count("*").alias("used"),
-            (F.log2(F.sum("n")) - F.sum(F.col("n") * F.log2("n")) / F.sum("n")).alias("entropy"),
+            F.count("*").alias("spus"),
+            (F.min("content") != F.max("content")).alias("is_shared"),
         )
     )
-    full = (
-        codes.groupBy("encoder_version", *LEVELS)
-        .agg(F.count("*").alias("n"), F.count_distinct("content_hash").alias("contents"))
-        .groupBy("encoder_version")
-        .agg(
-            F.sum("n").alias("spus"),
-            F.sum(F.when(F.col("contents") > 1, F.col("n")).otherwise(0)).alias("colliding"),
-        )
+    first = F.substring_index("ref", "-", 1).alias("c1")
+    return of_code.groupBy("encoder", first).agg(
+        F.sum("spus").alias("spus"),
+        F.sum(F.when(F.col("is_shared"), F.col("spus")).otherwise(0)).alias("colliding"),
     )
-    return first.join(full, on="encoder_version", how="inner")
 
 
 def code_figures(observation: Observation, codebook_size: int) -> list[Figure]:
@@ -49,24 +44,32 @@ def code_figures(observation: Observation, codebook_size: int) -> list[Figure]:
     Use and entropy are shares of the most that this many SPUs can reach.
     """
     figures = []
-    for row in sorted(observation, key=lambda row: str(row["encoder_version"])):
-        version, spus, used = row["encoder_version"], row["spus"], row["used"]
+    rows = sorted(observation, key=lambda row: str(row["encoder"]))
+    for encoder, of_encoder in groupby(rows, key=lambda row: str(row["encoder"])):
+        codes = list(of_encoder)
+        counts = [row["spus"] for row in codes]
+        spus, used = sum(counts), len(counts)
         reachable = min(codebook_size, spus)
         seen = f"{used:,} of {reachable:,} first codes are in use by {spus:,} SPUs"
-        figures.append(Figure(TABLE, "codebook_use", used / reachable, seen, version))
-        figures.append(_entropy(row["entropy"], reachable, version))
-        words = "SPUs share their code with one of other content"
-        figures.append(
+        figures += [
+            Figure(TABLE, "codebook_use", used / reachable, seen, encoder),
+            _entropy(counts, reachable, encoder),
             share(
-                TABLE, "collisions", part=row["colliding"], whole=spus, words=words, about=version
-            )
-        )
+                TABLE,
+                "collisions",
+                part=sum(row["colliding"] for row in codes),
+                whole=spus,
+                words="SPUs share their code with one of other content",
+                about=encoder,
+            ),
+        ]
     return figures
 
 
-def _entropy(bits: float, reachable: int, version: str) -> Figure:
+def _entropy(counts: list[int], reachable: int, encoder: str) -> Figure:
     if reachable < 2:
-        return Figure(TABLE, "code_entropy", None, "fewer than two SPUs", version)
-    most = math.log2(reachable)
+        return Figure(TABLE, "code_entropy", None, "fewer than two SPUs", encoder)
+    total, most = sum(counts), math.log2(reachable)
+    bits = -sum(n / total * math.log2(n / total) for n in counts)
     seen = f"{bits:.2f} of {most:.2f} bits in the first code"
-    return Figure(TABLE, "code_entropy", bits / most, seen, version)
+    return Figure(TABLE, "code_entropy", bits / most, seen, encoder)

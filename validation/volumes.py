@@ -1,41 +1,20 @@
 """Volumes: did a night lose rows, change too many of them, or show one picture everywhere?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from validation.figures import Figure, Observation, share
 
-# Variants of one product (sizes, colours) share a picture; more than 20 items of one picture are a placeholder.
+# Variants of one product (sizes, colours) share a picture; more than 20 items of one picture are a
+# placeholder.
 MAX_SHARERS = 20
 
 
-def turnover(before: DataFrame, tonight: DataFrame, keys: Sequence[str]) -> DataFrame:
-    """Compare two states.
-
-    Args:
-        before: keys, content: what a change is told by.
-        tonight: the same.
-
-    Returns:
-        One row: before, tonight, gone, changed.
-    """
-    was, now = F.col("was").isNotNull(), F.col("now").isNotNull()
-    joined = before.select(*keys, F.col("content").alias("was")).join(
-        tonight.select(*keys, F.col("content").alias("now")), on=list(keys), how="full"
-    )
-    return joined.agg(
-        F.count_if(was).alias("before"),
-        F.count_if(now).alias("tonight"),
-        F.count_if(was & ~now).alias("gone"),
-        F.count_if(was & now & (F.col("was") != F.col("now"))).alias("changed"),
-    )
-
-
-def volume_figures(table: str, observation: Observation) -> list[Figure]:
-    """Return the figures ``rows``, ``row_drop`` and ``changed`` of a ``turnover``."""
-    row = observation[0]
+def volume_figures(table: str, row: Mapping[str, Any]) -> list[Figure]:
+    """Return the figures ``rows``, ``row_drop`` and ``changed`` of a row of ``states.tally``."""
     before, tonight = row["before"], row["tonight"]
     rows = Figure(table, "rows", float(tonight), f"{tonight:,} rows in force")
     if before == 0:
@@ -65,8 +44,9 @@ def shared_pictures(items: DataFrame) -> DataFrame:
         items: domain, item_id, images of active items.
 
     Returns:
-        One row: items with a picture, sharing: those with a picture of more than ``MAX_SHARERS`` items,
-        commonest: SHA-256 of the commonest picture, and commonest_items, how many items it has.
+        One row: items with a picture, sharing: those with a picture of more than ``MAX_SHARERS``
+        items, commonest: SHA-256 of the commonest picture, and commonest_items, how many items it
+        has.
     """
     shown = items.select(
         "domain", "item_id", F.explode("images.sha256").alias("sha256")
@@ -95,5 +75,5 @@ def picture_figures(table: str, observation: Observation) -> list[Figure]:
     figure = share(table, "shared_pictures", part=row["sharing"], whole=row["items"], words=words)
     if not row["sharing"]:
         return [figure]
-    worst = f"; {row['commonest_items']:,} items show the picture with SHA-256 {row['commonest'][:12]}..."
+    worst = f"; {row['commonest_items']:,} of them show {row['commonest'][:12]}... (SHA-256)"
     return [Figure(table, figure.name, figure.value, figure.seen + worst)]

@@ -1,4 +1,4 @@
-"""Words: how an expectation carries its table, what it is about and what was seen, to results and Data Docs."""
+"""Words: how does an expectation carry what it is about, and what was seen, to the report?"""
 
 import re
 from collections.abc import Sequence
@@ -32,7 +32,8 @@ def on_figures(
 ) -> list[Expectation]:
     """Return an expectation about each figure that has one of the names.
 
-    A figure's own threshold, where it has one, is the ``max_value``; ``{limit}`` in ``description`` stands for it.
+    A figure's own threshold, where it has one, is the ``max_value``; ``{limit}`` in ``description``
+    stands for it.
     """
     return [
         _on_figure(kind, figure, arguments, names) for figure in figures if figure.name in names
@@ -72,7 +73,7 @@ def _on_figure(
 
 
 def _spelled_out(kind: type[Expectation], arguments: dict[str, Any]) -> dict[str, Any]:
-    """Add the class's own words: a suite forgets what was not given, and Data Docs would lack it."""
+    """Add the class's own words: a suite forgets what was not given, and so do Data Docs."""
     words = {name: kind.__fields__[name].default for name in ("description", "notes")}
     return words | arguments
 

@@ -51,5 +51,5 @@ def cosface(
         classes_SD: any norm.
     """
     cosine_BS = emb_BD @ functional.normalize(classes_SD, dim=1).T
-    margins_BS = functional.one_hot(spu_B, len(classes_SD)) * margin
+    margins_BS = functional.one_hot(spu_B, len(classes_SD)).to(cosine_BS) * margin
     return functional.cross_entropy(scale * (cosine_BS - margins_BS), spu_B)

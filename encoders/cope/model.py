@@ -4,7 +4,8 @@ After COPE (Bai et al., ICCV 2023, section 3): a fusion head over both modalitie
 norm. Two changes keep it good on products that training never saw. The backbones' geometry stays:
 the image map and the text map are shared by the domains and start where ``initialization.py`` puts
 them; domains differ by their centre and a low-rank correction. And part of the vector is raw:
-features, centred by domain, reduced by PCA. Where a domain was never trained, its vectors are the raw part alone.
+features, centred by domain, reduced by PCA. Where a domain was never trained, its vectors are the
+raw part alone.
 
 Shapes: B items, N domains, I image features, T text features, R raw part, L learned part, K rank,
 D = R + L, X = I + T.

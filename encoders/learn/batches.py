@@ -1,6 +1,7 @@
 """Batches: how are users' sequences cut into history and target, and put together for training?
 
-Everything random is drawn from (seed, epoch): a resumed run sees the batches of an uninterrupted one.
+All that is random is drawn from seed and epoch: a resumed run sees the batches of an uninterrupted
+one.
 
 Shapes: B users, T positions, L known items.
 """

@@ -147,8 +147,8 @@ class LearnUser:
         return Encoded({"embedding": emb_BD})
 
     def _rows(self, history: object) -> NDArray[np.int64]:
-        newest = list(history or ())[-self._tower.config.max_history :]  # type: ignore[call-overload]
-        rows = np.asarray(newest, dtype=np.int64)
+        given = np.asarray([] if history is None else history, dtype=np.int64)
+        rows: NDArray[np.int64] = given[-self._tower.config.max_history :]
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self._content_NC):
             raise ValueError(
                 f"history should hold rows of the context, 0 to {len(self._content_NC) - 1}, "

@@ -39,7 +39,7 @@ class TowerConfig:
     content_width: int
     whitened_width: int
     dim: int = 64
-    width: int = 128
+    width: int = 64
     layers: int = 2
     heads: int = 4
     max_history: int = 80

@@ -51,8 +51,8 @@ def video_frames(drawing: Image.Image, count: int, rng: np.random.Generator) -> 
     """Return frames of a clip: a product that moves, grows and turns before a furnished room."""
     room = _room(CLIP_SIZE, rng)
     starts, ends = rng.uniform(0.36, 0.64, 2), rng.uniform(0.4, 0.6, 2)
-    sizes, angles = rng.uniform(0.5, 0.95, 2), rng.uniform(-24, 24, 2)
-    brightness = float(rng.uniform(0.78, 1.1))
+    sizes, angles = rng.uniform(0.38, 0.8, 2), rng.uniform(-35, 35, 2)
+    light = _light(rng)
     shown = ImageOps.mirror(drawing) if happens(rng, 0.5) else drawing
     frames = []
     for step in np.linspace(0, 1, count):
@@ -64,7 +64,7 @@ def video_frames(drawing: Image.Image, count: int, rng: np.random.Generator) -> 
             size=int((sizes[0] + (sizes[1] - sizes[0]) * step) * CLIP_SIZE),
             angle=float(angles[0] + (angles[1] - angles[0]) * step),
         )
-        frames.append(ImageEnhance.Brightness(frame).enhance(brightness))
+        frames.append(_filmed(frame, light=light, blur=float(rng.uniform(0, 1.6))))
     return frames
 
 
@@ -80,17 +80,19 @@ def live_frames(
             stage,
             drawing,
             middle=_spot(np.array([place, 0.86]), LIVE_SIZE),
-            size=int(LIVE_SIZE * rng.uniform(0.24, 0.32)),
+            size=int(LIVE_SIZE * rng.uniform(0.3, 0.4)),
             angle=float(rng.uniform(-6, 6)),
         )
-    size, middle = int(LIVE_SIZE * rng.uniform(0.5, 0.64)), rng.uniform(0.42, 0.58, 2)
+    size, middle = int(LIVE_SIZE * rng.uniform(0.42, 0.56)), rng.uniform(0.38, 0.58, 2)
+    light = _light(rng)
     frames = []
     for _ in range(count):
         frame = stage.copy()
         spot = _spot(middle + rng.uniform(-0.06, 0.06, 2), LIVE_SIZE)
-        _put(frame, drawings[0], middle=spot, size=size, angle=float(rng.uniform(-14, 14)))
-        _banner(frame, rng)
-        frames.append(frame)
+        _put(frame, drawings[0], middle=spot, size=size, angle=float(rng.uniform(-25, 25)))
+        shown = _filmed(frame, light=light, blur=float(rng.uniform(0, 1.4)))
+        _banner(shown, rng)
+        frames.append(shown)
     return frames
 
 
@@ -114,6 +116,17 @@ def _put(
     shadow = turned.getchannel("A").point([value // 4 for value in range(256)])
     scene.paste((20, 20, 24), (left + size // 24, top + size // 18), shadow)
     scene.paste(turned, (left, top), turned)
+
+
+def _light(rng: np.random.Generator) -> NDArray[np.float64]:
+    """The light of a room: how much of red, green and blue it lets through."""
+    return rng.uniform(0.68, 1.1, 3) * rng.uniform(0.8, 1.1)
+
+
+def _filmed(frame: Image.Image, *, light: NDArray[np.float64], blur: float) -> Image.Image:
+    """What a telephone films: the room's light, and now and then out of focus."""
+    lit = np.clip(np.asarray(frame, dtype=np.float64) * light, 0, 255).astype(np.uint8)
+    return Image.fromarray(lit).filter(ImageFilter.GaussianBlur(blur))
 
 
 def _spot(shares: NDArray[np.float64], size: int) -> tuple[float, float]:

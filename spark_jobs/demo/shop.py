@@ -34,7 +34,6 @@ from spark_jobs.demo.three_nights import (
     first_night,
     second_night,
 )
-from spark_jobs.demo.wording import MERCHANTS
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,6 @@ def build_shop(folder: str | Path, seed: int = 7, *, size: ShopSize | None = Non
 def demo_config(folder: str | Path, warehouse: str | Path) -> str:
     """Return the TOML text of the configuration that reads the shop's feeds into a warehouse."""
     feed = Path(folder).absolute() / "feeds" / "{ds}"
-    merchants = ", ".join(_quoted(merchant.name) for merchant in MERCHANTS)
     return f"""\
 warehouse = {_quoted(str(Path(warehouse).absolute()))}
 
@@ -125,7 +123,7 @@ path = {_quoted(str(feed / "interactions.jsonl"))}
 
 [spu]
 # A merchant of the demo shop lists a product at most once.
-exclusive_sources = [{merchants}]
+exclusive_sources = ["*"]
 
 [semantic_ids]
 codebook_size = 16

@@ -62,11 +62,24 @@ _CLOSINGS = (
     "use the code for ten percent off",
     "thanks for watching", "only a few left",
 )  # fmt: skip
+# Speakers seldom say a product's whole name.
+_NAMINGS = (
+    "the {brand} {line} {short}",
+    "the {line}",
+    "this {brand} {short}",
+    "this {brand} {short}",
+    "this {short}",
+    "this {short}",
+)
 _CAPTIONS = (
-    "Unboxing the {brand} {line}", "{brand} {line}: worth it?", "My new {colour} {short}",
-    "{line} {short} review",
-    "You need this {short}!", "{brand} haul #{short}", "One week with the {brand} {line}",
-)  # fmt: skip
+    "Unboxing the {brand} {line}",
+    "My new {colour} {short}",
+    "{short} review",
+    "You need this {short}!",
+    "{brand} haul",
+    "Is this {short} worth it?",
+    "Look what came in the mail",
+)
 
 
 def page_title(product: Product, merchant: Merchant, rng: np.random.Generator) -> str:
@@ -152,13 +165,13 @@ def spoken(product: Product, rng: np.random.Generator) -> str:
     """Return a transcript of talk about a product: lower case, filler, some words wrong."""
     words = _words(product, "{number} {unit}", rng)
     about = [
-        f"the {words['brand']} {words['line']} {words['short']}",
+        pick(rng, _NAMINGS).format(**words),
         f"in {words['colour']} with {product.second_colour}",
         f"it is {words['pattern']} and made of {product.material}",
         f"very {words['style']}",
         f"{product.category.measure} is {words['measure']}",
     ]
-    kept = [about[0], *pick_some(rng, about[1:], int(rng.integers(2, 5)))]
+    kept = [about[0], *pick_some(rng, about[1:], int(rng.integers(1, 4)))]
     sentence = f"{pick(rng, _OPENINGS)} {' '.join(kept)} {pick(rng, _CLOSINGS)}"
     return " ".join(_misheard(word, rng) for word in sentence.lower().split())
 
@@ -203,7 +216,7 @@ def _misheard(word: str, rng: np.random.Generator) -> str:
     chance = float(rng.random())
     if chance < 0.06:
         return f"{pick(rng, _FILLERS)} {word}"
-    if chance < 0.1:
+    if chance < 0.16:
         return misspelt(word, rng)
     return word
 

@@ -32,12 +32,18 @@ def counted(items: DataFrame, features: DataFrame) -> tuple[int, int]:
 
 
 def head_vectors(
-    contents: DataFrame, items: DataFrame, features: DataFrame, *, encoder_path: str, config: Config
+    wanted: DataFrame,
+    count: int,
+    *,
+    items: DataFrame,
+    features: DataFrame,
+    encoder_path: str,
+    config: Config,
 ) -> DataFrame:
-    """Run the heads over contents, each once.
+    """Run the heads over wanted contents, each once.
 
     Args:
-        contents: content_hash, distinct.
+        wanted: content_hash, distinct; ``count`` of them.
         items: content_hash, domain. A content may be that of many items, of one domain.
         features: content_hash, image_features, text_features; unique.
 
@@ -46,7 +52,7 @@ def head_vectors(
     """
     domains = items.select("content_hash", "domain").dropDuplicates(["content_hash"])
     inputs = (
-        contents.join(domains, on="content_hash", how="inner")
+        wanted.join(domains, on="content_hash", how="inner")
         .join(features, on="content_hash", how="inner")
         .select("content_hash", "domain", "image_features", "text_features")
     )
@@ -57,4 +63,5 @@ def head_vectors(
         outputs={"embedding": config.cope.dim},
         config=config.encoding,
         stage="item_embeddings",
+        count=count,
     ).select("content_hash", "embedding")

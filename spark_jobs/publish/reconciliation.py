@@ -68,12 +68,21 @@ def reconcile(
         NotReconciled: naming view, key, feature, expected and seen.
     """
     checked = [
-        _compare(
+        compare(
             store, view, expected_rows(offline_state(view, spark), view, night=night, sample=sample)
         )
         for view in sorted(store.list_feature_views(), key=lambda view: view.name)
     ]
-    differences = [difference for _, found in checked for difference in found]
+    refuse_differences([difference for _, found in checked for difference in found], night)
+    return [reconciled for reconciled, _ in checked]
+
+
+def refuse_differences(differences: Sequence[Difference], night: Night) -> None:
+    """Pass if there are none.
+
+    Raises:
+        NotReconciled: naming the first of them.
+    """
     if differences:
         shown = "; ".join(str(difference) for difference in differences[:_SHOWN])
         more = f"; and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
@@ -82,7 +91,6 @@ def reconcile(
             f"of the published tables: {shown}{more}. Run publish again; if it persists, remove "
             "the folder feature_store of the warehouse and run it again."
         )
-    return [reconciled for reconciled, _ in checked]
 
 
 def expected_rows(state: DataFrame, view: "FeatureView", *, night: Night, sample: int) -> pa.Table:
@@ -110,9 +118,14 @@ def _one_in(spread: Column, rows: int, sample: int) -> Column:
     return F.pmod(spread, F.lit(max(1, rows // max(1, sample)))) == 0
 
 
-def _compare(
+def compare(
     store: "FeatureStore", view: "FeatureView", expected: pa.Table
 ) -> tuple[Reconciled, list[Difference]]:
+    """Read every expected key of a view online and compare.
+
+    Args:
+        expected: as from ``expected_rows``.
+    """
     names = [feature.name for feature in view.features]
     keys = expected.select(view.join_keys)
     differences: list[Difference] = []

@@ -1,16 +1,16 @@
 """Blocking: which pairs of items are worth comparing, out of n^2 possible ones?
 
-Items that share a rare key are a pair: a word, a model code, a brand with a number, two neighbouring words,
-two telling parts, five neighbouring characters. Keys that more than ``max_block_size`` items have say
-nothing, and their pairs grow with the square of them. Each item then keeps the candidates with which it
-shares the most.
+Items that share a rare key are a pair: a word, a model code, a brand with a number, two
+neighbouring words, two telling parts, five neighbouring characters. Keys that more than
+``max_block_size`` items have say nothing, and their pairs grow with the square of them. Each item
+then keeps the candidates with which it shares the most.
 
-Scale: keys and weights are one row each, so in Spark this is a self-join on the key and a window per item;
-here it is a sparse product in chunks, 35,000 items in about 20 seconds.
+Scale: keys and weights are one row each, so in Spark this is a self-join on the key and a window
+per item; here it is a sparse product in chunks, 35,000 items in about 20 seconds.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ def blocking_keys(item: Record) -> set[str]:
     return {
         *(f"w{word}" for word in words),
         *(f"c{code}" for code in item.aliases),
-        *(f"n{left} {right}" for left, right in zip(words, words[1:], strict=False)),
+        *(f"n{left} {right}" for left, right in pairwise(words)),
         *(f"b{item.brand} {part}" for part in telling if item.brand),
         *(f"t{left} {right}" for left, right in combinations(telling, 2)),
         *(f"s{code[:end]}" for code in item.codes for end in range(5, len(code) + 1)),
@@ -56,7 +56,9 @@ def candidate_pairs(
     useful = (counts > 1) & (counts <= max_block_size)
     # Character keys overlap each other five times over.
     kind = np.array([0.2 if key[0] == "g" else 1.0 for key in vocabulary])
-    keys = sparse.csr_matrix(present[:, useful] @ sparse.diags(np.sqrt(idf(present) * kind)[useful]))
+    keys = sparse.csr_matrix(
+        present[:, useful] @ sparse.diags(np.sqrt(idf(present) * kind)[useful])
+    )
     pairs = [_numbered(*found, len(items.records)) for found in _nearest(keys, items, per_item)]
     numbers = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *pairs]))
     return numbers // len(items.records), numbers % len(items.records)

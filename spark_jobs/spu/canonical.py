@@ -28,7 +28,8 @@ def canonical_record(pages: pd.DataFrame, rarity: Mapping[str, float]) -> Canoni
     """Summarize the pages of one SPU.
 
     Args:
-        pages: title, brand, category, attributes, price; one row a page, in the order of their keys.
+        pages: title, brand, category, attributes, price; one row a page, in the order of their
+            keys.
         rarity: idf of words; a word that is missing counts as 0.
     """
     titles = list(pages["title"])
@@ -67,7 +68,7 @@ def agreed(attributes: Iterable[Mapping[str, str] | None]) -> dict[str, str] | N
 
 
 def keywords(titles: Sequence[Sequence[str]], rarity: Mapping[str, float]) -> list[str]:
-    """Return words that at least half of the titles have, the most telling first, ties in order of the alphabet."""
+    """Return words that at least half of the titles have, the rarest first, ties by alphabet."""
     counts = Counter(word for words in titles for word in words)
     common = [word for word, n in counts.items() if 2 * n >= len(titles)]
     common.sort(key=lambda word: (-rarity.get(word, 0.0), word))

@@ -1,7 +1,8 @@
 """Catalogue: the standardized items of one night as sparse matrices, one row an item.
 
 Scale: everything is held in memory on one machine; a million items take about 2 GB. Beyond that the
-matrices' rows become Spark rows of tokens and weights, and products of them become joins on the token.
+matrices' rows become Spark rows of tokens and weights, and products of them become joins on the
+token.
 
 Shape suffixes: N items, V words of a vocabulary, M pairs.
 """
@@ -91,12 +92,14 @@ def catalogue(items: pd.DataFrame, exclusive_sources: Sequence[str] = ()) -> Cat
         categories=_labels([str(c or "").casefold() for c in items["category"]]),
         price=items["price"].to_numpy(dtype=float),
         source=_labels(sources),
-        exclusive=np.array([everything or name in exclusive_sources for name in sources], dtype=bool),
+        exclusive=np.array(
+            [everything or name in exclusive_sources for name in sources], dtype=bool
+        ),
     )
 
 
 def incidence(sets: Sequence[Iterable[str]]) -> tuple[sparse.csr_matrix, list[str]]:
-    """Return [N, V] ones and the vocabulary, in alphabetical order so that sums do not depend on the input's."""
+    """Return [N, V] ones and the vocabulary, in alphabetical order: sums are then reproducible."""
     rows = [sorted(set(tokens)) for tokens in sets]
     vocabulary = sorted({token for row in rows for token in row})
     column = {token: index for index, token in enumerate(vocabulary)}
@@ -186,6 +189,6 @@ def _trigrams(item: Record) -> set[str]:
     return {text[start : start + 3] for start in range(len(text) - 2)}
 
 
-def _labels(values: Sequence[str]) -> Ints:
-    codes, _ = pd.factorize(pd.Series(values, dtype=object).replace("", None), sort=True)
+def _labels(values: Iterable[str]) -> Ints:
+    codes, _ = pd.factorize(pd.Series(list(values), dtype=object).replace("", None), sort=True)
     return np.asarray(codes, dtype=np.int64)

@@ -1,8 +1,9 @@
 """Clustering: which items are one product, given scored pairs?
 
-Average linkage over a sparse graph: two clusters are as near as the mean score of all their pairs, pairs
-without a score counting as 0. A chain of weak links therefore never becomes one product, as it would with
-connected components. Time grows with pairs x log(pairs); components need no bound on their size.
+Average linkage over a sparse graph: two clusters are as near as the mean score of all their pairs,
+pairs without a score counting as 0. A chain of weak links therefore never becomes one product, as
+it would with connected components. Time grows with pairs x log(pairs); components need no bound on
+their size.
 """
 
 import heapq
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Scores below this cannot lift a mean above any sensible cut; leaving them out keeps the graph small.
+# Scores below this cannot lift a mean above any sensible cut; leaving them out keeps the graph
+# small.
 _NEGLIGIBLE = 0.02
 
 
@@ -37,8 +39,8 @@ def average_linkage(
 
     Args:
         n: number of rows.
-        exclusive_source: [n] number of the row's source where that source lists a product at most once, or
-            -1: two rows of one such source never share a cluster.
+        exclusive_source: [n] number of the row's source where that source lists a product at most
+            once, or -1: two rows of one such source never share a cluster.
 
     Returns:
         [n] the smallest row of each row's cluster.
@@ -50,7 +52,7 @@ def average_linkage(
 
 
 class _Linkage:
-    """Clusters by their smallest row, the sums of scores between them, and a queue of what may merge."""
+    """Clusters by their smallest row, sums of scores between them, a queue of what may merge."""
 
     def __init__(self, pairs: ScoredPairs, n: int, exclusive_source: Sequence[int] | Ints) -> None:
         self.parent = np.arange(n)

@@ -1,6 +1,7 @@
 """Comparison: how do the two items of a candidate pair differ?
 
-Every feature is a plain number of one pair, computed in chunks of pairs from the catalogue's matrices.
+Every feature is a plain number of one pair, computed in chunks of pairs from the catalogue's
+matrices.
 """
 
 from collections.abc import Mapping
@@ -93,9 +94,7 @@ def _measure_features(items: Catalogue, row_l: Ints, row_r: Ints) -> dict[str, F
     }
 
 
-def _left_over(
-    matrix: sparse.csr_matrix, name: str, row_l: Ints, row_r: Ints
-) -> dict[str, Floats]:
+def _left_over(matrix: sparse.csr_matrix, name: str, row_l: Ints, row_r: Ints) -> dict[str, Floats]:
     of_l, of_r = matrix[row_l], matrix[row_r]
     shared = of_l.multiply(of_r).sqrt()
     common = _sum(shared)
@@ -133,10 +132,10 @@ def _label_features(labels: Ints, name: str, row_l: Ints, row_r: Ints) -> dict[s
 
 
 def gap_to_next(items: Catalogue, row_l: Ints, row_r: Ints, scores: Floats) -> Floats:
-    """Return [M] how far each pair is ahead of the best rival of its two items; 1 where there is no rival.
+    """Return [M] how far each pair is ahead of the best rival of its two items; 1 without a rival.
 
-    The rivals of a pair (l, r) are the other candidates of l in r's source, and of r in l's source: where a
-    source lists a product once, at most one of them is right. Other sources make no rivals.
+    The rivals of a pair (l, r) are the other candidates of l in r's source, and of r in l's source:
+    where a source lists a product once, at most one of them is right. Other sources make no rivals.
     """
     row, other = np.concatenate([row_l, row_r]), np.concatenate([row_r, row_l])
     rival = _best_rival(row, items.source[other], np.concatenate([scores, scores]))
@@ -146,7 +145,7 @@ def gap_to_next(items: Catalogue, row_l: Ints, row_r: Ints, scores: Floats) -> F
 
 
 def _best_rival(row: Ints, source: Ints, scores: Floats) -> Floats:
-    """Return the best score among the other entries of the same row and source; -inf if it is alone."""
+    """Return the best other score of the same row and source; -inf if there is none."""
     if len(row) == 0:
         return scores
     group = row * (int(source.max()) + 1) + source
@@ -172,11 +171,11 @@ def _rarest_common(
     return np.sqrt(_max(left[row_l].multiply(right[row_r])))
 
 
-def _sum(matrix: sparse.spmatrix) -> Floats:
-    return np.asarray(matrix.sum(axis=1), dtype=float).ravel()
+def _sum(matrix: sparse.csr_matrix) -> Floats:
+    return np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
 
 
-def _max(matrix: sparse.spmatrix) -> Floats:
+def _max(matrix: sparse.csr_matrix) -> Floats:
     if matrix.shape[1] == 0:
         return np.zeros(matrix.shape[0])
-    return np.asarray(matrix.max(axis=1).toarray(), dtype=float).ravel()
+    return np.asarray(matrix.max(axis=1).toarray(), dtype=np.float64).ravel()

@@ -21,13 +21,12 @@ class Identities:
     events: tuple[SplitOrMerge, ...]
 
 
-def identities(
-    clusters: Mapping[str, int], yesterday: Mapping[str, str], *, ds: str
-) -> Identities:
-    """Give tonight's clusters the ids of yesterday's SPUs with which they share most items, one to one.
+def identities(clusters: Mapping[str, int], yesterday: Mapping[str, str], *, ds: str) -> Identities:
+    """Give tonight's clusters the ids of yesterday's SPUs with which they share most items.
 
     Args:
-        clusters: number of each active item's cluster. Only what shares a number matters, not the number.
+        clusters: number of each active item's cluster. Only what shares a number matters, not the
+            number.
         yesterday: SPU of each item that had one, removed items included.
         ds: the night; part of new ids, so that an id which ended is never given out again.
     """
@@ -46,7 +45,7 @@ def identities(
 
 
 def new_spu_id(smallest_key: str, ds: str) -> str:
-    """Return the id of an SPU first seen on ``ds`` with this smallest member: the same on every rerun."""
+    """Return the id of an SPU born on ``ds`` with this smallest member: the same on every rerun."""
     digest = hashlib.sha256(f"{ds}|{smallest_key}".encode()).hexdigest()
     return f"spu_{digest[:16]}"
 
@@ -59,9 +58,9 @@ def survivors(merges: Iterable[tuple[str, str]]) -> dict[str, str]:
     """
     into = dict(merges)
     for start in into:
-        path, here = [start], into[start]
+        path, here = {start: None}, into[start]
         while here in into and here not in path:
-            path.append(here)
+            path[here] = None
             here = into[here]
         into.update(dict.fromkeys(path, here))
     return into

@@ -1,4 +1,4 @@
-"""Resolution: which pages are one product tonight? The composition of blocking, comparison, scoring and clustering.
+"""Resolution: which pages are one product tonight, all steps from blocking to clustering composed?
 
 Measured on 2 cores: 35,000 offers with a million candidate pairs in under 3 minutes and 3 GB.
 """
@@ -15,8 +15,9 @@ from spark_jobs.spu.clustering import ScoredPairs, average_linkage
 from spark_jobs.spu.comparison import pair_features
 from spark_jobs.spu.scoring import DEFAULT_CUT, Candidates, exclusive_source, pair_scores
 
-# Yesterday's grouping is evidence: it takes this much more, or less, than the cut to undo it. Without it the
-# idf of a catalogue that changed by a few per cent moves pairs near the cut back and forth.
+# Yesterday's grouping is evidence: it takes this much more, or less, than the cut to undo it.
+# Without it the idf of a catalogue that changed by a few per cent moves pairs near the cut back and
+# forth.
 HYSTERESIS = 0.15
 
 
@@ -37,8 +38,9 @@ def page_clusters(pages: pd.DataFrame, config: SpuConfig) -> Clusters:
     """Group pages by their attributes.
 
     Args:
-        pages: source, title, text, brand, category, attributes, price, and spu_id, which is yesterday's or
-            None. Sort them by key: then the result does not depend on the order they came in.
+        pages: source, title, text, brand, category, attributes, price, and spu_id, which is
+            yesterday's or None. Sort them by key: then the result does not depend on the order they
+            came in.
     """
     n = len(pages)
     if n == 0:
@@ -56,7 +58,12 @@ def page_clusters(pages: pd.DataFrame, config: SpuConfig) -> Clusters:
 
 
 def with_hysteresis(scores: Floats, spu_l: Ints, spu_r: Ints) -> Floats:
-    """Return scores raised where yesterday said "one SPU", lowered where it said "two"; -1 is no SPU yesterday."""
+    """Return scores raised where yesterday said "one SPU", lowered where it said "two".
+
+    Args:
+        spu_l: [M] number of the left item's SPU yesterday, -1 where it had none.
+        spu_r: [M] the same of the right item.
+    """
     known = (spu_l >= 0) & (spu_r >= 0)
     verdict = np.where(spu_l == spu_r, HYSTERESIS, -HYSTERESIS)
     return np.clip(scores + np.where(known, verdict, 0.0), 0.0, 1.0)
@@ -68,7 +75,7 @@ def _numbered_spus(spu_ids: pd.Series) -> Ints:
 
 
 def _yesterdays_pairs(spu: Ints, items: Catalogue) -> tuple[Ints, Ints]:
-    """Return each row with the next three of its SPU, so that blocking cannot tear yesterday's SPUs apart."""
+    """Return each row with the next three of its SPU: blocking cannot tear yesterday's apart."""
     rows = np.flatnonzero(spu >= 0)
     rows = rows[np.argsort(spu[rows], kind="stable")]
     left = np.concatenate([rows[:-step] for step in (1, 2, 3)])

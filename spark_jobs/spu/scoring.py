@@ -1,9 +1,10 @@
 """Scoring: how likely are the items of a pair one product, when nobody has labelled any?
 
-A fixed prior over the features ranks the pairs well enough to cluster them once. The clusters are labels: pairs
-inside are matches, pairs across are not, and where a source lists a product once the losing candidates of a
-matched item are hard non-matches. A small logistic regression learns from them, its scores cluster the pairs
-again, and so on for a few rounds (self-training; more rounds drift towards precision).
+A fixed prior over the features ranks the pairs well enough to cluster them once. The clusters are
+labels: pairs inside are matches, pairs across are not, and where a source lists a product once the
+losing candidates of a matched item are hard non-matches. A small logistic regression learns from
+them, its scores cluster the pairs again, and so on for a few rounds (self-training; more rounds
+drift towards precision).
 """
 
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from spark_jobs.spu.catalogue import Catalogue, Floats, Ints
 from spark_jobs.spu.clustering import ScoredPairs, average_linkage
 from spark_jobs.spu.comparison import gap_to_next
 
-# A prior in words: titles alike, the same code, nothing that contradicts. In units of word overlap; chosen once
-# on public product data and kept, because the rounds that follow learn the feed's own weights.
+# A prior in words: titles alike, the same code, nothing that contradicts. In units of word overlap;
+# chosen once on public product data and kept, because the rounds that follow learn the feed's own
+# weights.
 PRIOR_WEIGHTS = {
     "word_dice": 1.0,
     "text_cosine": 0.5,
@@ -42,6 +44,8 @@ _CAPS = {"code_equal": 1.0, "code_in_text": 1.0, "measure_conflict": 2.0, "numbe
 _PRIOR_MIDDLE, _PRIOR_WIDTH = 1.1, 0.2
 # Pairs that blocking missed count as 0 in a mean of scores, so the cut lies below one half.
 DEFAULT_CUT = 0.4
+# What the next round learns from should be surer than what is decided in the end.
+_LABEL_CUT = 0.5
 _MOST_EXAMPLES = 100_000
 _SURELY_APART = 0.02
 _FEWEST_OF_A_KIND = 20
@@ -65,8 +69,8 @@ def prior_scores(features: pd.DataFrame) -> Floats:
     return np.asarray(1 / (1 + np.exp(-total / _PRIOR_WIDTH)))
 
 
-def pair_scores(candidates: Candidates, rounds: int, *, cut: float = DEFAULT_CUT) -> Floats:
-    """Return [M] scores from 0 to 1 after ``rounds`` of self-training; the prior's where it cannot learn."""
+def pair_scores(candidates: Candidates, rounds: int, *, cut: float = _LABEL_CUT) -> Floats:
+    """Return [M] scores from 0 to 1 after self-training; the prior's where it cannot learn."""
     scores = prior_scores(candidates.features)
     for _ in range(rounds):
         labels, used = pseudo_labels(candidates, scores, cut=cut)
@@ -80,18 +84,18 @@ def pair_scores(candidates: Candidates, rounds: int, *, cut: float = DEFAULT_CUT
 
 
 def exclusive_source(items: Catalogue) -> Ints:
-    """Return [N] the number of the item's source where it lists a product at most once, or else -1."""
+    """Return [N] the source of items whose source lists a product at most once, or else -1."""
     return np.where(items.exclusive, items.source, -1)
 
 
 def pseudo_labels(
     candidates: Candidates, scores: Floats, *, cut: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return [M] whether clusters of the scores put a pair together, and [M] whether to learn from it.
+    """Return [M] whether clusters put a pair together, and [M] whether to learn from it.
 
-    A pair that a cluster holds against its own score is left out, and so is one across clusters that nothing
-    speaks against: its score is not low, and no rival has taken the place. Learning from such pairs as
-    non-matches makes each round more timid than the one before.
+    A pair that a cluster holds against its own score is left out, and so is one across clusters
+    that nothing speaks against: its score is not low, and no rival has taken the place. Learning
+    from such pairs as non-matches makes each round more timid than the one before.
     """
     row_l, row_r, items = candidates.row_l, candidates.row_r, candidates.items
     pairs = ScoredPairs(row_l, row_r, scores)
@@ -106,8 +110,8 @@ def pseudo_labels(
 def _place_taken(items: Catalogue, cluster: Ints, row: Ints, other: Ints) -> NDArray[np.bool_]:
     """Return [M] True where the cluster of ``row`` has no place for ``other``.
 
-    The place is taken where the cluster holds another item of the other's exclusive source; where sources are
-    not exclusive, where it holds any other item.
+    The place is taken where the cluster holds another item of the other's exclusive source; where
+    sources are not exclusive, where it holds any other item.
     """
     size = np.bincount(cluster, minlength=len(cluster))
     n_sources = int(items.source.max()) + 1
@@ -117,7 +121,7 @@ def _place_taken(items: Catalogue, cluster: Ints, row: Ints, other: Ints) -> NDA
 
 
 def _inputs(candidates: Candidates, scores: Floats) -> NDArray[np.float64]:
-    """Return [M, 2F] features, and again where both titles carry a code: the two kinds have weights of their own."""
+    """Return [M, 2F] features, and again where both have a code: those get weights of their own."""
     items, row_l, row_r = candidates.items, candidates.row_l, candidates.row_r
     columns = [candidates.features.to_numpy()]
     if items.exclusive.any():

@@ -8,6 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 # Unit as written -> (unit it is counted in, factor).
 _UNITS: Mapping[str, tuple[str, float]] = {
@@ -35,12 +36,16 @@ _IS_MEASURE = re.compile(
 )
 _PART = re.compile(r"\d+\.\d+[^\W_]*|[^\W_]+")
 _CODE_ATTRIBUTES = re.compile(r"model|mpn|part|sku|ean|gtin|upc|isbn|code")
-COLOURS = frozenset(
-    "black white silver grey gray gold golden red blue green yellow orange purple pink brown beige "
-    "cream ivory turquoise violet magenta cyan bronze copper champagne navy teal schwarz weiss "
-    "silber gelb rot blau grau noir blanc rouge bleu anthracite graphite charcoal titanium rose "
-    "spacegrau spacegrey midnight lilac burgundy maroon lavender mint".split()
-)
+_COLOUR_WORDS = """
+    black white silver grey gray gold golden red blue green
+    yellow orange purple pink brown beige cream ivory turquoise violet
+    magenta cyan bronze copper champagne navy teal schwarz weiss silber
+    gelb rot blau grau noir blanc rouge bleu anthracite graphite
+    charcoal titanium rose spacegrau spacegrey midnight lilac burgundy maroon lavender
+    mint
+"""
+COLOURS = frozenset(_COLOUR_WORDS.split())
+_LEGAL_FORMS = frozenset(("co", "corp", "inc", "llc", "ltd", "gmbh", "ag", "company"))
 _MAX_CODE = 20
 
 
@@ -97,6 +102,7 @@ def _plain_number(part: str) -> str:
 
 
 def is_measure(part: str) -> bool:
+    """Return True for a number with its unit, such as ``64gb``."""
     return _IS_MEASURE.fullmatch(part) is not None
 
 
@@ -106,7 +112,7 @@ def unit(measure: str) -> str:
 
 
 def model_codes(text: str) -> frozenset[str]:
-    """Return the codes of standardized text: mixes of letters and digits, or five digits and more."""
+    """Return the codes of standardized text: letters mixed with digits, or five digits and more."""
     codes = (_code(chunk) for chunk in text.split())
     return frozenset(code for code in codes if code)
 
@@ -122,19 +128,21 @@ def _code(chunk: str) -> str:
 
 
 def code_aliases(text: str) -> frozenset[str]:
-    """Return other readings of standardized text as codes: ``icn 3356`` as ``icn3356``, ``i7-6700k`` as ``6700k``."""
+    """Return other readings of standardized text as codes: ``icn 3356`` as ``icn3356``."""
     found = [part for part in parts(text) if "." not in part and not is_measure(part)]
-    joined = [f"{left}{right}" for left, right in zip(found, found[1:], strict=False)]
+    joined = [f"{left}{right}" for left, right in pairwise(found)]
     joined += ["".join(three) for three in zip(found, found[1:], found[2:], strict=False)]
     return frozenset(
         alias
         for alias in (*found, *joined)
-        if 4 <= len(alias) <= _MAX_CODE and any(c.isdigit() for c in alias) and not is_measure(alias)
+        if 4 <= len(alias) <= _MAX_CODE
+        and any(c.isdigit() for c in alias)
+        and not is_measure(alias)
     )
 
 
 def brand_vocabulary(brands: Sequence[str | None], titles: Sequence[str]) -> frozenset[str]:
-    """Return a feed's brands: those of its brand column, or else words that open many of its titles.
+    """Return a feed's brands: those of its brand column, or words that open many of its titles.
 
     Args:
         brands: the brand column as it came.
@@ -155,13 +163,18 @@ def brand_vocabulary(brands: Sequence[str | None], titles: Sequence[str]) -> fro
 
 
 def brand_in(words: Sequence[str], vocabulary: Collection[str]) -> str:
-    """Return the first brand of the vocabulary that the words name, the longest at that place; empty if none."""
+    """Return the first, and there the longest, brand that the words name; empty if none."""
     for start in range(len(words)):
         for length in (3, 2, 1):
             name = " ".join(words[start : start + length])
             if name in vocabulary:
                 return name
     return ""
+
+
+def brand_key(brand: str) -> str:
+    """Return a brand in one spelling: ``Da-Lite``, ``Dalite`` and ``DA LITE Inc.`` are one."""
+    return "".join(word for word in parts(standardized(brand)) if word not in _LEGAL_FORMS)
 
 
 def record(
@@ -185,9 +198,10 @@ def record(
         for name, value in sorted(attributes.items())
         if value and _CODE_ATTRIBUTES.search(name.casefold())
     )
-    described = standardized(" ".join([text or "", *(v for _, v in sorted(attributes.items()) if v)]))
+    described = standardized(
+        " ".join([text or "", *(v for _, v in sorted(attributes.items()) if v)])
+    )
     codes = model_codes(spelled) | model_codes(stated)
-    named = " ".join(parts(standardized(brand or "")))
     return Record(
         words=words,
         codes=codes,
@@ -196,7 +210,7 @@ def record(
         numbers=frozenset(word for word in words if _is_number(word)),
         colours=COLOURS.intersection(words),
         text_words=frozenset(parts(described)) | model_codes(described),
-        brand=named or brand_in(words, brands),
+        brand=brand_key(brand or "") or brand_key(brand_in(words, brands)),
     )
 
 

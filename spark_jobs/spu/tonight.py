@@ -111,7 +111,8 @@ def _member(*values: object) -> Row:
 def _spu_rows(pages: pd.DataFrame, members: pd.DataFrame, yesterday: Yesterday) -> list[Row]:
     """Return one record an SPU; yesterday's where neither its set of pages nor any of them changed.
 
-    Rarity of words moves every night: computing all records anew would change those of untouched SPUs.
+    Rarity of words moves every night: computing all records anew would change those of untouched
+    SPUs.
     """
     n_items = members["spu_id"].value_counts()
     kept = _kept_records(pages, yesterday)
@@ -140,5 +141,5 @@ def _kept_records(pages: pd.DataFrame, yesterday: Yesterday) -> Mapping[str, Row
 
 
 def _plain(value: object) -> object:
-    """Return None for pandas' missing numbers, so that an untouched record is written as it was read."""
+    """Return None for pandas' missing numbers: an untouched record is written as it was read."""
     return None if isinstance(value, float) and np.isnan(value) else value

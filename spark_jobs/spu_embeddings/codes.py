@@ -11,12 +11,17 @@ CODES = ("c1", "c2", "c3")
 
 
 def semantic_ids(
-    wanted: DataFrame, vectors: DataFrame, *, encoder_path: str, config: EncodingConfig
+    wanted: DataFrame,
+    count: int,
+    *,
+    vectors: DataFrame,
+    encoder_path: str,
+    config: EncodingConfig,
 ) -> DataFrame:
     """Look up the codes of each wanted content of an SPU.
 
     Args:
-        wanted: content_hash, distinct.
+        wanted: content_hash, distinct; ``count`` of them.
         vectors: content_hash, embedding, event_timestamp: log of the codebook's COPE version.
 
     Returns:
@@ -29,6 +34,7 @@ def semantic_ids(
         outputs={"codes": len(CODES)},
         config=config,
         stage="spu_embeddings",
+        count=count,
     )
     columns = [F.col("codes")[level].cast("int").alias(name) for level, name in enumerate(CODES)]
     return codes.select("content_hash", *columns)

@@ -36,7 +36,7 @@ from spark_jobs.spu_embeddings.pooling import (
 )
 from spark_jobs.stage import Step, job_main
 from spark_jobs.tables import Tables
-from spark_jobs.vector_changes import Wanted, releases_to_encode, stage_vectors
+from spark_jobs.vector_changes import Compute, Wanted, releases_to_encode, stage_vectors
 
 STAGE = "spu_embeddings"
 
@@ -70,12 +70,16 @@ def _stage_pooled(tables: Tables, night: Night, versions: Iterable[str]) -> list
             contents = _contents(tables, night, spus, version).persist()
             lent.callback(contents.unpersist)
             log = tables.log(ITEM_EMBEDDINGS, night).filter(_is(version) & F.col("is_active"))
-            pool = partial(pooled_vectors, contents=contents, item_vectors=log)
+            pool = _pooling(contents, log)
             wanted.append(Wanted(version, contents, pool, keys, contents.count()))
-        lost = [without_vector(spus, each.tonight) for each in wanted]
-        refused = reduce(DataFrame.unionByName, lost)
+        lost = [without_vector(spus, w.tonight) for w in wanted if w.eligible < w.keys]
+        refused = reduce(DataFrame.unionByName, lost) if lost else None
         replace_reason(tables, refused, NO_ITEM_VECTOR, night=night, stage=STAGE)
         return stage_vectors(tables, SPU_EMBEDDINGS, night, wanted)
+
+
+def _pooling(contents: DataFrame, item_vectors: DataFrame) -> Compute:
+    return lambda wanted, _: pooled_vectors(wanted, contents, item_vectors)
 
 
 def _contents(tables: Tables, night: Night, spus: DataFrame, version: str) -> DataFrame:

@@ -77,7 +77,8 @@ def pooled(emb_ND: NDArray[np.float32], data: CopeData) -> NDArray[np.float32]:
     by_domain_GD = _means(emb_ND[there_N].astype(np.float64), group_N.ravel())
     mean_SD = _means(by_domain_GD, np.unique(groups_G2[:, 0], return_inverse=True)[1])
     norm_S1 = np.linalg.norm(mean_SD, axis=1, keepdims=True)
-    return (mean_SD / np.maximum(norm_S1, 1e-12)).astype(np.float32)
+    unit_SD: NDArray[np.float32] = (mean_SD / np.maximum(norm_S1, 1e-12)).astype(np.float32)
+    return unit_SD
 
 
 def _means(x_ND: NDArray[np.float64], group_N: NDArray[np.int64]) -> NDArray[np.float64]:

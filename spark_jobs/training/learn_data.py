@@ -111,11 +111,11 @@ def user_sequences(sequences: pa.Table, spu_ids: Sequence[str]) -> UserSequences
     rows = pc.index_in(lists.flatten(), pa.array(spu_ids, pa.string()))
     numbers = rows.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     times = sequences.column("times").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    ends = np.cumsum(lengths)[:-1]
-    known = [part >= 0 for part in np.split(numbers, ends)]
+    starts = np.cumsum(lengths) - lengths
+    spans = [slice(start, start + n) for start, n in zip(starts, lengths, strict=True)]
     return UserSequences(
-        [part[kept] for part, kept in zip(np.split(numbers, ends), known, strict=True)],
-        [part[kept] for part, kept in zip(np.split(times, ends), known, strict=True)],
+        [numbers[span][numbers[span] >= 0] for span in spans],
+        [times[span][numbers[span] >= 0] for span in spans],
     )
 
 

@@ -12,16 +12,17 @@ STAGE = "user_embeddings"
 
 def user_vectors(
     wanted: DataFrame,
+    count: int,
+    *,
     histories: DataFrame,
     matrix: ContentMatrix,
-    *,
     encoder_path: str,
     config: Config,
 ) -> DataFrame:
     """Run the user tower over wanted histories, each once. Writes the matrix, if it is not there.
 
     Args:
-        wanted: content_hash, distinct.
+        wanted: content_hash, distinct; ``count`` of them.
         histories: content_hash, history. Users may have equal histories.
 
     Returns:
@@ -40,16 +41,17 @@ def user_vectors(
         config=config.encoding,
         context=matrix.path(),
         stage=STAGE,
+        count=count,
     )
 
 
 def spu_vectors(
-    wanted: DataFrame, embeddings: DataFrame, *, encoder_path: str, config: Config
+    wanted: DataFrame, count: int, *, embeddings: DataFrame, encoder_path: str, config: Config
 ) -> DataFrame:
     """Run the item tower over wanted contents.
 
     Args:
-        wanted: content_hash, distinct.
+        wanted: content_hash, distinct; ``count`` of them.
         embeddings: content_hash, embedding (the language model's); unique.
 
     Returns:
@@ -65,4 +67,5 @@ def spu_vectors(
         outputs={"embedding": config.learn.dim},
         config=config.encoding,
         stage=STAGE,
+        count=count,
     )

@@ -1,10 +1,7 @@
-"""A small world for the audit: one published night, and a night after it that is sound or broken."""
+"""A small world for the audit: one published night, and a sound night after it."""
 
 from collections.abc import Callable, Mapping
-from copy import deepcopy
-from dataclasses import replace
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -13,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
 from spark_jobs.config import Config, CopeConfig, LearnConfig, SemanticIdConfig
-from spark_jobs.contracts import PUBLISHED, QUARANTINE, RELEASES, STAGE_RUNS, TABLES, Table
+from spark_jobs.contracts import PUBLISHED, QUARANTINE, RELEASES, STAGE_RUNS, Table
 from spark_jobs.nights import Night
 from spark_jobs.tables import Tables, schema
 
@@ -24,7 +21,9 @@ World = dict[tuple[str, str], list[Row]]
 NIGHT = Night.parse("2026-01-31")
 EVE = Night.parse("2026-01-30")
 CONFIG = Config(
-    cope=CopeConfig(dim=16), learn=LearnConfig(dim=8), semantic_ids=SemanticIdConfig(codebook_size=8)
+    cope=CopeConfig(dim=16),
+    learn=LearnConfig(dim=8),
+    semantic_ids=SemanticIdConfig(codebook_size=8),
 )
 COPE, LEARN_ITEM, LEARN_USER, CODES = "cope@aa", "learn_item@bb", "learn_user@cc", "semantic_id@dd"
 N_SPUS, N_VIDEOS, N_USERS = 80, 40, 60
@@ -36,11 +35,11 @@ class TablesInMemory(Tables):
 
     def __init__(self, spark: SparkSession, warehouse: str, world: Mapping[str, DataFrame]) -> None:
         super().__init__(spark, warehouse)
-        self._world = world
+        self.world = dict(world)
 
     def _read(self, path: str, table: Table) -> DataFrame:
-        if path in self._world:
-            return self._world[path]
+        if path in self.world:
+            return self.world[path]
         return super()._read(path, table)
 
 
@@ -109,7 +108,9 @@ def published_night() -> dict[str, list[Row]]:
             {"spu_id": f"s{i}", "event": "created", "other_spu_id": ""} for i in range(N_SPUS)
         ],
         "item_embeddings": [
-            vector_row({"domain": domain, "item_id": f"{domain}{i}"}, COPE, f"{domain}{i}-0", vector)
+            vector_row(
+                {"domain": domain, "item_id": f"{domain}{i}"}, COPE, f"{domain}{i}-0", vector
+            )
             for (domain, i), vector in zip(members, items, strict=True)
         ],
         "spu_embeddings": [
@@ -185,7 +186,12 @@ def refusal(feed: str, reason: str, key: str, *, scope: str = "row") -> Row:
 
 
 def sound_world() -> World:
-    served = {"cope": COPE, "learn_item": LEARN_ITEM, "learn_user": LEARN_USER, "semantic_id": CODES}
+    served = {
+        "cope": COPE,
+        "learn_item": LEARN_ITEM,
+        "learn_user": LEARN_USER,
+        "semantic_id": CODES,
+    }
     release = {
         "release": "r1",
         "sequence": 1,
@@ -195,6 +201,22 @@ def sound_world() -> World:
     world: World = {("eve", name): rows for name, rows in published_night().items()}
     world |= {("night", name): rows for name, rows in sound_night().items()}
     return world | {("night", RELEASES.name): [release]}
+
+
+@pytest.fixture(scope="session")
+def audit_night() -> Night:
+    return NIGHT
+
+
+@pytest.fixture(scope="session")
+def audit_config() -> Config:
+    return CONFIG
+
+
+@pytest.fixture(name="sound_world", scope="module")
+def _sound_world() -> World:
+    """A published night and a sound one after it."""
+    return sound_world()
 
 
 Build = Callable[[World], Tables]
@@ -209,7 +231,9 @@ def build(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Buil
         tables = Tables(spark, warehouse)
         frames = {}
         for table in PUBLISHED:
-            frames[tables.path(table)] = _frame(spark, table, world.get(("eve", table.name), []), EVE)
+            frames[tables.path(table)] = _frame(
+                spark, table, world.get(("eve", table.name), []), EVE
+            )
             staged = world.get(("night", table.name), [])
             frames[tables.staged_path(table)] = _frame(spark, table, staged, NIGHT)
         for table in (STAGE_RUNS, QUARANTINE, RELEASES):
@@ -226,7 +250,5 @@ def _frame(spark: SparkSession, table: Table, rows: list[Row], night: Night) -> 
     written = datetime(2026, 2, 1, 3)
     defaults: Row = {"is_active": True, "created_timestamp": written, "ds": night.ds}
     defaults["event_timestamp"] = night.end.replace(tzinfo=None)
-    full = [
-        tuple((defaults | row).get(name) for name in columns.names) for row in rows
-    ]
+    full = [tuple((defaults | row).get(name) for name in columns.names) for row in rows]
     return spark.createDataFrame(full, columns)

@@ -7,4 +7,7 @@ class ExpectDimension(gxe.ExpectColumnValuesToBeBetween):
     """Column ``dimension`` is the width of the table's vectors."""
 
     column: str = "dimension"
-    notes: str | list[str] | None = "An encoder of another width is in a served release: its dim must be the one in the configuration."
+    notes: str | list[str] | None = (
+        "An encoder of another width is in a served release: its dim must be the one in the "
+        "configuration."
+    )

@@ -4,12 +4,16 @@ import great_expectations.expectations as gxe
 
 
 class ExpectFewDuplicates(gxe.ExpectColumnValuesToBeInSet):
-    """Column ``same_as_other``, whether a row of other content has the very same vector, is mostly false."""
+    """Column ``same_as_other``, whether other content has the same vector, is mostly false."""
 
     column: str = "same_as_other"
     value_set: list[bool] = [False]
-    # Contents that differ in what an encoder does not read (text past its 32 tokens) do share vectors: a few percent.
-    # An input that went blank gives every row the same: half of them or all.
+    # Contents that differ in what an encoder does not read (text past its 32 tokens) do share
+    # vectors: a few percent. An input that went blank gives every row the same: half of them or
+    # all.
     mostly: float = 0.8
     description: str | None = "at most 20% of vectors are also the vector of another content"
-    notes: str | list[str] | None = "An input of the encoder went blank: compare pictures and titles of rows that share a vector."
+    notes: str | list[str] | None = (
+        "An input of the encoder went blank: compare pictures and titles of rows that share a "
+        "vector."
+    )

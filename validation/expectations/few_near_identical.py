@@ -6,9 +6,13 @@ import great_expectations.expectations as gxe
 class ExpectFewNearIdentical(gxe.ExpectColumnMaxToBeBetween):
     """The share of vectors whose direction is that of another content is small."""
 
-    # Offers of one product with the same title and picture but another description are that close: a few percent.
+    # Offers of one product with the same title and picture but another description are that close:
+    # a few percent.
     max_value: float = 0.2
     description: str | None = (
         "at most 20% of vectors point where one of another content does (cosine above 0.9999)"
     )
-    notes: str | list[str] | None = "An input of the encoder went blank: compare pictures and titles of rows that share a direction."
+    notes: str | list[str] | None = (
+        "An input of the encoder went blank: compare pictures and titles of rows that share a "
+        "direction."
+    )

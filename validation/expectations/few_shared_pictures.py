@@ -6,7 +6,13 @@ import great_expectations.expectations as gxe
 class ExpectFewSharedPictures(gxe.ExpectColumnMaxToBeBetween):
     """The share of tonight's items that show a picture which many others show is small."""
 
-    # A placeholder where pictures could not be delivered; grocery_store's 5,000 photos and the demo's pages share none.
+    # A placeholder where pictures could not be delivered; grocery_store's 5,000 photos and the
+    # demo's pages share none.
     max_value: float = 0.1
-    description: str | None = "at most 10% of new or changed items show a picture that many others show"
-    notes: str | list[str] | None = "Open the picture: a grey or 'no image' placeholder means that the feed's picture export is broken."
+    description: str | None = (
+        "at most 10% of new or changed items show a picture that many others show"
+    )
+    notes: str | list[str] | None = (
+        "Open the picture: a grey or 'no image' placeholder means that the feed's picture export "
+        "is broken."
+    )

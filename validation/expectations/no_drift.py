@@ -4,9 +4,10 @@ import great_expectations.expectations as gxe
 
 
 class ExpectNoDrift(gxe.ExpectColumnMaxToBeBetween):
-    """An effect size is at most what chance, or less than anyone would care about, allows; see validation/drift.py."""
+    """An effect size is at most its threshold; see validation/drift.py."""
 
     notes: str | list[str] | None = (
-        "The encoder is the same, so its input changed: look at some changed rows beside yesterday's. If the change is "
+        "The encoder is the same, so its input changed: look at some changed rows beside "
+        "yesterday's. If the change is "
         "meant, release a new encoder version on it."
     )

@@ -10,4 +10,7 @@ class ExpectNoFutureEvents(gxe.ExpectColumnValuesToBeBetween):
     max_value: float = 0
     strict_max: bool = True
     description: str | None = "occurred_at is before the end of the night"
-    notes: str | list[str] | None = "Ingest should have quarantined these events: check the clock and the time zone of their feed."
+    notes: str | list[str] | None = (
+        "Ingest should have quarantined these events: check the clock and the time zone of their "
+        "feed."
+    )

@@ -9,4 +9,7 @@ class ExpectNoNan(gxe.ExpectColumnValuesToBeInSet):
     column: str = "has_nan"
     value_set: list[bool] = [False]
     description: str | None = "no NaN and no null within a vector"
-    notes: str | list[str] | None = "An encoder overflowed or divided by zero: try encoding.precision = float32, and look at the rows' input."
+    notes: str | list[str] | None = (
+        "An encoder overflowed or divided by zero: try encoding.precision = float32, and look at "
+        "the rows' input."
+    )

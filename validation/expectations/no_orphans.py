@@ -8,4 +8,6 @@ class ExpectNoOrphans(gxe.ExpectColumnMaxToBeBetween):
 
     max_value: float = 0
     description: str | None = "no vector of a key that is gone"
-    notes: str | list[str] | None = "Tombstones are missing: run the night again from the stage of this table."
+    notes: str | list[str] | None = (
+        "Tombstones are missing: run the night again from the stage of this table."
+    )

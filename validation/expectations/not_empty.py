@@ -8,4 +8,7 @@ class ExpectNotEmpty(gxe.ExpectColumnMinToBeBetween):
 
     min_value: float = 1
     description: str | None = "at least one row in force"
-    notes: str | list[str] | None = "A night does not publish emptiness: check the feeds, and that the stages before ran for this night."
+    notes: str | list[str] | None = (
+        "A night does not publish emptiness: check the feeds, and that the stages before ran for "
+        "this night."
+    )

@@ -8,4 +8,7 @@ class ExpectSchemaKept(gxe.ExpectColumnMaxToBeBetween):
 
     max_value: float = 0
     description: str | None = "the columns of spark_jobs/contracts.py, with their types"
-    notes: str | list[str] | None = "The staged table is of another version of the contract: see CHANGELOG for how to carry it over."
+    notes: str | list[str] | None = (
+        "The staged table is of another version of the contract: see CHANGELOG for how to carry "
+        "it over."
+    )

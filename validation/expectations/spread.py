@@ -9,4 +9,7 @@ class ExpectSpread(gxe.ExpectColumnMaxToBeBetween):
     # Raw states of the language model, of no use for comparing, lie above 0.99 (135M parameters).
     max_value: float = 0.95
     description: str | None = "mean cosine of two vectors at most 0.95"
-    notes: str | list[str] | None = "The encoder collapsed or its input is blank: do not promote it; look at metrics.json and some inputs."
+    notes: str | list[str] | None = (
+        "The encoder collapsed or its input is blank: do not promote it; look at metrics.json "
+        "and some inputs."
+    )

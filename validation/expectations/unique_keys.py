@@ -10,4 +10,6 @@ class ExpectUniqueKeys(gxe.ExpectColumnValuesToBeBetween):
     min_value: float = 1
     max_value: float = 1
     description: str | None = "one row a key"
-    notes: str | list[str] | None = "Two rows of one key and night: the stage that wrote them must choose one."
+    notes: str | list[str] | None = (
+        "Two rows of one key and night: the stage that wrote them must choose one."
+    )

@@ -1,4 +1,4 @@
-"""Suite of ``interactions``: did these events happen, before the night ended, to items that we know?"""
+"""Suite of ``interactions``: did these events happen, and to items that we know?"""
 
 from collections.abc import Sequence
 
@@ -14,6 +14,7 @@ from validation.words import on_figures, on_rows
 
 
 def suite(figures: Sequence[Figure], config: Config) -> list[Expectation]:
+    """Return the checks of the table, from what was measured about it."""
     return [
         *every_table(INTERACTIONS, figures),
         known_values(INTERACTIONS, "action", ACTIONS),

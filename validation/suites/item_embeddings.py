@@ -1,4 +1,4 @@
-"""Suite of ``item_embeddings``: does every item have a COPE vector that tells it from others?"""
+"""Suite of ``item_embeddings``: does every item have a COPE vector of its own?"""
 
 from collections.abc import Sequence
 
@@ -11,4 +11,7 @@ from validation.suites.vector_tables import vector_suite
 
 
 def suite(figures: Sequence[Figure], config: Config) -> list[Expectation]:
-    return vector_suite(ITEM_EMBEDDINGS, figures, config, width=config.cope.dim, nouns="items")
+    """Return the checks of the table, from what was measured about it."""
+    return vector_suite(
+        ITEM_EMBEDDINGS, figures, config, width=config.cope.dim, nouns="active items"
+    )

@@ -17,6 +17,7 @@ from validation.words import on_figures, on_rows
 
 
 def suite(figures: Sequence[Figure], config: Config) -> list[Expectation]:
+    """Return the checks of the table, from what was measured about it."""
     limit = config.audit.max_row_drop
     return [
         *every_table(ITEMS, figures),

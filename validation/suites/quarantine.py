@@ -11,6 +11,7 @@ from validation.words import on_figures
 
 
 def suite(figures: Sequence[Figure], config: Config) -> list[Expectation]:
+    """Return the checks of the table, from what was measured about it."""
     limit = config.audit.max_quarantined
     return on_figures(
         ExpectFewRefused,

@@ -1,4 +1,4 @@
-"""Suite of ``spu_embeddings``: does every SPU have a pooled COPE vector that tells it from others?"""
+"""Suite of ``spu_embeddings``: does every SPU have a COPE vector of its own?"""
 
 from collections.abc import Sequence
 
@@ -11,4 +11,5 @@ from validation.suites.vector_tables import vector_suite
 
 
 def suite(figures: Sequence[Figure], config: Config) -> list[Expectation]:
-    return vector_suite(SPU_EMBEDDINGS, figures, config, width=config.cope.dim, nouns="SPUs")
+    """Return the checks of the table, from what was measured about it."""
+    return vector_suite(SPU_EMBEDDINGS, figures, config, width=config.cope.dim, nouns="active SPUs")

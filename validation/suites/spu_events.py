@@ -1,4 +1,4 @@
-"""Suite of ``spu_events``: do events tell how yesterday's SPUs became tonight's, and are they few?"""
+"""Suite of ``spu_events``: do events tell how the set of SPUs changed, and are they few?"""
 
 from collections.abc import Sequence
 
@@ -16,6 +16,7 @@ _EVENTS = ("created", "merged", "split", "retired")
 
 
 def suite(figures: Sequence[Figure], config: Config) -> list[Expectation]:
+    """Return the checks of the table, from what was measured about it."""
     return [
         *every_table(SPU_EVENTS, figures),
         known_values(SPU_EVENTS, "event", _EVENTS),

@@ -17,6 +17,7 @@ _ASSIGNED_BY = ("attributes", "link")
 
 
 def suite(figures: Sequence[Figure], config: Config) -> list[Expectation]:
+    """Return the checks of the table, from what was measured about it."""
     least = config.audit.min_coverage
     return [
         *every_table(SPU_MEMBERS, figures),

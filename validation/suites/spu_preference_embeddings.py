@@ -1,4 +1,4 @@
-"""Suite of ``spu_preference_embeddings``: does every SPU have a LEARN vector that tells it from others?"""
+"""Suite of ``spu_preference_embeddings``: does every SPU have a LEARN vector of its own?"""
 
 from collections.abc import Sequence
 
@@ -11,6 +11,7 @@ from validation.suites.vector_tables import vector_suite
 
 
 def suite(figures: Sequence[Figure], config: Config) -> list[Expectation]:
+    """Return the checks of the table, from what was measured about it."""
     return vector_suite(
-        SPU_PREFERENCE_EMBEDDINGS, figures, config, width=config.learn.dim, nouns="SPUs"
+        SPU_PREFERENCE_EMBEDDINGS, figures, config, width=config.learn.dim, nouns="active SPUs"
     )

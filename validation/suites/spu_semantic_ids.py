@@ -1,4 +1,4 @@
-"""Suite of ``spu_semantic_ids``: does every SPU have a code, within the codebooks, that tells it from others?"""
+"""Suite of ``spu_semantic_ids``: does every SPU have a code that tells it from others?"""
 
 from collections.abc import Sequence
 
@@ -18,6 +18,7 @@ from validation.words import on_figures, on_rows
 
 
 def suite(figures: Sequence[Figure], config: Config) -> list[Expectation]:
+    """Return the checks of the table, from what was measured about it."""
     largest = config.semantic_ids.codebook_size - 1
     return [
         *every_table(SPU_SEMANTIC_IDS, figures),
@@ -33,7 +34,7 @@ def suite(figures: Sequence[Figure], config: Config) -> list[Expectation]:
             )
             for level in LEVELS
         ],
-        *covered(figures, config, "SPUs"),
+        *covered(figures, config, "active SPUs"),
         *on_figures(ExpectCodebookUsed, figures, "codebook_use"),
         *on_figures(ExpectCodesBalanced, figures, "code_entropy"),
         *on_figures(ExpectFewCollisions, figures, "collisions"),

@@ -1,4 +1,4 @@
-"""Suite of ``spus``: are there products, as many as the night before, with as many members as they say?"""
+"""Suite of ``spus``: are there as many as the night before, with the members they say?"""
 
 from collections.abc import Sequence
 
@@ -16,6 +16,7 @@ from validation.words import on_figures, on_rows
 
 
 def suite(figures: Sequence[Figure], config: Config) -> list[Expectation]:
+    """Return the checks of the table, from what was measured about it."""
     limit = config.audit.max_row_drop
     return [
         *every_table(SPUS, figures),

@@ -70,7 +70,7 @@ def covered(figures: Sequence[Figure], config: Config, nouns: str) -> list[Expec
             figures,
             "coverage",
             min_value=least,
-            description=f"at least {least:.0%} of active {nouns} have a vector of their present content",
+            description=f"at least {least:.0%} of {nouns} have a vector of their present content",
         ),
         *on_figures(ExpectNoOrphans, figures, "orphans"),
     ]

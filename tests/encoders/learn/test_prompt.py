@@ -49,7 +49,9 @@ def test_spu_prompt_does_not_depend_on_the_order_of_attributes() -> None:
 def test_spu_prompt_is_bounded_and_cut_at_a_word() -> None:
     long = "word " * 1000
 
-    prompt = spu_prompt(long, long, long, 1e300, [long] * 50, {f"{i} {long}": long for i in range(99)})
+    prompt = spu_prompt(
+        long, long, long, 1e300, [long] * 50, {f"{i} {long}": long for i in range(99)}
+    )
 
     assert len(prompt) < 1500
     assert "Product word word" in prompt

@@ -68,7 +68,7 @@ def test_spoken_is_about_the_product_but_not_word_for_word(product: Product) -> 
     transcripts = [spoken(product, stream(5, number)) for number in range(60)]
 
     heard = [product.brand.lower() in transcript for transcript in transcripts]
-    assert 0.8 < sum(heard) / len(heard) < 1
+    assert 0.3 < sum(heard) / len(heard) < 0.8
     assert all(transcript == transcript.lower() for transcript in transcripts)
     assert len(set(transcripts)) == len(transcripts)
 

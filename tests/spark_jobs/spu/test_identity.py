@@ -12,7 +12,9 @@ _ITEMS = [f"i{n}" for n in range(8)]
 _Clusters = dict[str, int]
 
 _clusters = st.dictionaries(st.sampled_from(_ITEMS), st.integers(0, 4), max_size=8)
-_yesterday = st.dictionaries(st.sampled_from(_ITEMS), st.sampled_from(["s1", "s2", "s3"]), max_size=8)
+_yesterday = st.dictionaries(
+    st.sampled_from(_ITEMS), st.sampled_from(["s1", "s2", "s3"]), max_size=8
+)
 
 
 def test_an_unchanged_cluster_keeps_its_id_and_makes_no_event() -> None:
@@ -54,7 +56,16 @@ def test_an_spu_without_items_is_retired() -> None:
 
 
 def test_an_spu_whose_items_spread_over_larger_ones_is_merged_into_the_one_that_took_most() -> None:
-    yesterday = {"a": "s1", "b": "s1", "c": "s1", "d": "s2", "e": "s2", "f": "s3", "g": "s3", "h": "s3"}
+    yesterday = {
+        "a": "s1",
+        "b": "s1",
+        "c": "s1",
+        "d": "s2",
+        "e": "s2",
+        "f": "s3",
+        "g": "s3",
+        "h": "s3",
+    }
     tonight = {"a": 1, "b": 1, "c": 1, "d": 1, "e": 2, "f": 2, "g": 2, "h": 2}
 
     named = identities(tonight, yesterday, ds=_DS)

@@ -4,6 +4,7 @@ import pytest
 
 from spark_jobs.spu.standardization import (
     brand_in,
+    brand_key,
     brand_vocabulary,
     code_aliases,
     is_measure,
@@ -76,6 +77,10 @@ def test_brand_in_takes_the_longest_name_at_the_first_place() -> None:
 
     assert brand_in(["new", "russell", "hobbs", "kettle"], vocabulary) == "russell hobbs"
     assert brand_in(["kettle"], vocabulary) == ""
+
+
+def test_brand_key_has_one_spelling() -> None:
+    assert {brand_key(brand) for brand in ("Da-Lite", "dalite", "DA LITE Inc.")} == {"dalite"}
 
 
 def test_record_reads_codes_from_attributes_that_are_named_for_them() -> None:

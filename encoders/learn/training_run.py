@@ -1,0 +1,196 @@
+"""Training run: towers, optimizer and loss curve, an epoch at a time.
+
+Everything random is drawn from the seed and the epoch, so nothing but what a checkpoint holds
+decides how a run goes on.
+
+Shapes: B users, T positions, N contents, K whitened width, P and Q sampled positions.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from encoders.learn.batches import (
+    CutBatch,
+    History,
+    Window,
+    cut_batches,
+    drawn_cuts,
+    shuffled_batches,
+)
+from encoders.learn.checkpoint import Checkpoint
+from encoders.learn.losses import dense_all_action_loss, known_targets, sampled_positions
+from encoders.learn.towers import PreferenceTowers
+
+# First number of the random streams that are not an epoch's.
+VALIDATION_STREAM = 1 << 31
+# More than any training has: streams of two seeds never meet.
+_EPOCHS = 1_000_003
+
+Curve = list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How the towers are trained.
+
+    Attributes:
+        sampled_positions: of each history and each target.
+        max_target: events after the cut that count as target.
+        recency: sample positions by recency weight; evenly without.
+        ridge: of the whitening, see ``fitted_whitening``.
+        validation_share: of users, held out to stop early.
+        patience: epochs without a lower validation loss before training stops.
+    """
+
+    epochs: int = 10
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    temperature: float = 0.05
+    sampled_positions: int = 10
+    max_target: int = 40
+    recency: bool = True
+    ridge: float = 0.03
+    validation_share: float = 0.1
+    patience: int = 4
+    seed: int = 0
+
+
+def best_epoch(curve: Curve) -> int:
+    """Return the epoch with the lowest validation loss; the earliest of equals."""
+    return int(min(curve, key=lambda row: row["validation_loss"])["epoch"])
+
+
+class TrainingRun:
+    """A training under way."""
+
+    def __init__(
+        self,
+        towers: PreferenceTowers,
+        white_NK: torch.Tensor,
+        config: TrainingConfig,
+        *,
+        learners: Sequence[History],
+        watched: Sequence[History],
+    ) -> None:
+        """Start a run.
+
+        Args:
+            white_NK: whitened content of each item.
+            learners: sequences to learn from, each of two events or more.
+            watched: sequences to know by when to stop.
+        """
+        self.towers, self.white_NK, self.config = towers, white_NK, config
+        self.learners, self.watched = learners, watched
+        self.window = Window(towers.config.max_history, config.max_target)
+        self.curve: Curve = []
+        self.best = _copied(towers)
+        self.optimizer = torch.optim.AdamW(
+            towers.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+
+    def one_epoch(self, epoch: int) -> None:
+        """Go once over the learners, then look at those watched."""
+        self.towers.train()
+        batches = shuffled_batches(
+            self.learners,
+            self.window,
+            batch_size=self.config.batch_size,
+            seed=(self.config.seed, epoch),
+        )
+        generator = torch.Generator().manual_seed(self.config.seed * _EPOCHS + epoch)
+        losses = []
+        for step, batch in enumerate(batches):
+            for group in self.optimizer.param_groups:
+                group["lr"] = self._learning_rate(epoch, step)
+            self.optimizer.zero_grad()
+            loss = self._loss(batch, generator)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(self.towers.parameters(), 1.0)
+            self.optimizer.step()
+            losses.append(loss.item())
+        row = {"epoch": epoch, "validation_loss": self.validation_loss()}
+        self.curve.append({**row, "train_loss": float(np.mean(losses))})
+        if best_epoch(self.curve) == epoch:
+            self.best = _copied(self.towers)
+
+    def validation_loss(self) -> float:
+        """Return the loss of the users watched, at the same cuts and positions every time."""
+        self.towers.eval()
+        cuts = drawn_cuts(
+            self.watched, np.random.default_rng((self.config.seed, VALIDATION_STREAM))
+        )
+        generator = torch.Generator().manual_seed(self.config.seed)
+        batches = cut_batches(self.watched, cuts, self.window, batch_size=self.config.batch_size)
+        with torch.inference_mode():
+            losses = [
+                (self._loss(batch, generator).item(), len(batch.known_BL)) for batch in batches
+            ]
+        # A batch of one has no negatives, and so no loss.
+        counted = [(loss, users) for loss, users in losses if users > 1]
+        return sum(loss * users for loss, users in counted) / sum(users for _, users in counted)
+
+    def has_converged(self) -> bool:
+        """Say whether the lowest validation loss is ``patience`` epochs old."""
+        return int(self.curve[-1]["epoch"]) - best_epoch(self.curve) >= self.config.patience
+
+    def checkpoint(self, identity: str) -> Checkpoint:
+        """Return the state, copied."""
+        optimizer = {
+            f"optimizer.{number}.{name}": value
+            for number, state in self.optimizer.state_dict()["state"].items()
+            for name, value in state.items()
+        }
+        weights = {f"towers.{name}": value for name, value in _copied(self.towers).items()}
+        best = {f"best.{name}": value for name, value in self.best.items()}
+        tensors = {**optimizer, **weights, **best}
+        return Checkpoint(identity, len(self.curve) - 1, self.curve, tensors)
+
+    def restore(self, saved: Checkpoint) -> None:
+        """Go back to a checkpoint."""
+        parts: dict[str, dict[str, torch.Tensor]] = {"towers": {}, "best": {}, "optimizer": {}}
+        for name, value in saved.tensors.items():
+            part, rest = name.split(".", 1)
+            parts[part][rest] = value
+        self.curve = list(saved.curve)
+        self.towers.load_state_dict(parts["towers"])
+        self.best = {name: value.to(self.white_NK.device) for name, value in parts["best"].items()}
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for name, value in parts["optimizer"].items():
+            number, key = name.split(".", 1)
+            state.setdefault(int(number), {})[key] = value
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+
+    def _loss(self, batch: CutBatch, generator: torch.Generator) -> torch.Tensor:
+        device, count = self.white_NK.device, self.config.sampled_positions
+        seen, next_ = (
+            sampled_positions(lengths, count, generator=generator, recency=self.config.recency).to(
+                device
+            )
+            for lengths in (batch.history_length_B, batch.target_length_B)
+        )
+        history_BT, target_BT = batch.history_BT.to(device), batch.target_BT.to(device)
+        items_BQ = next_.of(target_BT).masked_fill(~next_.valid_BP, -2)
+        return dense_all_action_loss(
+            seen.of(self.towers.sequence(self.white_NK[history_BT])),
+            next_.of(self.towers.targets(self.white_NK[target_BT])),
+            valid=(seen.valid_BP, next_.valid_BP),
+            masked_BM=known_targets(items_BQ, batch.known_BL.to(device)),
+            temperature=self.config.temperature,
+        )
+
+    def _learning_rate(self, epoch: int, step: int) -> float:
+        """Warm up over the first epoch, then fall as a cosine to a tenth."""
+        steps = math.ceil(len(self.learners) / self.config.batch_size)
+        done = epoch - 1 + step / steps
+        share = min(1.0, done / max(1, self.config.epochs))
+        warm_up = min(1.0, done + 1 / steps)
+        return self.config.learning_rate * warm_up * (0.55 + 0.45 * math.cos(math.pi * share))
+
+
+def _copied(towers: PreferenceTowers) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in towers.state_dict().items()}

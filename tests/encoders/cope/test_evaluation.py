@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score
+
+from encoders.cope.evaluation import directions, retrieval
+from encoders.cope.model import Features
+from encoders.cope.sampling import CopeData
+
+
+def test_retrieval_agrees_with_sklearn_and_counting() -> None:
+    rng = np.random.default_rng(0)
+    queries, candidates = rng.normal(size=(30, 8)), rng.normal(size=(50, 8))
+    query_spu, candidate_spu = rng.integers(0, 12, 30), rng.integers(0, 10, 50)
+    known = [row for row in range(30) if query_spu[row] in candidate_spu]
+    scores = queries @ candidates.T
+    ranked = np.argsort(-scores, axis=1)
+
+    figures = retrieval(
+        *(torch.from_numpy(x) for x in (queries, query_spu, candidates, candidate_spu))
+    )
+
+    for k in (1, 5, 10):
+        found = [query_spu[row] in candidate_spu[ranked[row, :k]] for row in known]
+        assert figures[f"R@{k}"] == pytest.approx(np.mean(found))
+    precisions = [
+        average_precision_score(candidate_spu == query_spu[row], scores[row]) for row in known
+    ]
+    assert figures["mAP"] == pytest.approx(np.mean(precisions))
+
+
+def test_a_query_without_a_positive_does_not_count() -> None:
+    one = torch.ones(1, 2)
+
+    assert retrieval(one, torch.tensor([7]), one, torch.tensor([8])) == {}
+
+
+def test_directions_within_one_domain_never_find_the_query_itself() -> None:
+    emb = torch.eye(4)
+    data = CopeData(
+        Features(torch.zeros(4, dtype=torch.long), emb, emb), torch.tensor([0, 1, 1, 0]), ["a", "b"]
+    )
+
+    figures = directions(emb, data, ("page",))
+
+    # Items 0 and 1 ask, 2 and 3 answer; all are orthogonal, and of a tie the first one is taken.
+    assert list(figures) == ["page>page"]
+    assert figures["page>page"]["R@1"] == 0.5
+    assert figures["page>page"]["R@5"] == 1

@@ -1,0 +1,151 @@
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from encoders.backbones.image import ImageBackbone, ImagePreprocessing
+from encoders.backbones.text import TextBackbone
+from encoders.cope.features import CopeFeatures
+from encoders.cope.preprocessing import Limits
+from encoders.hardware import Hardware
+from encoders.protocol import Batch
+
+MakePicture = Callable[..., dict[str, str]]
+CPU = Hardware(torch.device("cpu"), torch.float32)
+
+
+@pytest.fixture
+def encoder() -> CopeFeatures:
+    """Backbones that can be checked by hand: the mean colour, and letters counted."""
+    image = ImageBackbone(
+        "colour",
+        3,
+        ImagePreprocessing(8, 8, (0, 0, 0), (1, 1, 1)),
+        CPU,
+        lambda x_BCHW: x_BCHW.mean(dim=(2, 3)),
+    )
+
+    def tokenize(texts: Sequence[str]) -> Sequence[Sequence[int]]:
+        return [[ord(letter) % 4 for letter in text] for text in texts]
+
+    text = TextBackbone(
+        "letters", 4, CPU, tokenize, lambda ids, _: torch.eye(4)[ids], pooling="mean"
+    )
+    return CopeFeatures("cope_features@0123456789ab", image, text, Limits())
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> MakePicture:
+    def made(*colour: int, broken: bool = False) -> dict[str, str]:
+        file = tmp_path / f"{'-'.join(map(str, colour))}{broken}.png"
+        Image.new("RGB", (16, 16), colour).save(file)
+        if broken:
+            file.write_bytes(file.read_bytes()[:30])
+        return {"uri": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+
+    return made
+
+
+def _batch(*rows: tuple[str | None, list[dict[str, str]] | None]) -> Batch:
+    return {
+        "domain": ["page"] * len(rows),
+        "title": [title for title, _ in rows],
+        "text": [None] * len(rows),
+        "images": [images for _, images in rows],
+    }
+
+
+def _image(encoder: CopeFeatures, batch: Batch) -> NDArray[np.float32]:
+    return encoder.encode(batch).vectors["image_features"]
+
+
+def test_image_features_are_the_mean_over_pictures_in_the_order_of_rows(
+    encoder: CopeFeatures, picture: MakePicture
+) -> None:
+    red, blue = picture(200, 0, 0), picture(0, 0, 100)
+
+    features = _image(encoder, _batch(("a", [red, blue]), ("b", [blue]), ("c", [red, red, blue])))
+
+    np.testing.assert_allclose(
+        features, [[100, 0, 50], [0, 0, 100], [400 / 3, 0, 100 / 3]], rtol=1e-6
+    )
+
+
+def test_a_batch_of_more_pictures_than_are_decoded_at_once_keeps_order(
+    encoder: CopeFeatures, picture: MakePicture
+) -> None:
+    rows = [("t", [picture(value, 0, 0), picture(value, 9, 0)]) for value in range(50)]
+
+    np.testing.assert_allclose(_image(encoder, _batch(*rows))[:, 0], range(50))
+
+
+def test_absent_modalities_are_nan(encoder: CopeFeatures, picture: MakePicture) -> None:
+    encoded = encoder.encode(_batch(("abc", None), (" ", [picture(1, 2, 3)]), ("abc", [])))
+
+    image, text = (encoded.vectors[name] for name in ("image_features", "text_features"))
+    assert np.isnan(image).all(axis=1).tolist() == [True, False, True]
+    assert np.isnan(text).all(axis=1).tolist() == [False, True, False]
+    assert list(encoded.problems) == []
+
+
+def test_a_corrupt_picture_is_left_out_and_reported(
+    encoder: CopeFeatures, picture: MakePicture
+) -> None:
+    good, broken = picture(8, 8, 8), picture(1, 1, 1, broken=True)
+
+    encoded = encoder.encode(_batch(("a", [good]), ("b", [broken, good]), ("c", [broken])))
+
+    image = encoded.vectors["image_features"]
+    np.testing.assert_allclose(image[:2], 8)
+    assert np.isnan(image[2]).all()
+    assert not np.isnan(encoded.vectors["text_features"]).any()
+    said = [(problem.row, problem.reason, problem.fatal) for problem in encoded.problems]
+    assert said == [(1, "image_corrupt", False), (2, "image_corrupt", False)]
+
+
+def test_a_changed_picture_takes_the_whole_row_and_no_other(
+    encoder: CopeFeatures, picture: MakePicture
+) -> None:
+    good = picture(8, 8, 8)
+    changed = {**picture(9, 9, 9), "sha256": "0" * 64}
+
+    encoded = encoder.encode(_batch(("a", [good, changed]), ("b", [good])))
+
+    for vectors in encoded.vectors.values():
+        assert np.isnan(vectors).all(axis=1).tolist() == [True, False]
+    assert [(p.row, p.reason, p.fatal) for p in encoded.problems] == [(0, "image_changed", True)]
+
+
+def test_only_the_first_frames_are_read(encoder: CopeFeatures, picture: MakePicture) -> None:
+    frames = [picture(value, 0, 0) for value in range(10)]
+
+    assert _image(encoder, _batch(("a", frames)))[0, 0] == np.mean(range(8))
+
+
+def test_length_orders_by_pictures_and_then_by_text(
+    encoder: CopeFeatures, picture: MakePicture
+) -> None:
+    one = picture(1, 1, 1)
+    rows = [
+        {"title": "a", "text": None, "images": None},
+        {"title": "aaa", "text": "b" * 100, "images": None},
+        {"title": "a", "text": None, "images": [one]},
+        {"title": "a", "text": "b" * 100, "images": [one, one]},
+    ]
+
+    lengths = [encoder.length(row) for row in rows]
+
+    assert lengths == sorted(lengths)
+    assert len(set(lengths)) == 4
+
+
+def test_an_empty_batch_gives_no_rows(encoder: CopeFeatures) -> None:
+    vectors = encoder.encode(_batch()).vectors
+
+    assert vectors["image_features"].shape == (0, 3)
+    assert vectors["text_features"].shape == (0, 4)

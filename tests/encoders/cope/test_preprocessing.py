@@ -1,0 +1,123 @@
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from encoders.cope.preprocessing import (
+    BadPicture,
+    Limits,
+    decode_picture,
+    item_text,
+    read_picture,
+)
+
+LIMITS = Limits(max_pixels=10_000)
+
+
+def _bytes(picture: Image.Image, kind: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    picture.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def _decoded(content: bytes) -> Image.Image:
+    picture = decode_picture(content, "here", limits=LIMITS, side=32)
+    assert isinstance(picture, Image.Image)
+    return picture
+
+
+def _refused(content: bytes) -> BadPicture:
+    bad = decode_picture(content, "here", limits=LIMITS, side=32)
+    assert isinstance(bad, BadPicture)
+    return bad
+
+
+@pytest.mark.parametrize(
+    ("title", "text", "expected"),
+    [
+        (" Red\n phone ", "a  b", "Red phone. a b"),
+        ("Red phone", None, "Red phone"),
+        (None, "only text", "only text"),
+        ("  ", "", None),
+        (None, None, None),
+        ("T", "x" * 500, "T. " + "x" * 200),
+    ],
+)
+def test_item_text(title: str | None, text: str | None, expected: str | None) -> None:
+    assert item_text(title, text, LIMITS) == expected
+
+
+def test_transparent_parts_are_white() -> None:
+    picture = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
+
+    assert (np.asarray(_decoded(_bytes(picture, "PNG"))) == 255).all()
+
+
+def test_a_picture_taken_sideways_is_turned_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+
+    content = _bytes(Image.new("RGB", (40, 20)), "JPEG", exif=exif)
+
+    assert _decoded(content).size == (20, 40)
+
+
+def test_a_large_jpeg_is_decoded_small() -> None:
+    limits = Limits()
+    content = _bytes(Image.new("RGB", (2048, 1024)), "JPEG")
+
+    picture = decode_picture(content, "here", limits=limits, side=64)
+
+    assert isinstance(picture, Image.Image)
+    assert 128 <= min(picture.size) < 1024
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])
+def test_truncated_and_scrambled_pictures_are_corrupt(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (60, 60, 3), dtype=np.uint8)
+    content = _bytes(Image.fromarray(pixels), kind)
+
+    for broken in (content[: len(content) // 2], b"", b"not a picture", content[:20]):
+        assert _refused(broken).reason == "image_corrupt"
+        assert not _refused(broken).fatal
+
+
+def test_a_picture_over_the_limit_is_not_decoded() -> None:
+    bad = _refused(_bytes(Image.new("1", (500, 500)), "PNG"))
+
+    assert bad.reason == "image_too_large"
+    assert "500 x 500" in bad.detail
+
+
+def test_a_decompression_bomb_is_refused_whatever_the_limit() -> None:
+    content = bytearray(_bytes(Image.new("1", (8, 8)), "PNG"))
+    content[16:24] = (60_000).to_bytes(4, "big") * 2
+
+    bad = decode_picture(bytes(content), "bomb", limits=Limits(max_pixels=10**12), side=32)
+
+    assert isinstance(bad, BadPicture)
+    assert bad.reason in ("image_too_large", "image_corrupt")
+
+
+def test_bytes_that_are_not_those_ingested_are_fatal(tmp_path: Path) -> None:
+    file = tmp_path / "a picture.png"
+    file.write_bytes(_bytes(Image.new("RGB", (8, 8)), "PNG"))
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+
+    assert isinstance(read_picture(str(file), digest, limits=LIMITS, side=32), Image.Image)
+    assert isinstance(read_picture(f"file://{file}", digest, limits=LIMITS, side=32), Image.Image)
+    changed = read_picture(str(file), "0" * 64, limits=LIMITS, side=32)
+    assert isinstance(changed, BadPicture)
+    assert (changed.reason, changed.fatal) == ("image_changed", True)
+
+
+@pytest.mark.parametrize("uri", ["/no/such/file.png", "http://example.com/a.png", "a\0b"])
+def test_pictures_that_cannot_be_had_are_missing(uri: str) -> None:
+    bad = read_picture(uri, "0" * 64, limits=LIMITS, side=32)
+
+    assert isinstance(bad, BadPicture)
+    assert (bad.reason, bad.fatal) == ("image_missing", True)

@@ -1,0 +1,63 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from pyspark.sql import SparkSession
+
+from encoders.cope.model import Features
+from encoders.cope.sampling import CopeData
+from spark_jobs.training.cope_data import cope_data, pooled, training_rows
+
+
+def test_cope_data_keeps_rows_and_marks_missing_modalities() -> None:
+    rows = pa.table(
+        {
+            "spu_id": ["b", "a", "b"],
+            "domain": ["page", "live", "video"],
+            "item_id": ["1", "2", "3"],
+            "image_features": pa.array([[1.0, 2.0], None, [3.0, 4.0]], pa.list_(pa.float32())),
+            "text_features": pa.array([None, [5.0], None], pa.list_(pa.float32())),
+        }
+    )
+
+    data = cope_data(rows, image_width=2, text_width=1)
+
+    assert data.spu_ids == ["a", "b"]
+    assert data.spu_N.tolist() == [1, 0, 1]
+    assert data.items.domain_B.tolist() == [0, 2, 1]
+    np.testing.assert_array_equal(data.items.image_BI, [[1, 2], [np.nan, np.nan], [3, 4]])
+    np.testing.assert_array_equal(data.items.text_BT, [[np.nan], [5], [np.nan]])
+
+
+def test_pooled_weighs_domains_alike_and_leaves_out_spus_without_a_vector() -> None:
+    nan = np.nan
+    emb = np.array([[1, 0], [1, 0], [0, 1], [nan, nan], [nan, nan]], np.float32)
+    items = Features(torch.tensor([0, 0, 1, 1, 0]), torch.zeros(5, 1), torch.zeros(5, 1))
+    data = CopeData(items, torch.tensor([0, 0, 0, 0, 1]), ["a", "b"])
+
+    np.testing.assert_allclose(pooled(emb, data), [[0.5**0.5, 0.5**0.5]], atol=1e-6)
+
+
+@pytest.mark.parametrize(("limit", "fewest", "most"), [(1000, 60, 60), (30, 12, 48)])
+def test_training_rows_leave_out_whole_spus_above_the_limit(
+    spark: SparkSession, limit: int, fewest: int, most: int
+) -> None:
+    names = [(f"s{number:02d}", f"{number}-{side}") for number in range(30) for side in "ab"]
+    items = spark.createDataFrame(
+        [("page", item, f"hash {item}") for _, item in names],
+        "domain string, item_id string, content_hash string",
+    )
+    members = spark.createDataFrame(
+        [("page", item, spu) for spu, item in names],
+        "domain string, item_id string, spu_id string",
+    )
+    features = spark.createDataFrame(
+        [(f"hash {item}", [1.0], None) for _, item in names],
+        "content_hash string, image_features array<float>, text_features array<float>",
+    )
+
+    spus = [row["spu_id"] for row in training_rows(items, members, features, limit).collect()]
+
+    assert fewest <= len(spus) <= most
+    assert spus == sorted(spus)
+    assert all(spus.count(spu) == 2 for spu in set(spus))

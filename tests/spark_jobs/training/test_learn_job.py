@@ -1,0 +1,98 @@
+"""Training LEARN from a warehouse, with a tiny random language model."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyspark.sql import DataFrame
+
+from encoders.artifacts import load_artifact
+from encoders.learn.training import TooFewSequences
+from encoders.loading import load_encoder
+from spark_jobs.config import Config, EncodingConfig, LearnConfig
+from spark_jobs.contracts import INTERACTIONS, SPU_CONTENT_EMBEDDINGS, SPU_MEMBERS, SPUS, Table
+from spark_jobs.nights import Night
+from spark_jobs.releases import encoder_path
+from spark_jobs.tables import Tables
+from spark_jobs.training.learn_job import train_learn
+
+Frame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
+
+
+@pytest.fixture
+def config(tiny_language_model: Path) -> Config:
+    learn = LearnConfig(
+        language_model=str(tiny_language_model), dim=4, width=8, layers=1, heads=2, epochs=2
+    )
+    return Config(encoding=EncodingConfig(precision="float32"), learn=learn)
+
+
+@pytest.fixture
+def shop(tables: Tables, contract_frame: Frame, night: Night) -> Tables:
+    """Twelve SPUs of a page each, thirty users who met five to nine of them."""
+    spus = [{"spu_id": f"s{n:02}", "title": f"Thing {n * n}", "n_items": 1} for n in range(12)]
+    how = {"domain": "page", "assigned_by": "attributes", "confidence": 1.0}
+    members = [{**how, "item_id": f"p{n}", "spu_id": f"s{n:02}"} for n in range(12)]
+    rng = np.random.default_rng(0)
+    events = [
+        {
+            "user_id": f"u{user}",
+            "domain": "page",
+            "item_id": f"p{item}",
+            "action": "click",
+            "occurred_at": night.end - timedelta(minutes=int(rng.integers(1, 1400))),
+        }
+        for user in range(30)
+        for item in rng.choice(12, size=rng.integers(5, 10), replace=False)
+    ]
+    for table, rows in ((SPUS, spus), (SPU_MEMBERS, members), (INTERACTIONS, events)):
+        tables.stage(contract_frame(table, rows), table, night)
+    return tables
+
+
+def test_train_learn_saves_three_kinds_that_can_be_loaded(
+    shop: Tables, config: Config, night: Night, tmp_path: Path
+) -> None:
+    told: list[tuple[int, int]] = []
+
+    versions = train_learn(shop, config, night, lambda done, total: told.append((done, total)))
+
+    assert set(versions) == {"learn_content", "learn_user", "learn_item"}
+    assert told[-1] == (2, 2)
+    assert shop.read(SPU_CONTENT_EMBEDDINGS).count() == 12
+    contents = [row["embedding"] for row in shop.read(SPU_CONTENT_EMBEDDINGS).collect()]
+    np.save(tmp_path / "contents.npy", np.array(contents, np.float32))
+    paths = {kind: encoder_path(shop.warehouse, version) for kind, version in versions.items()}
+    user = load_encoder(paths["learn_user"], context=str(tmp_path / "contents.npy"))
+    item = load_encoder(paths["learn_item"])
+    assert user.encode({"history": [[0, 1]]}).vectors["embedding"].shape == (1, 4)
+    assert item.encode({"content_embedding": contents}).vectors["embedding"].shape == (12, 4)
+    metrics = load_artifact(paths["learn_user"]).metrics
+    assert set(metrics["held_out"]) == {  # type: ignore[call-overload]
+        "learn",
+        "popularity",
+        "nearest_text",
+        "neighbour_blend",
+    }
+    assert metrics["held_out"]["learn"]["users"] > 10  # type: ignore[index]
+    assert len(metrics["curve"]) == 3  # type: ignore[arg-type]
+    assert load_artifact(paths["learn_item"]).config["content"] == versions["learn_content"]
+
+
+def test_train_learn_again_gives_the_same_versions(
+    shop: Tables, config: Config, night: Night
+) -> None:
+    assert train_learn(shop, config, night) == train_learn(shop, config, night)
+
+
+def test_train_learn_without_users_is_refused(
+    tables: Tables, config: Config, night: Night, contract_frame: Frame
+) -> None:
+    spus = [{"spu_id": f"s{n}", "title": f"Thing {n}", "n_items": 1} for n in range(4)]
+    tables.stage(contract_frame(SPUS, spus), SPUS, night)
+
+    with pytest.raises(TooFewSequences, match="four users"):
+        train_learn(tables, replace(config), night)
