@@ -92,9 +92,16 @@ def release_promote(
     config: ConfigOption, name: Annotated[str, typer.Argument(help="release, such as r2")]
 ) -> None:
     """Make a release the one that the service ``ranking`` points at."""
+    from spark_jobs.publish.definitions import apply_definitions, open_store
     from spark_jobs.releases import promote
 
-    release = promote(open_tables(load_config(config)), name)
+    settings = load_config(config)
+    tables = open_tables(settings)
+    with warehouse_lock(settings.warehouse):
+        release = promote(tables, name)
+        if tables.last_published() is not None:  # else there is nothing to point at yet
+            store = open_store(settings.feature_store.repo, tables.warehouse)
+            apply_definitions(store, tables.warehouse)
     console.print(f"release [bold]{release.name}[/] is {release.state}")
 
 

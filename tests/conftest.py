@@ -29,7 +29,14 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         master="local[1]",
         driver_memory="1g",
         shuffle_partitions=1,
-        conf={"spark.sql.warehouse.dir": str(folder / "warehouse")},
+        conf={
+            "spark.sql.warehouse.dir": str(folder / "warehouse"),
+            # Frames of a few rows: compiling plans would cost more than running them.
+            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+            "spark.sql.codegen.wholeStage": "false",
+            "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+            "spark.sql.adaptive.enabled": "false",
+        },
     )
     session = build_session(config, name="tests", log=folder / "spark.log")
     yield session

@@ -18,9 +18,9 @@ Vectors = NDArray[np.float64]
 # 24 random splits put the relative error of their standard deviation at 15 %, small beside the
 # margin below.
 SPLITS = 24
-# mean + 4 sd of the splits: under no drift, 0 of 600 comparisons at n = 50, 200 and 1000 exceeded
-# it (tests/validation/test_drift.py counts them), where mean + 2 sd fails one night in ten over a
-# dozen effects.
+# mean + 4 sd of the splits: under no drift none of 380 comparisons of four effects at n = 25, 50,
+# 200 and 1000 raised an alarm; mean + 2 sd raised 25 (tests/validation/test_drift.py has a part of
+# them).
 MARGIN = 4.0
 # Fewer vectors than this say nothing: two halves of 20 differ by 1.3 sd in some of 64 dimensions by
 # chance.

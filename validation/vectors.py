@@ -40,6 +40,13 @@ CHANGED_FLOORS: Mapping[str, float] = {
     "norm_shift": 0.01,
 }
 
+_EFFECT_WORDS: Mapping[str, str] = {
+    "mean_shift": "standard deviations that the mean moved:",
+    "classifier_auc": "AUC of a classifier that tells new from old:",
+    "mmd": "squared mean discrepancy:",
+    "norm_shift": "L2 norms moved by",
+}
+
 NOTHING_PUBLISHED = "no published night to compare with"
 
 _PARTS = 1 << 20
@@ -176,7 +183,7 @@ def _drift(
             of,
             name=f"{of.name}_{effect.name}",
             value=effect.value,
-            seen=f"{effect.value:.3f} for {words}",
+            seen=f"{_EFFECT_WORDS[effect.name]} {effect.value:.3f} for {words}",
             threshold=effect.threshold,
         )
         for effect in drift_effects(old[::step], new[::step], published[::step], floors=floors)

@@ -62,7 +62,9 @@ def _on_figure(
     own = dict(arguments)
     if figure.threshold is not None:
         own["max_value"] = figure.threshold
-        own["description"] = own["description"].format(limit=f"{figure.threshold:.3f}")
+    if "description" in own:
+        limit = "what chance allows" if figure.threshold is None else f"{figure.threshold:.3f}"
+        own["description"] = own["description"].replace("{limit}", limit)
     meta = {
         "table": figure.table,
         "check": _check_name(kind, ", ".join(about)),

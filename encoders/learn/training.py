@@ -8,7 +8,8 @@ Shapes: N contents, C content width, K whitened width.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -76,27 +77,43 @@ def train(
     Raises:
         TooFewSequences: fewer than four users with two events.
     """
-    run = _started(content_NC, sequences, sizes, config=config, device=device)
-    identity = _identity(content_NC, sequences, run.towers.config, config)
-    saved = read_checkpoint(checkpoint, identity) if checkpoint else None
-    if saved is None:
-        run.curve.append({"epoch": 0, "validation_loss": run.validation_loss()})
-    else:
-        run.restore(saved)
-    for epoch in range(len(run.curve), config.epochs + 1):
-        if run.has_converged():
-            break
-        run.one_epoch(epoch)
-        if checkpoint:
-            write_checkpoint(checkpoint, run.checkpoint(identity))
-        if progress:
-            progress(epoch, config.epochs)
+    with _threads(config.threads):
+        run = _started(content_NC, sequences, sizes, config=config, device=device)
+        identity = _identity(content_NC, sequences, run.towers.config, config)
+        _resume(run, checkpoint, identity)
+        for epoch in range(len(run.curve), config.epochs + 1):
+            if run.has_converged():
+                break
+            run.one_epoch(epoch)
+            if checkpoint:
+                write_checkpoint(checkpoint, run.checkpoint(identity))
+            if progress:
+                progress(epoch, config.epochs)
     if progress:
         progress(config.epochs, config.epochs)
     if checkpoint:
         remove_checkpoint(checkpoint)
     run.towers.load_state_dict(run.best)
     return Trained(run.towers.eval(), run.curve)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _resume(run: TrainingRun, checkpoint: str | None, identity: str) -> None:
+    """Go back to the checkpoint, or look once at the untrained towers."""
+    saved = read_checkpoint(checkpoint, identity) if checkpoint else None
+    if saved is None:
+        run.curve.append({"epoch": 0, "validation_loss": run.validation_loss()})
+    else:
+        run.restore(saved)
 
 
 def _started(

@@ -44,6 +44,8 @@ class TrainingConfig:
         ridge: of the whitening, see ``fitted_whitening``.
         validation_share: of users, held out to stop early.
         patience: epochs without a lower validation loss before training stops.
+        threads: of a CPU. Towers of this size are no faster with two, and a hundred times slower
+            where another process wants the second core. Their number changes the last bits.
     """
 
     epochs: int = 10
@@ -57,6 +59,7 @@ class TrainingConfig:
     ridge: float = 0.03
     validation_share: float = 0.1
     patience: int = 4
+    threads: int = 1
     seed: int = 0
 
 

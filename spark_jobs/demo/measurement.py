@@ -1,6 +1,6 @@
 """Measurement: the warehouse of the demo, held against the shop's ground truth."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,9 +153,9 @@ def _true_products(shop: Path) -> pd.DataFrame:
     return items[[*ITEM_KEY, "product_id"]]
 
 
-def _matrix(vectors: "pd.Series[object]") -> Matrix:
+def _matrix(vectors: Iterable[Sequence[float] | None]) -> Matrix:
     """Stack vectors; a missing one becomes a row of NaN."""
-    present = next(vector for vector in vectors if vector is not None)
-    nothing = np.full(len(present), np.nan)  # type: ignore[arg-type]
-    stacked = [nothing if vector is None else vector for vector in vectors]
-    return np.asarray(np.stack(stacked), dtype=np.float32)  # type: ignore[arg-type]
+    rows = list(vectors)
+    width = next(len(row) for row in rows if row is not None)
+    nothing = [float("nan")] * width
+    return np.asarray([nothing if row is None else row for row in rows], dtype=np.float32)

@@ -111,6 +111,14 @@ master = "local[2]"
 driver_memory = "3g"
 shuffle_partitions = 2
 
+# A small catalogue on one machine: compiling and optimising plans would cost more than running
+# them.
+[spark.conf]
+"spark.driver.extraJavaOptions" = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"spark.sql.codegen.wholeStage" = "false"
+"spark.sql.codegen.factoryMode" = "NO_CODEGEN"
+"spark.sql.adaptive.enabled" = "false"
+
 [[sources]]
 name = "shop_items"
 kind = "items"

@@ -73,6 +73,7 @@ def _night_one(demo: Demo, night: Night) -> tuple[Release, list[StageResult]]:
     console.print(f"\n[bold]Night one[/], {night}: everything is new")
     watch = _watch(console)
     results = run_night(tables, config, night, stages=stages_between("ingest", "spu"), watch=watch)
+    results += _read_by_frozen_models(demo, night)
     release = live_release(tables)
     if release is None:
         release = _first_release(demo, night)
@@ -81,6 +82,20 @@ def _night_one(demo: Demo, night: Night) -> tuple[Release, list[StageResult]]:
     later = stages_between("item_embeddings", STAGES[-1])
     results += run_night(tables, config, night, stages=later, watch=watch)
     return release, results
+
+
+def _read_by_frozen_models(demo: Demo, night: Night) -> list[StageResult]:
+    """Put every picture, text and prompt through the frozen models: training starts from there."""
+    from spark_jobs.training.frozen import read_items, read_prompts
+
+    results = []
+    with warehouse_lock(demo.tables.warehouse):
+        for title, read in (("frozen backbones", read_items), ("language model", read_prompts)):
+            started = time.monotonic()
+            with working(demo.console, f"{title} read what is new"):
+                step = read(demo.tables, demo.config, night)
+            results.append(StageResult(title, [step], time.monotonic() - started))
+    return results
 
 
 def _first_release(demo: Demo, night: Night) -> Release:

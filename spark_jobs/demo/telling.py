@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -65,19 +66,30 @@ def print_refused(console: Console, tables: Tables, night: Night, shop: Shop) ->
 
 
 def print_costs(console: Console, nights: Mapping[str, Sequence[StageResult]]) -> None:
-    """Print what each night had to encode, what it was spared, and what it took."""
-    columns = [f"{night}: {what}" for night in nights for what in ("encoded", "spared", "s")]
-    table = grid("stage", *columns, numbers=columns)
-    stages = [result.stage for result in next(iter(nights.values()))]
-    for stage in stages:
-        cells = []
-        for results in nights.values():
-            result = next(each for each in results if each.stage == stage)
-            encoded = [s.rows_encoded for s in result.steps if s.rows_encoded is not None]
-            spared = [s.rows_spared for s in result.steps if s.rows_spared is not None]
-            cells += [_sum(encoded), _sum(spared), f"{result.seconds:.1f}"]
-        table.add_row(stage, *cells)
-    console.print(table)
+    """Print, model by model and stage by stage, what each night had to do beside the other."""
+    columns = [f"{night}, {what}" for night in nights for what in ("read", "spared")]
+    models = grid("inputs that a model", *columns, numbers=columns)
+    counted = {night: _counts(results) for night, results in nights.items()}
+    for table in dict.fromkeys(table for counts in counted.values() for table in counts):
+        cells = (f"{n:,}" for counts in counted.values() for n in counts.get(table, (0, 0)))
+        models.add_row(table, *cells)
+    console.print(models)
+    seconds = grid("seconds", *nights, numbers=tuple(nights))
+    taken = {night: {r.stage: r.seconds for r in results} for night, results in nights.items()}
+    for stage in dict.fromkeys(stage for stages in taken.values() for stage in stages):
+        cells = (f"{stages[stage]:.1f}" if stage in stages else "" for stages in taken.values())
+        seconds.add_row(stage, *cells)
+    seconds.add_row("[bold]all[/]", *(f"{sum(s.values()):.1f}" for s in taken.values()))
+    console.print(seconds)
+
+
+def _counts(results: Sequence[StageResult]) -> dict[str, tuple[int, int]]:
+    """Inputs read and spared by table: of its first step, later ones find the work done."""
+    counts: dict[str, tuple[int, int]] = {}
+    for step in (step for result in results for step in result.steps):
+        if step.rows_encoded is not None:
+            counts.setdefault(step.name.split()[0], (step.rows_encoded, step.rows_spared or 0))
+    return counts
 
 
 def print_audit(console: Console, report: AuditReport) -> None:
@@ -88,16 +100,18 @@ def print_audit(console: Console, report: AuditReport) -> None:
         "(embedmill run ends with exit status 3)",
         highlight=False,
     )
-    table = grid("table", "check", "expected", "seen")
     for failure in failures:
-        cells = (failure.table_name, failure.check_name, failure.expected, failure.seen)
-        table.add_row(*map(escape, cells))
-    console.print(table)
+        console.print(
+            f"  [bold]{failure.table_name}[/] {escape(failure.check_name)}\n"
+            f"      expected {escape(failure.expected)}\n      seen     {escape(failure.seen)}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def print_checksums(console: Console, before: Mapping[str, str], after: Mapping[str, str]) -> None:
     """Print what readers see, before and after the night that was stopped."""
-    table = grid("served", "rows : checksum after night two", "after night three")
+    table = grid("served", "rows:checksum after night two", "after night three")
     for name in before:
         same = before[name] == after[name]
         table.add_row(name, before[name], "the same" if same else f"[red]{after[name]}[/]")
@@ -114,7 +128,7 @@ def print_features(console: Console, tables: Tables, config: Config, night: Nigh
     spus = _some(tables.current(SPUS), "spu_id")
     with working(console, f"online, service 'ranking', {_FETCHED} users and {_FETCHED} SPUs"):
         online = online_features(store, {"user_id": users, "spu_id": spus})
-    _print_frame(console, online)
+    _print_frame(console, online, ["user_id", "title", "c1", "c2", "user_spu_affinity"])
     moments = [Night.parse(ds).end for ds in NIGHTS[:2]]
     events = pd.DataFrame(
         {
@@ -126,7 +140,8 @@ def print_features(console: Console, tables: Tables, config: Config, night: Nigh
     )
     with working(console, "point-in-time, a small training set"):
         past = training_set(store, tables.spark, events)
-    _print_frame(console, past)
+    columns = ["user_id", "event_timestamp", "bought", "n_events", "user_preference"]
+    _print_frame(console, past, columns)
 
 
 def print_quality(
@@ -152,7 +167,8 @@ def print_quality(
     learn = learn_scores(tables, folder, release, trained=first, later=[second, third])
     console.print(
         f"  LEARN, next SPUs of {learn.users} users, R@{learn.k}: {_figure(learn.learn)}; "
-        f"popularity {_figure(learn.popularity)}; nearest text {_figure(learn.nearest_text)}",
+        f"popularity {_figure(learn.popularity)}; nearest text {_figure(learn.nearest_text)}, "
+        f"to the whole history {_figure(learn.history_text)}",
         highlight=False,
     )
 
@@ -173,21 +189,22 @@ def print_what_next(console: Console, config_file: Path, night: Night, seconds: 
         console.print(f"  [cyan]{command}[/]\n      {why}", highlight=False, soft_wrap=True)
 
 
-def _print_frame(console: Console, frame: pd.DataFrame) -> None:
-    shown = [column for column in frame.columns if column != "event_timestamp"][:9]
-    table = grid(*shown)
-    for row in frame[shown].itertuples(index=False):
+def _print_frame(console: Console, frame: pd.DataFrame, columns: Sequence[str]) -> None:
+    table = grid(*columns)
+    for row in frame[list(columns)].itertuples(index=False):
         table.add_row(*(_cell(value) for value in row))
     console.print(table)
+    others = [column for column in frame.columns if column not in columns]
+    console.print(f"  [dim]and {', '.join(others)}[/]", highlight=False)
 
 
 def _cell(value: object) -> str:
-    if (isinstance(value, Sequence) and not isinstance(value, str)) or hasattr(value, "tolist"):
-        vector = list(value)  # type: ignore[call-overload]
-        return f"[{vector[0]:+.2f} {vector[1]:+.2f} .. {len(vector)}]".replace("[", r"\[")
     if isinstance(value, float):
         return f"{value:.3f}"
-    return escape(str(value))[:28]
+    if isinstance(value, str | int | pd.Timestamp):
+        return escape(str(value))[:24]
+    vector = np.asarray(value)
+    return f"{vector[0]:+.2f} {vector[1]:+.2f} .. ({len(vector)})"
 
 
 def _some(frame: DataFrame, key: str) -> list[str]:

@@ -1,8 +1,7 @@
 """Catalogue: the standardized items of one night as sparse matrices, one row an item.
 
-Scale: everything is held in memory on one machine; a million items take about 2 GB. Beyond that the
-matrices' rows become Spark rows of tokens and weights, and products of them become joins on the
-token.
+Scale: everything is held in memory on one machine. Where that does not fit, the matrices' rows
+become Spark rows of tokens and weights, and products of them become joins on the token.
 
 Shape suffixes: N items, V words of a vocabulary, M pairs.
 """

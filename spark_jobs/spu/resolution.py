@@ -1,6 +1,6 @@
 """Resolution: which pages are one product tonight, all steps from blocking to clustering composed?
 
-Measured on 2 cores: 35,000 offers with a million candidate pairs in under 3 minutes and 3 GB.
+35,311 offers with a million candidate pairs took 165 to 200 s on two busy cores.
 """
 
 from dataclasses import dataclass

@@ -25,7 +25,7 @@ from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:
     from encoders.cope.sampling import CopeData
-    from encoders.cope.training import TrainingConfig
+    from encoders.cope.schedule import TrainingConfig
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def train_cope(
 
 def training_config(config: CopeConfig) -> "TrainingConfig":
     """Return what the configuration says about training, in the encoders' own words."""
-    from encoders.cope.training import TrainingConfig
+    from encoders.cope.schedule import TrainingConfig
 
     return TrainingConfig(
         dim=config.dim,

@@ -325,7 +325,7 @@ def test_data_docs_show_what_was_expected(
     pages = "".join(page.read_text() for page in folder.glob("validations/**/*.html"))
 
     assert (folder / "index.html").exists()
-    assert "at most 25% of the rows of the night before change content" in pages
+    assert "at most 20% of the rows of the night before change content" in pages
 
 
 def test_job_leaves_with_status_3(tmp_path: Path) -> None:

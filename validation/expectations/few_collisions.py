@@ -7,7 +7,7 @@ class ExpectFewCollisions(gxe.ExpectColumnMaxToBeBetween):
     """The share of SPUs that share all three codes with an SPU of other content is small."""
 
     # A ranker reads codes as ids: where half of the SPUs share theirs, ids say no more than a
-    # category.
+    # category. The demo: 37 %, with 16 codes a level for 202 SPUs.
     max_value: float = 0.5
     description: str | None = "at most 50% of SPUs share their code with one of other content"
     notes: str | list[str] | None = (

@@ -8,9 +8,8 @@ class ExpectFewDuplicates(gxe.ExpectColumnValuesToBeInSet):
 
     column: str = "same_as_other"
     value_set: list[bool] = [False]
-    # Contents that differ in what an encoder does not read (text past its 32 tokens) do share
-    # vectors: a few percent. An input that went blank gives every row the same: half of them or
-    # all.
+    # Contents that differ in what an encoder does not read (text past its 32 tokens) share vectors;
+    # none of the demo's do. An input that went blank gives half of the rows the same, or all.
     mostly: float = 0.8
     description: str | None = "at most 20% of vectors are also the vector of another content"
     notes: str | list[str] | None = (

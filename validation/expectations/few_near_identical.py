@@ -6,8 +6,7 @@ import great_expectations.expectations as gxe
 class ExpectFewNearIdentical(gxe.ExpectColumnMaxToBeBetween):
     """The share of vectors whose direction is that of another content is small."""
 
-    # Offers of one product with the same title and picture but another description are that close:
-    # a few percent.
+    # None of the demo's vectors is that close to one of other content; a collapsed space is 100 %.
     max_value: float = 0.2
     description: str | None = (
         "at most 20% of vectors point where one of another content does (cosine above 0.9999)"

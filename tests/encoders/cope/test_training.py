@@ -8,7 +8,8 @@ import torch
 from encoders.cope.evaluation import mean_of
 from encoders.cope.model import CopeHeads, Features
 from encoders.cope.sampling import CopeData
-from encoders.cope.training import NothingToTrainOn, TrainingConfig, train, warm_up_and_cosine
+from encoders.cope.schedule import TrainingConfig, warm_up_and_cosine
+from encoders.cope.training import NothingToTrainOn, train
 
 MakeWorld = Callable[..., CopeData]
 SMALL = TrainingConfig(dim=16, raw_dim=8, epochs=6, batch_size=16, patience=6)

@@ -1,7 +1,6 @@
 """Training LEARN from a warehouse, with a tiny random language model."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -53,7 +52,7 @@ def shop(tables: Tables, contract_frame: Frame, night: Night) -> Tables:
     return tables
 
 
-def test_train_learn_saves_three_kinds_that_can_be_loaded(
+def test_train_learn_saves_three_kinds_that_can_be_loaded_and_again_the_same(
     shop: Tables, config: Config, night: Night, tmp_path: Path
 ) -> None:
     told: list[tuple[int, int]] = []
@@ -80,19 +79,11 @@ def test_train_learn_saves_three_kinds_that_can_be_loaded(
     assert metrics["held_out"]["learn"]["users"] > 10  # type: ignore[index]
     assert len(metrics["curve"]) == 3  # type: ignore[arg-type]
     assert load_artifact(paths["learn_item"]).config["content"] == versions["learn_content"]
+    assert train_learn(shop, config, night) == versions
 
 
-def test_train_learn_again_gives_the_same_versions(
-    shop: Tables, config: Config, night: Night
+def test_train_learn_on_an_empty_warehouse_is_refused(
+    tables: Tables, config: Config, night: Night
 ) -> None:
-    assert train_learn(shop, config, night) == train_learn(shop, config, night)
-
-
-def test_train_learn_without_users_is_refused(
-    tables: Tables, config: Config, night: Night, contract_frame: Frame
-) -> None:
-    spus = [{"spu_id": f"s{n}", "title": f"Thing {n}", "n_items": 1} for n in range(4)]
-    tables.stage(contract_frame(SPUS, spus), SPUS, night)
-
     with pytest.raises(TooFewSequences, match="four users"):
-        train_learn(tables, replace(config), night)
+        train_learn(tables, config, night)
