@@ -27,7 +27,7 @@ _PROBLEM_TYPE = pa.list_(
 )
 
 # A worker that takes on less is not worth the seconds its model takes to load.
-MIN_PARTITION_ROWS = 256
+MIN_PARTITION_ROWS = 64
 # More than this is too much work to lose when a task fails.
 MAX_PARTITION_ROWS = 50_000
 # A night alternates between few encoders; the largest has some hundred megabytes.

@@ -27,6 +27,7 @@ _REQUIRED = {
     "spark.sql.execution.arrow.maxRecordsPerBatch": "2000",
     # One model a Python worker: a worker that lives on keeps its model.
     "spark.python.worker.reuse": "true",
+    "spark.python.daemon.module": "spark_jobs.python_daemon",
     "spark.databricks.delta.schema.autoMerge.enabled": "false",
 }
 

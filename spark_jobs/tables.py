@@ -8,6 +8,7 @@ The only module that says "delta". Layout of a warehouse::
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import cast
 
 from delta.tables import DeltaTable
@@ -29,7 +30,9 @@ class Tables:
 
     def __init__(self, spark: SparkSession, warehouse: str) -> None:
         self.spark = spark
-        self.warehouse = warehouse.rstrip("/")
+        # Delta takes a relative path for the name of a table.
+        is_uri = "://" in warehouse
+        self.warehouse = warehouse.rstrip("/") if is_uri else str(Path(warehouse).resolve())
 
     # Reading
 
@@ -108,18 +111,19 @@ class Tables:
         conform(stamped, table).write.format("delta").mode("append").save(path)
 
     def publish(self, table: Table, night: Night) -> int:
-        """Copy tonight's staged rows into the served table, in one commit; return how many there
-        are.
+        """Copy tonight's staged rows into the served table in one commit; return their number.
 
         Publishing the same rows again changes nothing, not even the table's version. Other rows
         for the same night, from a rerun on mended input, replace the night's partition.
         """
-        staged = self.staged(table, night)
-        served = self.read(table).filter(_is_night(night))
-        count, digest = fingerprint(staged, table)
-        if (count, digest) != fingerprint(served, table):
+        staged, served = self.staged(table, night), self.read(table).filter(_is_night(night))
+        if served.isEmpty():  # as a rule; only a rerun has something to compare with
+            differs = not staged.isEmpty()
+        else:
+            differs = fingerprint(staged, table) != fingerprint(served, table)
+        if differs:
             self.copy_staged(table, night)
-        return count
+        return self.read(table).filter(_is_night(night)).count()
 
     def copy_staged(self, table: Table, night: Night) -> None:
         """Replace tonight's served rows by the staged ones, in one commit, without comparing."""

@@ -42,7 +42,7 @@ class Warehouse:
 
 @pytest.fixture(scope="session")
 def trained(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the shop, a configuration, and a warehouse in which nothing is published yet."""
+    """A folder with the shop, a configuration, and a warehouse with nothing published yet."""
     from spark_jobs.training.cope_job import train_cope
     from spark_jobs.training.learn_job import train_learn
 

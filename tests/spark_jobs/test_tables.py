@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from pyspark.sql import DataFrame
 
@@ -140,3 +142,15 @@ def test_last_published_is_the_latest_night_that_ended_well(tables: Tables) -> N
 
     assert tables.last_published() == FIRST
     assert tables.last_published(FIRST) is None
+
+
+def test_a_relative_warehouse_is_one_of_the_folder_the_run_started_in(
+    tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    relative = Tables(tables.spark, "some warehouse")
+
+    relative.stage(members(relative, ("a", "s1", True)), SPU_MEMBERS, FIRST)
+
+    assert state(relative.staged(SPU_MEMBERS, FIRST)) == [("a", "s1")]
+    assert (tmp_path / "some warehouse" / "staged").is_dir()

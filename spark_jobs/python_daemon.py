@@ -1,0 +1,34 @@
+"""The Python side of an executor: imports what models need once, and forks workers that have it.
+
+Spark starts it in place of ``pyspark.daemon`` (``spark.python.daemon.module``). A worker would
+otherwise import torch and transformers by itself, for seconds, in every stage.
+"""
+
+import importlib
+
+from pyspark.daemon import manager
+
+# Imported, and nothing run: threads and devices that are used here would not survive the fork.
+_PRELOADED = (
+    "pyarrow",
+    "pandas",
+    "torch",
+    "safetensors.torch",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.auto.tokenization_auto",
+    "encoders.loading",
+)
+
+
+def preload() -> None:
+    """Import what workers will want; one that is broken shows where it is used, not here."""
+    for module in _PRELOADED:
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            continue
+
+
+if __name__ == "__main__":
+    preload()
+    manager()
