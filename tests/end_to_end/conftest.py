@@ -47,7 +47,7 @@ def trained(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Pa
     from spark_jobs.training.learn_job import train_learn
 
     folder = tmp_path_factory.mktemp("trained")
-    build_shop(folder, 11, SMALL)
+    build_shop(folder, 11, size=SMALL)
     warehouse = _opened(folder, folder, spark)
     tables, config = warehouse.tables, warehouse.config
     run_night(tables, config, FIRST, stages=stages_between("ingest", "spu"))

@@ -52,7 +52,7 @@ epochs = 3
 [learn]
 epochs = 2
 [semantic_ids]
-codebook_size = 8
+codebook_size = 64
 """
 
 
