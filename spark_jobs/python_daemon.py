@@ -31,4 +31,4 @@ def preload() -> None:
 
 if __name__ == "__main__":
     preload()
-    manager()
+    manager()  # type: ignore[no-untyped-call]
