@@ -131,7 +131,9 @@ def test_items_of_all_three_have_vectors(warehouse: tuple[Tables, dict]) -> None
     items = tables.current(contracts.ITEMS).groupBy("domain").count().collect()
     counts = {row["domain"]: row["count"] for row in items}
 
-    assert counts["video"] == CLASSES * (PHOTOS_A_CLASS + 2)
+    lists = Path(tables.warehouse).parent.glob("grocery_store/*.txt")
+    photos = sum(len(file.read_text().splitlines()) for file in lists)
+    assert counts["video"] == photos > CLASSES * PHOTOS_A_CLASS
     assert counts["page"] >= CLASSES + OFFERS
     assert tables.current(contracts.ITEM_EMBEDDINGS).count() == sum(counts.values())
 
