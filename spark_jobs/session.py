@@ -121,4 +121,4 @@ def _stderr_to(log: Path | None) -> Iterator[None]:
 
 if __name__ == "__main__":
     # Setup starts a session once, so that the first night does not wait for jars.
-    build_session(SparkConfig(driver_memory="1g"), log=Path(".venv/spark-setup.log")).stop()
+    build_session(SparkConfig(driver_memory="1g"), log=Path(sys.prefix) / "spark-setup.log").stop()
