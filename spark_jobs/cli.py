@@ -159,12 +159,14 @@ def _train(config: str, ds: str, train: Callable[..., dict[str, str]], title: st
 
 def open_tables(config: Config) -> Tables:
     """Open the warehouse. Logs go beside it, so that the terminal stays readable."""
-    from spark_jobs.session import build_session
+    from spark_jobs.session import build_session, start_workers
 
     logs = log_folder(config.warehouse)
     log_to(logs / "embedmill.log")
     with working(console, "start Spark"):
-        return Tables(build_session(config.spark, log=logs / "spark.log"), config.warehouse)
+        spark = build_session(config.spark, log=logs / "spark.log")
+    start_workers(spark)
+    return Tables(spark, config.warehouse)
 
 
 def log_folder(warehouse: str) -> Path:

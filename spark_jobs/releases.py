@@ -29,6 +29,7 @@ from spark_jobs.contracts import (
     USER_EMBEDDINGS,
     Table,
 )
+from spark_jobs.frames import local_frame
 from spark_jobs.tables import Tables
 
 State = Literal["building", "validated", "live", "previous", "retired"]
@@ -228,5 +229,5 @@ def _record(tables: Tables, releases: Sequence[Release]) -> None:
         for position, release in enumerate(releases, start=1)
     ]
     ddl = "release string, sequence int, state string, encoders map<string,string>"
-    tables.append(tables.spark.createDataFrame(rows, ddl), RELEASES)
+    tables.append(local_frame(tables.spark, rows, ddl), RELEASES)
     export_releases(tables)

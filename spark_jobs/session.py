@@ -4,10 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 
+import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from spark_jobs.config import SparkConfig
@@ -29,6 +31,8 @@ _REQUIRED = {
     "spark.python.worker.reuse": "true",
     "spark.python.daemon.module": "spark_jobs.python_daemon",
     "spark.databricks.delta.schema.autoMerge.enabled": "false",
+    # Otherwise each column asks the JVM to keep the line of Python that made it: seconds a stage.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
 
 # Delta and Spark default to sizes for clusters; on one machine these save most of a small write's
@@ -40,7 +44,9 @@ _LOCAL = {
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
-    "spark.sql.debug.maxToStringFields": "100",
+    # Nobody reads the plans' text, which is written for each query.
+    "spark.sql.debug.maxToStringFields": "5",
+    "spark.sql.maxPlanStringLength": "1000",
 }
 
 
@@ -74,6 +80,24 @@ def build_session(
         session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+def start_workers(spark: SparkSession) -> None:
+    """Let the executor start its Python side while the driver still plans its first query.
+
+    Importing torch there takes as long as the driver takes to warm up.
+    """
+
+    def start() -> None:
+        # What keeps a worker from starting shows, with its reason, where the first one is needed.
+        with suppress(Exception):
+            spark.range(1).mapInArrow(_unchanged, "id long").collect()
+
+    Thread(target=start, name="start-workers", daemon=True).start()
+
+
+def _unchanged(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield from batches
 
 
 def require_java() -> str:

@@ -11,6 +11,7 @@ import typer
 
 from spark_jobs.config import Config, load_config
 from spark_jobs.contracts import STAGE_RUNS
+from spark_jobs.frames import local_frame
 from spark_jobs.locks import warehouse_lock
 from spark_jobs.nights import Night
 from spark_jobs.session import build_session
@@ -85,7 +86,7 @@ def run_stage(name: str, run: Run, tables: Tables, config: Config, night: Night)
     ]
     kinds = {column.name: column.dataType.simpleString() for column in schema(STAGE_RUNS)}
     ddl = ", ".join(f"{column} {kinds[column]}" for column in columns)
-    tables.record(tables.spark.createDataFrame(rows, ddl), STAGE_RUNS, night, name)
+    tables.record(local_frame(tables.spark, rows, ddl), STAGE_RUNS, night, name)
     logger.info("%s night=%s done in %.1f s", name, night, time.monotonic() - started)
     return steps
 

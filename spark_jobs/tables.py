@@ -18,6 +18,7 @@ from pyspark.sql import types as T
 
 from spark_jobs.changes import latest_rows
 from spark_jobs.contracts import LOG_COLUMN_NAMES, NIGHTS, Table
+from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 
 
@@ -172,7 +173,7 @@ class Tables:
     def _read(self, path: str, table: Table) -> DataFrame:
         if DeltaTable.isDeltaTable(self.spark, path):
             return self.spark.read.format("delta").load(path)
-        return self.spark.createDataFrame([], schema(table))
+        return local_frame(self.spark, [], schema(table))
 
     def _replace(self, rows: DataFrame, table: Table, path: str, condition: str) -> None:
         self._ensure(path, table)

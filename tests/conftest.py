@@ -27,12 +27,18 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     folder = tmp_path_factory.mktemp("spark")
     config = SparkConfig(
         master="local[1]",
-        driver_memory="1g",
+        driver_memory="2g",
         shuffle_partitions=1,
         conf={
             "spark.sql.warehouse.dir": str(folder / "warehouse"),
             # Frames of a few rows: compiling plans would cost more than running them.
-            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 "
+            "-XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC",
+            # A session of an hour keeps the story of thousands of queries otherwise.
+            "spark.ui.retainedJobs": "20",
+            "spark.ui.retainedStages": "20",
+            "spark.ui.retainedTasks": "200",
+            "spark.sql.ui.retainedExecutions": "5",
             "spark.sql.codegen.wholeStage": "false",
             "spark.sql.codegen.factoryMode": "NO_CODEGEN",
             "spark.sql.adaptive.enabled": "false",

@@ -9,6 +9,7 @@ from pyspark.sql import types as T
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import PUBLISHED, Table
+from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.tables import Tables
 from validation.checks import AuditReport, CheckResult
@@ -94,7 +95,7 @@ def _figure_results(
     verdicts = {}
     if measurable:
         columns = T.StructType([T.StructField(name, T.DoubleType()) for name in values])
-        frame = tables.spark.createDataFrame([tuple(values.values())], columns)
+        frame = local_frame(tables.spark, [tuple(values.values())], columns)
         verdicts = {_key(r): r for r in runs.figures("figures", frame, measurable)}
     return [_figure_result(e, verdicts.get(_key_of(e.meta))) for e in about_figures]
 

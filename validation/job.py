@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import AUDIT_RESULTS, NIGHTS
+from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.stage import Step, job_main
 from spark_jobs.tables import Tables
@@ -52,7 +53,7 @@ def _record_results(tables: Tables, report: AuditReport) -> None:
         "table_name string, check_name string, success boolean, expected string, seen string, "
         "observed double"
     )
-    tables.record(tables.spark.createDataFrame(rows, ddl), AUDIT_RESULTS, report.night, STAGE)
+    tables.record(local_frame(tables.spark, rows, ddl), AUDIT_RESULTS, report.night, STAGE)
 
 
 def _record_state(tables: Tables, report: AuditReport) -> None:
@@ -63,7 +64,7 @@ def _record_state(tables: Tables, report: AuditReport) -> None:
         return
     rows = [("failed", "; ".join(failed))] if failed else []
     tables.record(
-        tables.spark.createDataFrame(rows, "state string, detail string"),
+        local_frame(tables.spark, rows, "state string, detail string"),
         NIGHTS,
         report.night,
         STAGE,

@@ -114,7 +114,7 @@ shuffle_partitions = 2
 # A small catalogue on one machine: compiling and optimising plans would cost more than running
 # them.
 [spark.conf]
-"spark.driver.extraJavaOptions" = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"spark.driver.extraJavaOptions" = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -Xmn700m"
 "spark.sql.codegen.wholeStage" = "false"
 "spark.sql.codegen.factoryMode" = "NO_CODEGEN"
 "spark.sql.adaptive.enabled" = "false"

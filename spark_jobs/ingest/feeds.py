@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.config import Source
+from spark_jobs.frames import local_frame
 from spark_jobs.ingest.columns import (
     BOOKKEEPING,
     FEED,
@@ -71,7 +72,7 @@ def rows_of_kind(tables: Tables, feeds: Sequence[Feed], kind: Kind) -> DataFrame
     """Return the rows of all feeds of a kind; none where there is no such feed."""
     frames = [feed.rows for feed in feeds if feed.source.kind == kind]
     if not frames:
-        return tables.spark.createDataFrame([], feed_ddl(kind))
+        return local_frame(tables.spark, [], feed_ddl(kind))
     return reduce(DataFrame.unionByName, frames)
 
 

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import NIGHTS, PUBLISHED, TABLES, Table
+from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.tables import Tables, fingerprint
 
@@ -111,7 +112,7 @@ def forget_views(store: "FeatureStore", replaced: set[str]) -> None:
 
 def record_night(tables: Tables, night: Night, state: str, detail: str = "") -> None:
     """Write down how the night ended."""
-    row = tables.spark.createDataFrame([(state, detail)], "state string, detail string")
+    row = local_frame(tables.spark, [(state, detail)], "state string, detail string")
     tables.record(row, NIGHTS, night, "publish")
 
 

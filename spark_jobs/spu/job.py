@@ -13,14 +13,13 @@ import logging
 from collections.abc import Sequence
 
 import pandas as pd
-import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import types as T
-from pyspark.sql.pandas.types import to_arrow_schema
 
 from spark_jobs.changes import changed_rows
 from spark_jobs.config import Config
 from spark_jobs.contracts import ITEMS, SPU_EVENTS, SPU_MEMBERS, SPUS, Table
+from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.spu.tonight import (
     ITEM_COLUMNS,
@@ -82,10 +81,7 @@ def collected(rows: DataFrame) -> pd.DataFrame:
 
 def _rows(tables: Tables, rows: list[Row], table: Table, columns: Sequence[str]) -> DataFrame:
     types = T.StructType([field for field in schema(table) if field.name in columns])
-    arrow = pa.Table.from_pylist(
-        [{name: row[name] for name in types.names} for row in rows], to_arrow_schema(types)
-    )
-    return tables.spark.createDataFrame(arrow, types)
+    return local_frame(tables.spark, [[row[name] for name in types.names] for row in rows], types)
 
 
 if __name__ == "__main__":

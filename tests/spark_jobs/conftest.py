@@ -7,6 +7,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
 from spark_jobs.contracts import LOG_COLUMN_NAMES, Table
+from spark_jobs.frames import local_frame
 from spark_jobs.tables import schema
 
 ContractFrame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
@@ -23,6 +24,6 @@ def contract_frame(spark: SparkSession) -> ContractFrame:
             if column.name not in LOG_COLUMN_NAMES
         ]
         values = [tuple({"is_active": True, **row}.get(c.name) for c in columns) for row in rows]
-        return spark.createDataFrame(values, T.StructType(columns))
+        return local_frame(spark, values, T.StructType(columns))
 
     return frame

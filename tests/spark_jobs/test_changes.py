@@ -2,16 +2,17 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_jobs.changes import changed_rows, latest_rows
+from spark_jobs.frames import local_frame
 
 COLUMNS = "key string, label string, tags map<string,string>"
 
 
 def test_changed_rows_holds_new_changed_and_vanished_keys(spark: SparkSession) -> None:
-    before = spark.createDataFrame(
-        [("same", "a", {"x": "1"}), ("changed", "a", None), ("gone", "a", None)], COLUMNS
+    before = local_frame(
+        spark, [("same", "a", {"x": "1"}), ("changed", "a", None), ("gone", "a", None)], COLUMNS
     )
-    tonight = spark.createDataFrame(
-        [("same", "a", {"x": "1"}), ("changed", "b", None), ("new", "a", None)], COLUMNS
+    tonight = local_frame(
+        spark, [("same", "a", {"x": "1"}), ("changed", "b", None), ("new", "a", None)], COLUMNS
     )
 
     changes = changed_rows(before, tonight, keys=["key"], payload=["label", "tags"])
@@ -25,8 +26,8 @@ def test_changed_rows_holds_new_changed_and_vanished_keys(spark: SparkSession) -
 def test_changed_rows_sees_a_value_become_or_cease_to_be_null(
     spark: SparkSession, old: str | None, new: str | None
 ) -> None:
-    before = spark.createDataFrame([("k", old, None)], COLUMNS)
-    tonight = spark.createDataFrame([("k", new, None)], COLUMNS)
+    before = local_frame(spark, [("k", old, None)], COLUMNS)
+    tonight = local_frame(spark, [("k", new, None)], COLUMNS)
 
     changes = changed_rows(before, tonight, keys=["key"], payload=["label"])
 
@@ -34,14 +35,15 @@ def test_changed_rows_sees_a_value_become_or_cease_to_be_null(
 
 
 def test_changed_rows_ignores_columns_outside_the_payload(spark: SparkSession) -> None:
-    before = spark.createDataFrame([("k", "a", {"x": "1"})], COLUMNS)
-    tonight = spark.createDataFrame([("k", "a", {"x": "2"})], COLUMNS)
+    before = local_frame(spark, [("k", "a", {"x": "1"})], COLUMNS)
+    tonight = local_frame(spark, [("k", "a", {"x": "2"})], COLUMNS)
 
     assert changed_rows(before, tonight, keys=["key"], payload=["label"]).isEmpty()
 
 
 def test_latest_rows_keeps_the_newest_row_of_each_key(spark: SparkSession) -> None:
-    log = spark.createDataFrame(
+    log = local_frame(
+        spark,
         [("a", 1, "old"), ("a", 2, "new"), ("b", 1, "only")],
         "key string, event_timestamp int, label string",
     )

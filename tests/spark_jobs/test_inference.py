@@ -193,7 +193,7 @@ def test_vectors_reach_the_encoder_as_numpy_rows() -> None:
 
 @pytest.mark.parametrize(
     ("rows", "cores", "partitions"),
-    [(0, 2, 1), (200, 8, 1), (500, 8, 2), (100_000, 8, 8), (1_000_000, 2, 20)],
+    [(0, 2, 1), (64, 8, 1), (65, 8, 2), (100_000, 8, 8), (1_000_000, 2, 20)],
 )
 def test_few_rows_start_few_workers(rows: int, cores: int, partitions: int) -> None:
     assert partition_count(rows, cores) == partitions

@@ -14,6 +14,7 @@ from encoders.artifacts import save_artifact
 from encoders.semantic_ids import Codebooks, codebook_artifact
 from spark_jobs import inference
 from spark_jobs.config import EncodingConfig
+from spark_jobs.frames import local_frame
 from spark_jobs.inference import encoded
 
 CONFIG = EncodingConfig(batch_size=7, buffer_rows=50, precision="float32")
@@ -39,7 +40,7 @@ def vectors() -> dict[str, list[float]]:
 @pytest.fixture
 def rows(spark: SparkSession, vectors: dict[str, list[float]]) -> DataFrame:
     values = [*vectors.items(), ("nothing", None)]
-    return spark.createDataFrame(values, "key string, embedding array<float>").repartition(3)
+    return local_frame(spark, values, "key string, embedding array<float>").repartition(3)
 
 
 def models_loaded(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from spark_jobs.contracts import RELEASES, TABLES
+from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.releases import (
     KINDS,
@@ -92,5 +93,5 @@ def _publish_codes(tables: Tables, night: Night, version: str) -> None:
         "spu_id string, encoder_version string, content_hash string, "
         "c1 int, c2 int, c3 int, is_active boolean"
     )
-    tables.stage(tables.spark.createDataFrame([row], columns), table, night)
+    tables.stage(local_frame(tables.spark, [row], columns), table, night)
     tables.publish(table, night)

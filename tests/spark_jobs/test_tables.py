@@ -10,6 +10,7 @@ from spark_jobs.contracts import (
     SPU_MEMBERS,
     TABLES,
 )
+from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.tables import ContractBroken, Tables, conform, schema
 
@@ -17,7 +18,8 @@ FIRST, SECOND = Night.parse("2026-01-30"), Night.parse("2026-01-31")
 
 
 def members(tables: Tables, *rows: tuple[str, str, bool]) -> DataFrame:
-    return tables.spark.createDataFrame(
+    return local_frame(
+        tables.spark,
         [("page", item, spu, "attributes", 1.0, active) for item, spu, active in rows],
         "domain string, item_id string, spu_id string, assigned_by string,"
         "confidence double, is_active boolean",
@@ -93,7 +95,7 @@ def test_checksum_tells_tables_with_other_rows_apart(tables: Tables) -> None:
 
 
 def test_rows_that_break_the_contract_are_refused_with_every_problem_named(tables: Tables) -> None:
-    rows = tables.spark.createDataFrame([("page", 7, 1)], "domain string, item_id int, extra int")
+    rows = local_frame(tables.spark, [("page", 7, 1)], "domain string, item_id int, extra int")
 
     with pytest.raises(ContractBroken) as error:
         tables.stage(rows, SPU_MEMBERS, FIRST)
@@ -117,7 +119,8 @@ def test_conform_puts_columns_into_the_contracts_order(tables: Tables) -> None:
 
 def test_a_ledger_keeps_the_rows_of_other_stages_and_nights(tables: Tables) -> None:
     def refused(key: str) -> DataFrame:
-        return tables.spark.createDataFrame(
+        return local_frame(
+            tables.spark,
             [("feed", "title_empty", "row", key, "{}")],
             "source string, reason string, scope string, record_key string, payload string",
         )
@@ -137,7 +140,7 @@ def test_a_stage_name_never_reaches_sql_unchecked(tables: Tables) -> None:
 
 def test_last_published_is_the_latest_night_that_ended_well(tables: Tables) -> None:
     for night, state_ in ((FIRST, "published"), (SECOND, "failed")):
-        row = tables.spark.createDataFrame([(state_, "")], "state string, detail string")
+        row = local_frame(tables.spark, [(state_, "")], "state string, detail string")
         tables.record(row, NIGHTS, night, "publish")
 
     assert tables.last_published() == FIRST

@@ -11,6 +11,7 @@ from pyspark.sql import types as T
 
 from spark_jobs.config import Config, CopeConfig, LearnConfig, SemanticIdConfig
 from spark_jobs.contracts import PUBLISHED, QUARANTINE, RELEASES, STAGE_RUNS, Table
+from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.tables import Tables, schema
 
@@ -251,4 +252,4 @@ def _frame(spark: SparkSession, table: Table, rows: list[Row], night: Night) -> 
     defaults: Row = {"is_active": True, "created_timestamp": written, "ds": night.ds}
     defaults["event_timestamp"] = night.end.replace(tzinfo=None)
     full = [tuple((defaults | row).get(name) for name in columns.names) for row in rows]
-    return spark.createDataFrame(full, columns)
+    return local_frame(spark, full, columns)

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 import validation.job
 from spark_jobs.contracts import AUDIT_RESULTS, ITEMS, NIGHTS
+from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.stage import Step
 from spark_jobs.tables import Tables
@@ -188,7 +189,7 @@ def emptied(world: World) -> World:
 def sound_run(build, sound_world, audit_config, audit_night) -> tuple[Tables, Sequence[Step]]:
     """A sound night, whose first attempt had failed."""
     tables = build(sound_world)
-    failed = tables.spark.createDataFrame([("failed", "x")], "state string, detail string")
+    failed = local_frame(tables.spark, [("failed", "x")], "state string, detail string")
     tables.record(failed, NIGHTS, audit_night, "validation")
     return tables, validation.job.run(tables, audit_config, audit_night)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
+from spark_jobs.frames import local_frame
 from spark_jobs.ingest.columns import FEED_COLUMNS
 from spark_jobs.ingest.datasets.window import Window
 
@@ -28,7 +29,7 @@ def items(spark: SparkSession, folder: str, window: Window) -> DataFrame:
     rows = [*_pages(Path(folder)), *_photos(Path(folder))]
     columns = [*_FIELDS, *_LISTS]
     ddl = ", ".join(f"{name} {FEED_COLUMNS['items'][name]}" for name in columns)
-    return spark.createDataFrame([tuple(row.get(name) for name in columns) for row in rows], ddl)
+    return local_frame(spark, [[row.get(name) for name in columns] for row in rows], ddl)
 
 
 def _pages(folder: Path) -> list[dict[str, object]]:

@@ -11,6 +11,7 @@ from pyspark.sql import Row
 from pyspark.sql import types as T
 
 from spark_jobs.contracts import AUDIT_RESULTS, LOG_COLUMN_NAMES, TABLES, Table
+from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.releases import KINDS
 from spark_jobs.tables import Tables, schema
@@ -38,7 +39,7 @@ def stage(tables: Tables, table: Table, night: Night, rows: Sequence[Mapping[str
         Row(**{f.name: row.get(f.name, True if f.name == "is_active" else None) for f in fields})
         for row in rows
     ]
-    tables.stage(tables.spark.createDataFrame(filled, T.StructType(fields)), table, night)
+    tables.stage(local_frame(tables.spark, filled, T.StructType(fields)), table, night)
 
 
 def spu_rows(
@@ -166,4 +167,4 @@ def audit(tables: Tables, night: Night, *, success: bool = True) -> None:
         "table_name string, check_name string, success boolean, "
         "expected string, seen string, observed double"
     )
-    tables.record(tables.spark.createDataFrame([row], columns), AUDIT_RESULTS, night, "validation")
+    tables.record(local_frame(tables.spark, [row], columns), AUDIT_RESULTS, night, "validation")

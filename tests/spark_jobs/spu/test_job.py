@@ -7,6 +7,7 @@ from pyspark.sql import Row
 
 from spark_jobs.config import Config, SpuConfig
 from spark_jobs.contracts import ITEMS, SPU_EVENTS, SPU_MEMBERS, SPUS
+from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.spu.job import run
 from spark_jobs.stage import run_stage
@@ -58,7 +59,7 @@ def _pages(titles: Mapping[str, tuple[str, str]] = _PHONES) -> list[tuple[object
 
 
 def _stage_items(tables: Tables, night: Night, rows: Sequence[tuple[object, ...]]) -> None:
-    tables.stage(tables.spark.createDataFrame(rows, _COLUMNS), ITEMS, night)
+    tables.stage(local_frame(tables.spark, rows, _COLUMNS), ITEMS, night)
 
 
 def _publish(tables: Tables, night: Night) -> None:

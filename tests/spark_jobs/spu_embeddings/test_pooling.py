@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
+from spark_jobs.frames import local_frame
 from spark_jobs.spu_embeddings.pooling import pooled_vectors, spu_contents, without_vector
 
 ITEMS = {  # (domain, item_id) -> SPU, content
@@ -37,14 +38,15 @@ def expected(contents_by_domain: list[list[str]]) -> np.ndarray:
 @pytest.fixture
 def pooled(spark: SparkSession) -> tuple[dict[str, str], dict[str, list[float] | None], list[str]]:
     """content_hash by SPU, vector by SPU, SPUs without a vector."""
-    spus = spark.createDataFrame([("s1",), ("s2",), ("s3",), ("s4",)], "spu_id string")
+    spus = local_frame(spark, [("s1",), ("s2",), ("s3",), ("s4",)], "spu_id string")
     rows = [(spu, *key) for key, (spu, _) in ITEMS.items()]
     rows.append(("retired", "live", "x"))
-    members = spark.createDataFrame(rows, "spu_id string, domain string, item_id string")
+    members = local_frame(spark, rows, "spu_id string, domain string, item_id string")
     encoded = [(*key, content) for key, (_, content) in ITEMS.items() if content]
-    items = spark.createDataFrame(encoded, "domain string, item_id string, content_hash string")
+    items = local_frame(spark, encoded, "domain string, item_id string, content_hash string")
     moment = datetime(2026, 1, 1)
-    log = spark.createDataFrame(
+    log = local_frame(
+        spark,
         [(content, vector(content), moment) for *_, content in encoded],
         "content_hash string, embedding array<float>, event_timestamp timestamp",
     )

@@ -6,6 +6,7 @@ from pyspark.sql import SparkSession
 
 from encoders.cope.model import Features
 from encoders.cope.sampling import CopeData
+from spark_jobs.frames import local_frame
 from spark_jobs.training.cope_data import cope_data, pooled, training_rows
 
 
@@ -43,15 +44,18 @@ def test_training_rows_leave_out_whole_spus_above_the_limit(
     spark: SparkSession, limit: int, fewest: int, most: int
 ) -> None:
     names = [(f"s{number:02d}", f"{number}-{side}") for number in range(30) for side in "ab"]
-    items = spark.createDataFrame(
+    items = local_frame(
+        spark,
         [("page", item, f"hash {item}") for _, item in names],
         "domain string, item_id string, content_hash string",
     )
-    members = spark.createDataFrame(
+    members = local_frame(
+        spark,
         [("page", item, spu) for spu, item in names],
         "domain string, item_id string, spu_id string",
     )
-    features = spark.createDataFrame(
+    features = local_frame(
+        spark,
         [(f"hash {item}", [1.0], None) for _, item in names],
         "content_hash string, image_features array<float>, text_features array<float>",
     )

@@ -9,6 +9,7 @@ from PIL import Image
 from encoders.loading import load_encoder
 from spark_jobs.config import Config, CopeConfig, SemanticIdConfig
 from spark_jobs.contracts import ITEM_FEATURES, ITEMS, SPU_MEMBERS
+from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.releases import encoder_path
 from spark_jobs.tables import Tables
@@ -43,14 +44,14 @@ def _stage_shop(tables: Tables, night: Night, folder: Path) -> None:
         "price": "double",
         "linked_item_ids": "array<string>",
     }
-    frame = spark.createDataFrame(items, columns)
+    frame = local_frame(spark, items, columns)
     frame = frame.selectExpr("*", *(f"CAST(NULL AS {k}) AS {n}" for n, k in nothing.items()))
     tables.stage(frame, ITEMS, night)
     ddl = (
         "domain string, item_id string, spu_id string, "
         "assigned_by string, confidence double, is_active boolean"
     )
-    tables.stage(spark.createDataFrame(members, ddl), SPU_MEMBERS, night)
+    tables.stage(local_frame(spark, members, ddl), SPU_MEMBERS, night)
 
 
 class Killed(Exception):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from spark_jobs.frames import local_frame
 from spark_jobs.user_embeddings.histories import histories, item_contents, touched_users
 
 EVENT_DDL = "user_id string, domain string, item_id string, action string, occurred_at timestamp"
@@ -17,15 +18,13 @@ def at(hour: int) -> datetime:
 
 
 def events(spark: SparkSession, rows: list[tuple[object, ...]]) -> DataFrame:
-    return spark.createDataFrame(rows, EVENT_DDL)
+    return local_frame(spark, rows, EVENT_DDL)
 
 
 @pytest.fixture
 def contents(spark: SparkSession) -> DataFrame:
     rows = [("page", item, f"hash {item}", number) for number, item in enumerate("abc")]
-    return spark.createDataFrame(
-        rows, "domain string, item_id string, content_hash string, row int"
-    )
+    return local_frame(spark, rows, "domain string, item_id string, content_hash string, row int")
 
 
 def test_histories_hold_the_last_known_events_in_order(
@@ -59,11 +58,11 @@ def test_touched_users_are_active_or_met_an_item_whose_content_changed(spark: Sp
         [(user, "page", item, "view", at(1)) for user, item in zip("uvwxy", "abcde", strict=True)],
     )
     columns = "domain string, item_id string, content_hash string"
-    before = spark.createDataFrame(
-        [("page", item, content) for item, content in ("a1", "b1", "c1", "e1")], columns
+    before = local_frame(
+        spark, [("page", item, content) for item, content in ("a1", "b1", "c1", "e1")], columns
     )
-    tonight = spark.createDataFrame(
-        [("page", item, content) for item, content in ("a1", "b2", "d1", "e1")], columns
+    tonight = local_frame(
+        spark, [("page", item, content) for item, content in ("a1", "b2", "d1", "e1")], columns
     )
 
     touched = touched_users(log, log.filter("user_id = 'y'"), before, tonight).collect()
@@ -72,10 +71,12 @@ def test_touched_users_are_active_or_met_an_item_whose_content_changed(spark: Sp
 
 
 def test_item_contents_leaves_out_items_of_no_spu(spark: SparkSession) -> None:
-    members = spark.createDataFrame(
-        [("page", "a", "s1"), ("live", "b", "s2")], "domain string, item_id string, spu_id string"
+    members = local_frame(
+        spark,
+        [("page", "a", "s1"), ("live", "b", "s2")],
+        "domain string, item_id string, spu_id string",
     )
-    prompts = spark.createDataFrame([("s1", "hash")], "spu_id string, content_hash string")
+    prompts = local_frame(spark, [("s1", "hash")], "spu_id string, content_hash string")
 
     rows = item_contents(members, prompts).collect()
 
