@@ -35,6 +35,10 @@ from spark_jobs.demo.three_nights import (
     second_night,
 )
 
+# C1 alone has 48 MB for compiled code, and a night fills them: they would be swept and filled
+# again.
+_JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -Xmn700m"
+
 
 @dataclass(frozen=True)
 class Shop:
@@ -114,7 +118,7 @@ shuffle_partitions = 2
 # A small catalogue on one machine: compiling and optimising plans would cost more than running
 # them.
 [spark.conf]
-"spark.driver.extraJavaOptions" = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -Xmn700m"
+"spark.driver.extraJavaOptions" = {_quoted(_JAVA_OPTIONS)}
 "spark.sql.codegen.wholeStage" = "false"
 "spark.sql.codegen.factoryMode" = "NO_CODEGEN"
 "spark.sql.adaptive.enabled" = "false"
