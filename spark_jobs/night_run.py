@@ -2,9 +2,10 @@
 
 import importlib
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from threading import Thread
 
 from spark_jobs.config import Config
 from spark_jobs.locks import warehouse_lock
@@ -22,6 +23,8 @@ _JOBS = {
     "publish": "spark_jobs.publish.job",
 }
 STAGES = tuple(_JOBS)
+# What takes seconds to import in the driver, and is not needed before the stage.
+_IMPORTS = {"validation": "validation.audit", "publish": "feast"}
 
 # Called with a stage's name, for as long as the stage runs.
 Watch = Callable[[str], AbstractContextManager[object]]
@@ -70,6 +73,7 @@ def run_night(
         Exception: what a stage raises; the stages after it do not run.
     """
     results = []
+    import_ahead(_IMPORTS[stage] for stage in stages if stage in _IMPORTS)
     with warehouse_lock(tables.warehouse):
         for stage in stages:
             started = time.monotonic()
@@ -77,6 +81,19 @@ def run_night(
                 steps = run_stage(stage, load_stage(stage), tables, config, night)
             results.append(StageResult(stage, steps, time.monotonic() - started))
     return results
+
+
+def import_ahead(modules: Iterable[str]) -> None:
+    """Import modules in a thread, while Spark works and this process waits for it."""
+    names = tuple(modules)
+
+    def load() -> None:
+        for name in names:
+            # What is wrong with it shows where it is used.
+            with suppress(Exception):
+                importlib.import_module(name)
+
+    Thread(target=load, name="import-ahead", daemon=True).start()
 
 
 def load_stage(stage: str) -> Run:

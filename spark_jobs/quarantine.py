@@ -1,5 +1,8 @@
 """Quarantine of the encoding stages: whose contents could not be read, and why?"""
 
+from collections.abc import Callable
+from threading import Lock
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -7,6 +10,9 @@ from spark_jobs.contracts import QUARANTINE, Table
 from spark_jobs.inference import PROBLEMS
 from spark_jobs.nights import Night
 from spark_jobs.tables import Tables
+
+# What is said is read and written again with what is new: by one thread at a time.
+_ONE_AT_A_TIME = Lock()
 
 _COLUMNS = ("source", "reason", "scope", "record_key", "payload")
 
@@ -51,20 +57,16 @@ def replace_content_problems(
         problems: as from ``content_problems``; None where there are none.
         read_now: content_hash, encoder_version of what was read now.
     """
-    standing = _standing(tables, night, stage)
-    # Most nights have nothing to say: looking costs less than writing nothing.
-    if problems is None and standing.isEmpty():
-        return
     about = [
         F.get_json_object("payload", f"$.{name}").alias(name)
         for name in ("content_hash", "encoder_version")
     ]
-    kept = (
-        standing.select("*", *about)
-        .join(read_now, on=["content_hash", "encoder_version"], how="left_anti")
-        .select(*_COLUMNS)
-    )
-    _record(tables, kept if problems is None else kept.unionByName(problems), night, stage)
+
+    def kept(standing: DataFrame) -> DataFrame:
+        said = standing.select("*", *about)
+        return said.join(read_now, on=["content_hash", "encoder_version"], how="left_anti")
+
+    _replace(tables, problems, kept, night, stage)
 
 
 def replace_reason(
@@ -75,18 +77,24 @@ def replace_reason(
     Args:
         rows: source, reason, scope, record_key, payload; None where there are none.
     """
-    standing = _standing(tables, night, stage)
-    if rows is None and standing.isEmpty():
-        return
-    kept = standing.filter(F.col("reason") != reason).select(*_COLUMNS)
-    _record(tables, kept if rows is None else kept.unionByName(rows), night, stage)
+    _replace(tables, rows, lambda said: said.filter(F.col("reason") != reason), night, stage)
 
 
-def _standing(tables: Tables, night: Night, stage: str) -> DataFrame:
-    rows = tables.read(QUARANTINE)
-    return rows.filter((F.col("ds") == F.lit(night.ds)) & (F.col("stage") == stage))
-
-
-def _record(tables: Tables, rows: DataFrame, night: Night, stage: str) -> None:
-    # Two encoder versions say the same of a picture; the table has it once.
-    tables.record(rows.dropDuplicates(["source", "reason", "record_key"]), QUARANTINE, night, stage)
+def _replace(
+    tables: Tables,
+    rows: DataFrame | None,
+    kept: Callable[[DataFrame], DataFrame],
+    night: Night,
+    stage: str,
+) -> None:
+    is_mine = (F.col("ds") == F.lit(night.ds)) & (F.col("stage") == stage)
+    with _ONE_AT_A_TIME:
+        standing = tables.read(QUARANTINE).filter(is_mine)
+        # Most nights have nothing to say: looking costs less than writing nothing.
+        if rows is None and standing.isEmpty():
+            return
+        said = kept(standing).select(*_COLUMNS)
+        said = said if rows is None else said.unionByName(rows)
+        # Two encoder versions say the same of a picture; the table has it once.
+        said = said.dropDuplicates(["source", "reason", "record_key"])
+        tables.record(said, QUARANTINE, night, stage)

@@ -1,9 +1,9 @@
-"""Evidence: everything that is measured about a night, as figures, in two Spark jobs."""
+"""Evidence: everything that is measured about a night, as figures, in three Spark jobs."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -23,6 +23,7 @@ from spark_jobs.contracts import (
     Table,
 )
 from spark_jobs.nights import Night
+from spark_jobs.parallel import at_once
 from spark_jobs.releases import served_releases
 from spark_jobs.tables import Tables, schema
 from validation import refusals, semantic_codes, states, vectors
@@ -104,17 +105,19 @@ def _observations(tables: Tables, night: Night, encoders: Encoders) -> dict[str,
         states.events_of_items(interactions),
         states.histories(folded, tables.log(INTERACTIONS, night)),
     ]
+    about_states = {
+        "tally": states.tally(reduce(DataFrame.unionByName, everything), encoders),
+        "codes": semantic_codes.code_counts(folded),
+    }
+    about_tonight = {
+        "pictures": shared_pictures(tables.staged(ITEMS, night).filter("is_active")),
+        "rows": _row_counts(tables, night),
+        "steps": refusals.steps(tables.read(STAGE_RUNS), night),
+        "reasons": refusals.reasons(tables.read(QUARANTINE), night),
+    }
     try:
-        return observed(
-            {
-                "tally": states.tally(reduce(DataFrame.unionByName, everything), encoders),
-                "codes": semantic_codes.code_counts(folded),
-                "pictures": shared_pictures(tables.staged(ITEMS, night).filter("is_active")),
-                "rows": _row_counts(tables, night),
-                "steps": refusals.steps(tables.read(STAGE_RUNS), night),
-                "reasons": refusals.reasons(tables.read(QUARANTINE), night),
-            }
-        )
+        seen = at_once(partial(observed, frames) for frames in (about_states, about_tonight))
+        return {name: rows for part in seen for name, rows in part.items()}
     finally:
         folded.unpersist()
 

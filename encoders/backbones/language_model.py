@@ -7,6 +7,7 @@ Names:
 Shapes: B texts, T tokens, D width of the states.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,9 +117,13 @@ def language_model_sha256(name: str) -> str:
 
 def language_model_width(name: str) -> int:
     """Return the width of the states, without loading the weights."""
-    from transformers import AutoConfig
+    folder = _folder(name, None)
+    said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if "hidden_size" in said:
+        return int(said["hidden_size"])
+    from transformers import AutoConfig  # knows what else models call it, and takes seconds
 
-    return int(AutoConfig.from_pretrained(_folder(name, None)).hidden_size)
+    return int(AutoConfig.from_pretrained(folder).hidden_size)
 
 
 def _folder(name: str, sha256: str | None) -> Path:

@@ -1,6 +1,7 @@
 """The demo: three nights in a generated shop, told on the terminal."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +22,14 @@ from spark_jobs.demo.telling import (
 )
 from spark_jobs.demo.three_nights import NIGHTS
 from spark_jobs.locks import warehouse_lock
-from spark_jobs.night_run import STAGES, StageResult, Watch, run_night, stages_between
+from spark_jobs.night_run import STAGES, StageResult, Watch, import_ahead, run_night, stages_between
 from spark_jobs.nights import Night
 from spark_jobs.progress import working, working_with_bar
 from spark_jobs.releases import Release, create_release, live_release, promote
 from spark_jobs.tables import Tables
+
+# In the order in which they are wanted.
+_IMPORTS = ("encoders.learn.training", "encoders.cope.training", "validation.audit", "feast")
 
 
 @dataclass(frozen=True)
@@ -45,13 +49,18 @@ def tell(folder: Path, seed: int, console: Console) -> None:
     started = time.monotonic()
     first, second, third = (Night.parse(ds) for ds in NIGHTS)
     console.print("[bold]embedmill[/]: three nights in a shop\n")
-    with working(console, "draw the shop: products, pages, videos, live slices, users"):
-        shop = build_shop(folder, seed)
+    folder.mkdir(parents=True, exist_ok=True)
     config_file = folder / "config.toml"
     config_file.write_text(demo_config(folder, folder / "warehouse"), encoding="utf-8")
-    print_shop(console, shop)
     config = load_config(config_file)
-    demo = Demo(console, folder, config, open_tables(config))
+    with ThreadPoolExecutor(1) as pool:
+        # Spark takes as long to start as the pictures take to draw.
+        drawn = pool.submit(build_shop, folder, seed)
+        demo = Demo(console, folder, config, open_tables(config))
+        with working(console, "draw the shop: products, pages, videos, live slices, users"):
+            shop = drawn.result()
+    import_ahead(_IMPORTS)
+    print_shop(console, shop)
 
     release, night_one = _night_one(demo, first)
     print_refused(console, demo.tables, first, shop)

@@ -6,8 +6,9 @@ Reads the feeds of ``[[sources]]``; writes ``items``, ``interactions`` and ``qua
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -26,6 +27,7 @@ from spark_jobs.ingest.items import (
 from spark_jobs.ingest.quarantined import quarantined_pictures, quarantined_rows
 from spark_jobs.ingest.tally import Tally, collected, refuse_unusable, tallies
 from spark_jobs.nights import Night
+from spark_jobs.parallel import at_once
 from spark_jobs.stage import Step, job_main
 from spark_jobs.tables import Tables
 
@@ -65,14 +67,17 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
             counted = collected(tallies(items, "items"), feeds)
             counted |= collected(tallies(events, "interactions"), feeds)
             refuse_unusable(feeds, counted)
-            tables.stage(item_changes(before, tonight), ITEMS, night)
-            tables.stage(accepted_events(events), INTERACTIONS, night)
             refused = (
                 quarantined_rows(items, "items")
                 .unionByName(quarantined_pictures(items))
                 .unionByName(quarantined_rows(events, "interactions"))
             )
-            tables.record(refused, QUARANTINE, night, "ingest")
+            writes: list[Callable[[], object]] = [
+                partial(tables.stage, item_changes(before, tonight), ITEMS, night),
+                partial(tables.stage, accepted_events(events), INTERACTIONS, night),
+                partial(tables.record, refused, QUARANTINE, night, "ingest"),
+            ]
+            at_once(writes)
     return _steps(feeds, counted, time.monotonic() - started)
 
 

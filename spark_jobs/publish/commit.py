@@ -2,10 +2,9 @@
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
@@ -14,15 +13,13 @@ from pyspark.sql import functions as F
 from spark_jobs.contracts import NIGHTS, PUBLISHED, TABLES, Table
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
+from spark_jobs.parallel import at_once
 from spark_jobs.tables import Tables, fingerprint
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
 logger = logging.getLogger(__name__)
-
-# A commit is mostly waiting for Delta's log.
-_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -41,27 +38,30 @@ class TableRows:
 
 def night_rows(tables: Tables, night: Night) -> list[TableRows]:
     """Count tonight's rows of every published table, in one query."""
-    columns = F.count("*").alias("rows"), F.max("created_timestamp").alias("newest")
-    counts = [
-        rows.agg(F.lit(table.name).alias("name"), F.lit(place).alias("place"), *columns)
+    # One shuffle for all of them: an aggregate a table would be a query a table.
+    rows_of_all = [
+        rows.select(
+            F.lit(table.name).alias("name"), F.lit(place).alias("place"), "created_timestamp"
+        )
         for table in PUBLISHED
         for place, rows in (
             ("staged", tables.staged(table, night)),
             ("served", tables.read(table).filter(F.col("ds") == F.lit(night.ds))),
         )
     ]
-    found = {
-        (row["name"], row["place"]): row for row in reduce(DataFrame.unionByName, counts).collect()
-    }
-    return [
-        TableRows(
-            name=table.name,
-            staged=found[table.name, "staged"]["rows"],
-            served=found[table.name, "served"]["rows"],
-            newest=found[table.name, "staged"]["newest"],
-        )
-        for table in PUBLISHED
-    ]
+    counts = (
+        reduce(DataFrame.unionByName, rows_of_all)
+        .groupBy("name", "place")
+        .agg(F.count("*").alias("rows"), F.max("created_timestamp").alias("newest"))
+    )
+    found = {(row["name"], row["place"]): (row["rows"], row["newest"]) for row in counts.collect()}
+    nothing = (0, None)
+    tonight = []
+    for table in PUBLISHED:
+        staged, newest = found.get((table.name, "staged"), nothing)
+        served, _ = found.get((table.name, "served"), nothing)
+        tonight.append(TableRows(table.name, staged, served, newest))
+    return tonight
 
 
 def replaced_tables(tables: Tables, night: Night, rows: Sequence[TableRows]) -> set[str]:
@@ -75,8 +75,7 @@ def replaced_tables(tables: Tables, night: Night, rows: Sequence[TableRows]) -> 
         return fingerprint(served, table) != fingerprint(tables.staged(table, night), table)
 
     published_before = [TABLES[table.name] for table in rows if table.served]
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        replaced = list(pool.map(is_replaced, published_before))
+    replaced = at_once(partial(is_replaced, table) for table in published_before)
     return {table.name for table, is_so in zip(published_before, replaced, strict=True) if is_so}
 
 
@@ -94,8 +93,7 @@ def publish_tables(
         else:
             tables.create(TABLES[table.name])
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(publish, rows))
+    at_once(partial(publish, table) for table in rows)
 
 
 def forget_views(store: "FeatureStore", replaced: set[str]) -> None:

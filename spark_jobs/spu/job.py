@@ -11,6 +11,7 @@ Pages are collected to the driver, so its memory bounds the catalogue; tried up 
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 import pandas as pd
 from pyspark.sql import DataFrame
@@ -21,6 +22,7 @@ from spark_jobs.config import Config
 from spark_jobs.contracts import ITEMS, SPU_EVENTS, SPU_MEMBERS, SPUS, Table
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
+from spark_jobs.parallel import at_once
 from spark_jobs.spu.tonight import (
     ITEM_COLUMNS,
     MEMBER_COLUMNS,
@@ -53,9 +55,9 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
         members_before, members, keys=SPU_MEMBERS.keys, payload=_MEMBER_PAYLOAD
     )
     changed_spus = changed_rows(spus_before, spus, keys=SPUS.keys, payload=SPU_COLUMNS[1:])
-    tables.stage(changed_members, SPU_MEMBERS, night)
-    tables.stage(changed_spus, SPUS, night)
-    tables.stage(_rows(tables, tonight.events, SPU_EVENTS, SPU_EVENTS.keys), SPU_EVENTS, night)
+    events = _rows(tables, tonight.events, SPU_EVENTS, SPU_EVENTS.keys)
+    staged = ((changed_members, SPU_MEMBERS), (changed_spus, SPUS), (events, SPU_EVENTS))
+    at_once(partial(tables.stage, rows, table, night) for rows, table in staged)
     return _accounts(items, tonight, night)
 
 

@@ -25,6 +25,7 @@ from spark_jobs.contracts import (
 )
 from spark_jobs.features import encoding_step, ensure_spu_content_embeddings
 from spark_jobs.nights import Night
+from spark_jobs.parallel import at_once
 from spark_jobs.quarantine import replace_reason
 from spark_jobs.releases import Release, encoder_path
 from spark_jobs.spu_embeddings.codes import semantic_ids
@@ -49,9 +50,15 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     """
     releases = releases_to_encode(tables)
     llms = dict.fromkeys(release.encoders["learn_content"] for release in releases)
-    steps = [_ensure_contents(tables, config, night, version) for version in llms]
-    steps += _stage_pooled(tables, night, dict.fromkeys(r.encoders["cope"] for r in releases))
-    return [*steps, *_stage_codes(tables, config, night, releases)]
+
+    def contents() -> list[Step]:
+        return [_ensure_contents(tables, config, night, version) for version in llms]
+
+    def vectors() -> list[Step]:
+        steps = _stage_pooled(tables, night, dict.fromkeys(r.encoders["cope"] for r in releases))
+        return [*steps, *_stage_codes(tables, config, night, releases)]
+
+    return [step for steps in at_once([contents, vectors]) for step in steps]
 
 
 def _ensure_contents(tables: Tables, config: Config, night: Night, version: str) -> Step:

@@ -25,6 +25,7 @@ from spark_jobs.contracts import (
 )
 from spark_jobs.features import content_width, scratch_folder, spu_prompts
 from spark_jobs.nights import Night
+from spark_jobs.parallel import at_once
 from spark_jobs.releases import encoder_path
 from spark_jobs.stage import Step, job_main
 from spark_jobs.tables import Tables
@@ -52,10 +53,18 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
         contents = {version: _Contents(inputs, version) for version in llms}
         items = {e["learn_item"]: contents[e["learn_content"]] for e in encoders}
         users = {e["learn_user"]: contents[e["learn_content"]] for e in encoders}
-        wanted = [_wanted_spus(version, of) for version, of in items.items()]
-        steps = stage_vectors(tables, SPU_PREFERENCE_EMBEDDINGS, night, wanted)
-        wanted = [_wanted_users(version, of) for version, of in users.items()]
-        return [*steps, *stage_vectors(tables, USER_EMBEDDINGS, night, wanted)]
+        for of in contents.values():
+            _ = of.numbered  # both threads read it: laid out once, before they start
+
+        def spu_steps() -> list[Step]:
+            wanted = [_wanted_spus(version, of) for version, of in items.items()]
+            return stage_vectors(tables, SPU_PREFERENCE_EMBEDDINGS, night, wanted)
+
+        def user_steps() -> list[Step]:
+            wanted = [_wanted_users(version, of) for version, of in users.items()]
+            return stage_vectors(tables, USER_EMBEDDINGS, night, wanted)
+
+        return [step for steps in at_once([spu_steps, user_steps]) for step in steps]
 
 
 @dataclass(frozen=True)
