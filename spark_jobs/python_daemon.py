@@ -16,7 +16,13 @@ _PRELOADED = (
     "safetensors.torch",
     "transformers.models.auto.modeling_auto",
     "transformers.models.auto.tokenization_auto",
+    # The models that come in packages; each would otherwise import torch's compilers by itself.
+    "transformers.models.bert.modeling_bert",
+    "transformers.models.llama.modeling_llama",
+    "efficientnet_lite_pytorch",
     "encoders.loading",
+    "encoders.cope.features",
+    "encoders.learn.content",
 )
 
 

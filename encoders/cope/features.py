@@ -142,46 +142,55 @@ class CopeFeatures:
 
     def _encode_images(self, rows: Sequence[object]) -> tuple[Features, list[Problem]]:
         pictures = [self._pictures(images) for images in rows]
-        distinct = list(dict.fromkeys(picture for row in pictures for picture in row))
-        said = dict(self._encode_pictures(distinct))
+        # Merchants show the same picture, each from a file of its own.
+        places: dict[str, list[str]] = {}
+        for picture in dict.fromkeys(picture for row in pictures for picture in row):
+            places.setdefault(picture.sha256, []).append(picture.uri)
+        said = dict(self._encode_pictures(places))
         problems = [
             Problem(row, bad.reason, bad.detail, bad.fatal)
             for row, its in enumerate(pictures)
-            for picture in dict.fromkeys(its)
-            if isinstance(bad := said[picture], BadPicture)
+            for sha256 in dict.fromkeys(picture.sha256 for picture in its)
+            if isinstance(bad := said[sha256], BadPicture)
         ]
         return _stacked([self._mean(its, said) for its in pictures], self._image.width), problems
 
     def _mean(
-        self, pictures: Sequence[_Picture], said: Mapping[_Picture, Features | BadPicture]
+        self, pictures: Sequence[_Picture], said: Mapping[str, Features | BadPicture]
     ) -> Features:
-        seen = [v for picture in pictures if not isinstance(v := said[picture], BadPicture)]
+        seen = [v for picture in pictures if not isinstance(v := said[picture.sha256], BadPicture)]
         if not seen:
             return np.full(self._image.width, np.nan, np.float32)
         total_D: NDArray[np.float64] = np.sum(np.stack(seen), axis=0, dtype=np.float64)
         return (total_D / len(seen)).astype(np.float32)
 
     def _encode_pictures(
-        self, pictures: Iterable[_Picture]
-    ) -> Iterator[tuple[_Picture, Features | BadPicture]]:
-        """Yield each picture with its features, decoding a few at a time."""
-        queue = iter(pictures)
+        self, places: Mapping[str, Sequence[str]]
+    ) -> Iterator[tuple[str, Features | BadPicture]]:
+        """Yield each picture's hash with its features, decoding a few at a time.
+
+        Args:
+            places: SHA-256 -> URIs of the files that should have it.
+        """
+        queue = iter(places.items())
         while chunk := list(islice(queue, _PICTURES_AT_ONCE)):
-            pixels: dict[_Picture, NDArray[np.uint8]] = {}
-            for picture in chunk:
-                decoded = self._pixels(picture)
+            pixels: dict[str, NDArray[np.uint8]] = {}
+            for sha256, uris in chunk:
+                decoded = self._pixels(sha256, uris)
                 if isinstance(decoded, BadPicture):
-                    yield picture, decoded
+                    yield sha256, decoded
                 else:
-                    pixels[picture] = decoded
+                    pixels[sha256] = decoded
             yield from zip(pixels, self._image.encode(list(pixels.values())), strict=True)
 
-    def _pixels(self, picture: _Picture) -> NDArray[np.uint8] | BadPicture:
+    def _pixels(self, sha256: str, uris: Sequence[str]) -> NDArray[np.uint8] | BadPicture:
+        """Decode the first file that can be read; say what is wrong with the last if none can."""
         preprocessing = self._image.preprocessing
-        decoded = read_picture(
-            picture.uri, picture.sha256, limits=self._limits, side=preprocessing.resize
-        )
-        return decoded if isinstance(decoded, BadPicture) else preprocessing.pixels(decoded)
+        first, *others = uris
+        decoded = read_picture(first, sha256, limits=self._limits, side=preprocessing.resize)
+        if not isinstance(decoded, BadPicture):
+            return preprocessing.pixels(decoded)
+        return self._pixels(sha256, others) if others else decoded
 
     def _pictures(self, images: object) -> list[_Picture]:
         if images is None:

@@ -1,7 +1,7 @@
 """How a night's audited rows get into the served tables, each table in one commit."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial, reduce
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.contracts import NIGHTS, PUBLISHED, TABLES, Table
+from spark_jobs.contracts import NIGHTS, PUBLISHED, Table
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
@@ -23,77 +23,64 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class TableRows:
-    """Tonight's rows of a table: written by its stage, and visible to readers.
+class StagedRows:
+    """Tonight's rows of a table, as its stage wrote them.
 
     Attributes:
-        newest: when the last staged row was written; None without staged rows.
+        newest: when the last of them was written; None where there are none.
     """
 
     name: str
-    staged: int
-    served: int
+    rows: int
     newest: datetime | None
 
 
-def night_rows(tables: Tables, night: Night) -> list[TableRows]:
-    """Count tonight's rows of every published table, in one query."""
-    # One shuffle for all of them: an aggregate a table would be a query a table.
-    rows_of_all = [
-        rows.select(
-            F.lit(table.name).alias("name"), F.lit(place).alias("place"), "created_timestamp"
-        )
-        for table in PUBLISHED
-        for place, rows in (
-            ("staged", tables.staged(table, night)),
-            ("served", tables.read(table).filter(F.col("ds") == F.lit(night.ds))),
-        )
-    ]
-    counts = (
-        reduce(DataFrame.unionByName, rows_of_all)
-        .groupBy("name", "place")
-        .agg(F.count("*").alias("rows"), F.max("created_timestamp").alias("newest"))
-    )
-    found = {(row["name"], row["place"]): (row["rows"], row["newest"]) for row in counts.collect()}
-    nothing = (0, None)
-    tonight = []
-    for table in PUBLISHED:
-        staged, newest = found.get((table.name, "staged"), nothing)
-        served, _ = found.get((table.name, "served"), nothing)
-        tonight.append(TableRows(table.name, staged, served, newest))
-    return tonight
+def staged_rows(tables: Tables, night: Night) -> list[StagedRows]:
+    """Count what is staged of every published table, in one query."""
+    found = _counted({table: tables.staged(table, night) for table in PUBLISHED})
+    return [StagedRows(table.name, *found.get(table.name, (0, None))) for table in PUBLISHED]
 
 
-def replaced_tables(tables: Tables, night: Night, rows: Sequence[TableRows]) -> set[str]:
+def served_rows(tables: Tables, night: Night) -> dict[str, int]:
+    """Count what readers see of tonight, by table, in one query."""
+    found = _counted({table: _served(tables, table, night) for table in PUBLISHED})
+    return {table.name: found.get(table.name, (0, None))[0] for table in PUBLISHED}
+
+
+def was_recorded(tables: Tables, night: Night) -> bool:
+    """Whether publish has come as far as the online store with this night before."""
+    mine = (F.col("ds") == F.lit(night.ds)) & (F.col("stage") == "publish")
+    return not tables.read(NIGHTS).filter(mine).isEmpty()
+
+
+def replaced_tables(tables: Tables, night: Night) -> set[str]:
     """Return the tables of which other rows of tonight are served than are staged.
 
     That is a night run again on mended input. A rerun of the same input replaces nothing.
     """
 
     def is_replaced(table: Table) -> bool:
-        served = tables.read(table).filter(F.col("ds") == F.lit(night.ds))
+        served = _served(tables, table, night)
         return fingerprint(served, table) != fingerprint(tables.staged(table, night), table)
 
-    published_before = [TABLES[table.name] for table in rows if table.served]
-    replaced = at_once(partial(is_replaced, table) for table in published_before)
-    return {table.name for table, is_so in zip(published_before, replaced, strict=True) if is_so}
+    replaced = at_once(partial(is_replaced, table) for table in PUBLISHED)
+    return {table.name for table, is_so in zip(PUBLISHED, replaced, strict=True) if is_so}
 
 
-def publish_tables(
-    tables: Tables, night: Night, rows: Sequence[TableRows], *, replaced: set[str]
-) -> None:
-    """Copy the staged rows of every table that does not serve them yet, several tables at a time.
+def publish_tables(tables: Tables, night: Night, names: Collection[str]) -> None:
+    """Copy the staged rows of the named tables, several tables at a time.
 
-    A table without staged rows is created, so that readers find it empty rather than missing.
+    The other tables are created where they are not there, so that readers find them empty rather
+    than missing.
     """
 
-    def publish(table: TableRows) -> None:
-        if table.name in replaced or (table.staged and not table.served):
-            tables.copy_staged(TABLES[table.name], night)
+    def publish(table: Table) -> None:
+        if table.name in names:
+            tables.copy_staged(table, night)
         else:
-            tables.create(TABLES[table.name])
+            tables.create(table)
 
-    at_once(partial(publish, table) for table in rows)
+    at_once(partial(publish, table) for table in PUBLISHED)
 
 
 def forget_views(store: "FeatureStore", replaced: set[str]) -> None:
@@ -114,7 +101,25 @@ def record_night(tables: Tables, night: Night, state: str, detail: str = "") -> 
     tables.record(row, NIGHTS, night, "publish")
 
 
-def last_published(tables: Tables) -> Night:
-    """Return the latest night that publish has recorded."""
+def last_recorded(tables: Tables) -> Night:
+    """Return the latest night that publish has recorded, whether or not it ended well."""
     recorded = tables.read(NIGHTS).filter("stage = 'publish'")
     return Night(recorded.agg(F.max("ds")).collect()[0][0])
+
+
+def _served(tables: Tables, table: Table, night: Night) -> DataFrame:
+    return tables.read(table).filter(F.col("ds") == F.lit(night.ds))
+
+
+def _counted(frames: Mapping[Table, DataFrame]) -> dict[str, tuple[int, datetime]]:
+    """Return the number of rows of each table, and when the newest was written."""
+    named = [
+        rows.select(F.lit(table.name).alias("name"), "created_timestamp")
+        for table, rows in frames.items()
+    ]
+    counts = (
+        reduce(DataFrame.unionByName, named)
+        .groupBy("name")
+        .agg(F.count("*").alias("rows"), F.max("created_timestamp").alias("newest"))
+    )
+    return {row["name"]: (row["rows"], row["newest"]) for row in counts.collect()}

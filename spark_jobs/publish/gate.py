@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs.contracts import AUDIT_RESULTS
 from spark_jobs.nights import Night
-from spark_jobs.publish.commit import TableRows
+from spark_jobs.publish.commit import StagedRows
 from spark_jobs.tables import Tables
 
 
@@ -19,11 +19,11 @@ class NothingToPublish(ValueError):
     """There are no rows at all, and there never were."""
 
 
-def check_publishable(tables: Tables, night: Night, rows: Sequence[TableRows]) -> None:
+def check_publishable(tables: Tables, night: Night, rows: Sequence[StagedRows]) -> None:
     """Pass if the audit of the night has read all that is staged and refused nothing.
 
     Args:
-        rows: what is staged and served of tonight, a table each.
+        rows: what is staged of tonight, a table each.
 
     Raises:
         NotAudited: the night has no audit, a check failed, or rows were staged after the audit.
@@ -49,7 +49,7 @@ def check_publishable(tables: Tables, night: Night, rows: Sequence[TableRows]) -
             f"night {night}: rows of {', '.join(late)} were staged after the audit ({audited_at}). "
             "Run the validation stage again."
         )
-    if not any(table.staged for table in rows) and tables.last_published() is None:
+    if not any(table.rows for table in rows) and tables.last_published() is None:
         raise NothingToPublish(
             f"night {night} staged no row in any table, and nothing was ever published. "
             "Check that the sources of the configuration are the ones you mean."

@@ -15,11 +15,13 @@ from spark_jobs.config import Config
 from spark_jobs.nights import Night
 from spark_jobs.publish.commit import (
     forget_views,
-    last_published,
-    night_rows,
+    last_recorded,
     publish_tables,
     record_night,
     replaced_tables,
+    served_rows,
+    staged_rows,
+    was_recorded,
 )
 from spark_jobs.publish.definitions import apply_definitions, open_store
 from spark_jobs.publish.gate import check_publishable
@@ -51,27 +53,29 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
 
 def _commit(tables: Tables, night: Night, opened: Callable[[], "FeatureStore"]) -> list[Step]:
     started = time.monotonic()
-    rows = night_rows(tables, night)
-    check_publishable(tables, night, rows)
-    replaced = replaced_tables(tables, night, rows)
-    if replaced:
-        forget_views(opened(), replaced)
-    publish_tables(tables, night, rows, replaced=replaced)
+    staged = staged_rows(tables, night)
+    check_publishable(tables, night, staged)
+    if was_recorded(tables, night):
+        changed = replaced_tables(tables, night)
+        if changed:
+            forget_views(opened(), changed)
+    else:
+        # A run that was killed before it came here may have copied some: they are copied again.
+        changed = {table.name for table in staged if table.rows}
+    publish_tables(tables, night, changed)
     record_night(tables, night, "published")
     validate_encoded(tables)
     export_releases(tables)
-    seconds = (time.monotonic() - started) / len(rows)
-    return [
-        Step(table.name, table.staged, table.served, seconds=seconds)
-        for table in night_rows(tables, night)
-    ]
+    served = served_rows(tables, night)
+    seconds = (time.monotonic() - started) / len(staged)
+    return [Step(table.name, table.rows, served[table.name], seconds=seconds) for table in staged]
 
 
 def _serve(tables: Tables, store: "FeatureStore", config: Config, night: Night) -> list[Step]:
     started = time.monotonic()
     with feast_session(tables.spark), feast_talk():
         apply_definitions(store, tables.warehouse)
-        materialize_night(store, night=night, last=last_published(tables))
+        materialize_night(store, night=night, last=last_recorded(tables))
         try:
             views = reconcile(
                 store, tables.spark, night=night, sample=config.feature_store.reconcile_sample

@@ -108,6 +108,26 @@ def test_a_corrupt_picture_is_left_out_and_reported(
     assert said == [(1, "image_corrupt", False), (2, "image_corrupt", False)]
 
 
+def test_a_picture_that_many_show_is_encoded_once_from_any_of_its_files(
+    encoder: CopeFeatures, picture: MakePicture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = picture(8, 8, 8)
+    gone = {**shown, "uri": f"{shown['uri']}.gone"}
+    sizes: list[int] = []
+    encode = ImageBackbone.encode
+    monkeypatch.setattr(
+        ImageBackbone,
+        "encode",
+        lambda self, pixels: (sizes.append(len(pixels)), encode(self, pixels))[1],
+    )
+
+    encoded = encoder.encode(_batch(("a", [gone]), ("b", [shown]), ("c", [shown])))
+
+    np.testing.assert_allclose(encoded.vectors["image_features"], 8)
+    assert list(encoded.problems) == []
+    assert sum(sizes) == 1
+
+
 def test_a_changed_picture_takes_the_whole_row_and_no_other(
     encoder: CopeFeatures, picture: MakePicture
 ) -> None:
