@@ -49,6 +49,14 @@ _LOCAL = {
     "spark.sql.maxPlanStringLength": "1000",
 }
 
+_JAVA_NAMES = (
+    "functions",
+    "org.apache.spark.sql.functions",
+    "PythonUtils",
+    "PythonSQLUtils",
+    "io",
+)
+
 
 def build_session(
     config: SparkConfig, *, name: str = "embedmill", log: Path | None = None
@@ -79,7 +87,18 @@ def build_session(
     with _stderr_to(log):
         session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
+    _remember_names(session)
     return session
+
+
+def _remember_names(spark: SparkSession) -> None:
+    """Look up once what PySpark looks up for each column.
+
+    py4j asks the JVM what a name stands for each time, and the JVM looks through its jars.
+    """
+    jvm = spark._jvm
+    for name in _JAVA_NAMES:
+        setattr(jvm, name, getattr(jvm, name))
 
 
 def start_workers(spark: SparkSession) -> None:
