@@ -329,6 +329,7 @@ def test_data_docs_show_what_was_expected(
     assert "at most 20% of the rows of the night before change content" in pages
 
 
+@pytest.mark.spark  # in a process of its own
 def test_job_leaves_with_status_3(tmp_path: Path) -> None:
     config = tmp_path / "audit.toml"
     config.write_text(
