@@ -16,6 +16,7 @@ from spark_jobs.locks import warehouse_lock
 from spark_jobs.night_run import STAGES, StageResult, run_night, stages_between
 from spark_jobs.nights import Night
 from spark_jobs.progress import working, working_with_bar
+from spark_jobs.session import start_workers
 from spark_jobs.tables import Tables
 
 AUDIT_FAILED = 3
@@ -52,6 +53,7 @@ def run(
     settings, night = load_config(config), Night.parse(ds)
     stages = stages_between(first, last)
     tables = open_tables(settings)
+    start_workers(tables.spark)
     results = run_night(
         tables, settings, night, stages=stages, watch=lambda stage: working(console, stage)
     )
@@ -150,6 +152,7 @@ def _count(number: int | None) -> str:
 def _train(config: str, ds: str, train: Callable[..., dict[str, str]], title: str) -> None:
     settings, night = load_config(config), Night.parse(ds)
     tables = open_tables(settings)
+    start_workers(tables.spark)
     lock = warehouse_lock(settings.warehouse)
     with lock, working_with_bar(console, f"train {title}") as advance:
         versions = train(tables, settings, night, progress=advance)
@@ -159,14 +162,12 @@ def _train(config: str, ds: str, train: Callable[..., dict[str, str]], title: st
 
 def open_tables(config: Config) -> Tables:
     """Open the warehouse. Logs go beside it, so that the terminal stays readable."""
-    from spark_jobs.session import build_session, start_workers
+    from spark_jobs.session import build_session
 
     logs = log_folder(config.warehouse)
     log_to(logs / "embedmill.log")
     with working(console, "start Spark"):
-        spark = build_session(config.spark, log=logs / "spark.log")
-    start_workers(spark)
-    return Tables(spark, config.warehouse)
+        return Tables(build_session(config.spark, log=logs / "spark.log"), config.warehouse)
 
 
 def log_folder(warehouse: str) -> Path:

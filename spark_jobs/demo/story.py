@@ -26,6 +26,7 @@ from spark_jobs.night_run import STAGES, StageResult, Watch, import_ahead, run_n
 from spark_jobs.nights import Night
 from spark_jobs.progress import working, working_with_bar
 from spark_jobs.releases import Release, create_release, live_release, promote
+from spark_jobs.session import start_workers
 from spark_jobs.tables import Tables
 
 # In the order in which they are wanted.
@@ -57,6 +58,7 @@ def tell(folder: Path, seed: int, console: Console) -> None:
         # Spark takes as long to start as the pictures take to draw.
         drawn = pool.submit(build_shop, folder, seed)
         demo = Demo(console, folder, config, open_tables(config))
+        start_workers(demo.tables.spark)
         with working(console, "draw the shop: products, pages, videos, live slices, users"):
             shop = drawn.result()
     import_ahead(_IMPORTS)

@@ -60,8 +60,9 @@ def _commit(tables: Tables, night: Night, opened: Callable[[], "FeatureStore"]) 
         if changed:
             forget_views(opened(), changed)
     else:
-        # A run that was killed before it came here may have copied some: they are copied again.
-        changed = {table.name for table in staged if table.rows}
+        # A run that was killed on the way may have copied other rows: every table is copied, those
+        # without rows too.
+        changed = {table.name for table in staged}
     publish_tables(tables, night, changed)
     record_night(tables, night, "published")
     validate_encoded(tables)

@@ -252,3 +252,17 @@ def test_a_night_on_mended_input_replaces_its_values_and_a_new_release_is_filled
         service="ranking__r2",
     )
     pd.testing.assert_frame_equal(pinned, read, check_like=True)
+
+
+def test_rows_that_a_killed_publish_copied_go_when_the_night_is_mended(
+    published: Published, staging: ModuleType
+) -> None:
+    tables, later = published.tables, Night.parse("2026-02-05")
+    staging.stage(tables, SPUS, later, staging.spu_rows(["s9"]))
+    tables.copy_staged(SPUS, later)  # killed here, before the night was recorded
+    staging.stage(tables, SPUS, later, [])
+    staging.audit(tables, later)
+
+    run(tables, CONFIG, later)
+
+    assert tables.read(SPUS).filter(f"ds = '{later.ds}'").isEmpty()
