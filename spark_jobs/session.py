@@ -55,6 +55,7 @@ _JAVA_NAMES = (
     "PythonUtils",
     "PythonSQLUtils",
     "io",
+    "org",
 )
 
 

@@ -9,7 +9,7 @@ The only module that says "delta". Layout of a warehouse::
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -82,7 +82,7 @@ class Tables:
             .withColumn("created_timestamp", F.current_timestamp())
             .withColumn("ds", F.lit(night.ds))
         )
-        self._replace(conform(dated, table), table, self.staged_path(table), f"ds = '{night.ds}'")
+        self._replace(conform(dated, table), table, self.staged_path(table), night)
         return self.staged(table, night)
 
     def add_to_cache(self, rows: DataFrame, table: Table) -> None:
@@ -102,8 +102,7 @@ class Tables:
             .withColumn("ds", F.lit(night.ds))
             .withColumn("stage", F.lit(stage))
         )
-        condition = f"ds = '{night.ds}' AND stage = '{stage}'"
-        self._replace(conform(stamped, table), table, self.path(table), condition)
+        self._replace(conform(stamped, table), table, self.path(table), night, stage)
 
     def append(self, rows: DataFrame, table: Table) -> None:
         """Append rows to a ledger that is not about nights."""
@@ -128,13 +127,21 @@ class Tables:
 
     def copy_staged(self, table: Table, night: Night) -> None:
         """Replace tonight's served rows by the staged ones, in one commit, without comparing."""
-        self._replace(self.staged(table, night), table, self.path(table), f"ds = '{night.ds}'")
+        self._replace(self.staged(table, night), table, self.path(table), night)
 
     def create(self, table: Table) -> None:
         """Create the served table, empty and with the contract's comments, if it is not there."""
         self._ensure(self.path(table), table)
 
     # Describing
+
+    def may_hold(self, table: Table, night: Night, stage: str) -> bool:
+        """Whether a ledger may have rows of a stage of tonight, at the price of one look at its
+        folders.
+
+        False is certain; True is not: files of a write that was killed, or replaced, remain.
+        """
+        return self._may_hold(self.path(table), night, stage)
 
     def exists(self, table: Table) -> bool:
         return bool(DeltaTable.isDeltaTable(self.spark, self.path(table)))
@@ -175,15 +182,35 @@ class Tables:
             return self.spark.read.format("delta").load(path)
         return local_frame(self.spark, [], schema(table))
 
-    def _replace(self, rows: DataFrame, table: Table, path: str, condition: str) -> None:
+    def _replace(
+        self, rows: DataFrame, table: Table, path: str, night: Night, stage: str | None = None
+    ) -> None:
         self._ensure(path, table)
-        (rows.write.format("delta").mode("overwrite").option("replaceWhere", condition).save(path))
+        writer = rows.write.format("delta")
+        # Finding nothing to replace costs Delta three times as much as the whole of an append, and
+        # a night's first attempt never has anything to replace.
+        if self._may_hold(path, night, stage):
+            condition = f"ds = '{night}'" + (f" AND stage = '{stage}'" if stage else "")
+            writer.mode("overwrite").option("replaceWhere", condition).save(path)
+        else:
+            writer.mode("append").save(path)
+
+    def _may_hold(self, path: str, night: Night, stage: str | None) -> bool:
+        # Delta keeps each partition in a folder of its own.
+        hadoop = cast(Any, self.spark._jvm).org.apache.hadoop.fs
+        folder = hadoop.Path(f"{path}/ds={night}")
+        files = folder.getFileSystem(cast(Any, self.spark._jsc).hadoopConfiguration())
+        if not files.exists(folder):
+            return False
+        names = [entry.getPath().getName() for entry in files.listStatus(folder)]
+        # The folder of another stage is the only thing that cannot hold rows of this one.
+        return any(name == f"stage={stage}" or not name.startswith("stage=") for name in names)
 
     def _ensure(self, path: str, table: Table) -> str:
         if DeltaTable.isDeltaTable(self.spark, path):
             return path
         # Array columns have no statistics worth their cost; the keys' are what readers prune by.
-        keys = ",".join(key for key in table.keys if key != "ds")
+        keys = ",".join(key for key in table.keys if key not in ("ds", "stage"))
         builder = (
             DeltaTable.createIfNotExists(self.spark)
             .location(path)
@@ -193,8 +220,9 @@ class Tables:
             # DuckDB and deltalake do not read tables with deletion vectors.
             .property("delta.enableDeletionVectors", "false")
         )
-        if "ds" in schema(table).names:
-            builder = builder.partitionedBy("ds")
+        partitions = [name for name in ("ds", "stage") if name in schema(table).names]
+        if partitions:
+            builder = builder.partitionedBy(*partitions)
         builder.execute()
         return path
 

@@ -49,6 +49,8 @@ def served_rows(tables: Tables, night: Night) -> dict[str, int]:
 
 def was_recorded(tables: Tables, night: Night) -> bool:
     """Whether publish has come as far as the online store with this night before."""
+    if not tables.may_hold(NIGHTS, night, "publish"):
+        return False
     mine = (F.col("ds") == F.lit(night.ds)) & (F.col("stage") == "publish")
     return not tables.read(NIGHTS).filter(mine).isEmpty()
 
