@@ -132,16 +132,15 @@ def demo(
 def print_steps(night: Night, results: Sequence[StageResult]) -> None:
     """Print what each stage took in and gave out."""
     grid = Grid(title=f"night {night}", title_justify="left", box=None, header_style="bold")
-    for column in ("stage", "step"):
-        grid.add_column(column)
+    grid.add_column("stage, step", overflow="fold")
     for column in ("in", "out", "quarantined", "encoded", "spared", "seconds"):
         grid.add_column(column, justify="right")
     for result in results:
-        grid.add_row(result.stage, "", "", "", "", "", "", f"{result.seconds:.1f}")
+        grid.add_row(f"[bold]{result.stage}[/]", "", "", "", "", "", f"{result.seconds:.1f}")
         for step in result.steps:
             counts = (step.rows_in, step.rows_out, step.rows_quarantined)
             models = (step.rows_encoded, step.rows_spared)
-            grid.add_row("", step.name, *map(_count, (*counts, *models)), "")
+            grid.add_row(f"  {step.name}", *map(_count, (*counts, *models)), "")
     console.print(grid)
 
 

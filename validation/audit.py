@@ -1,22 +1,22 @@
 """Audit: may tonight's rows be published?"""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 from great_expectations.expectations.expectation import Expectation
-from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
 from spark_jobs.config import Config
-from spark_jobs.contracts import PUBLISHED, Table
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.tables import Tables
 from validation.checks import AuditReport, CheckResult
-from validation.evidence import Evidence, gather
+from validation.evidence import gather, schema_figures
 from validation.expectation_runs import ExpectationRuns
 from validation.figures import Figure
-from validation.profiles import measured, row_profile
+from validation.profiles import Profile, kept_profiles
 from validation.suites import (
     interactions,
     item_embeddings,
@@ -60,19 +60,25 @@ def audit(tables: Tables, config: Config, night: Night) -> AuditReport:
     Returns:
         One result a check, failures included.
     """
-    evidence = gather(tables, config, night)
-    expectations = {
-        name: suite([f for f in evidence.figures if f.table == name], config)
-        for name, suite in SUITES.items()
-    }
-    runs = ExpectationRuns(str(night))
-    results = _figure_results(runs, tables, evidence, expectations)
-    for table in (table for table in PUBLISHED if table.name in evidence.rows):
-        about_rows = [e for e in expectations[table.name] if not is_about_figure(e)]
-        profile = _profile(tables, table, night)
-        results += _row_results(runs, table, profile, evidence.rows[table.name], about_rows)
+    figures = schema_figures(tables, night)
+    with ThreadPoolExecutor(1) as pool, ExitStack() as lent:
+        profiles: Mapping[str, Profile] = {}
+        # Where a table breaks its contract, nothing else can be measured.
+        if not any(figure.value for figure in figures):
+            gathering = pool.submit(gather, tables, config, night)
+            profiles = lent.enter_context(kept_profiles(tables, night))
+            figures += gathering.result()
+        expectations = {
+            name: suite([f for f in figures if f.table == name], config)
+            for name, suite in SUITES.items()
+        }
+        runs = ExpectationRuns(str(night))
+        results = _figure_results(runs, tables, figures, expectations)
+        for name, profile in profiles.items():
+            about_rows = [e for e in expectations[name] if not is_about_figure(e)]
+            results += _row_results(runs, name, profile, about_rows)
     runs.write_data_docs(data_docs_path(tables, night))
-    return AuditReport(night, results, dict(evidence.rows))
+    return AuditReport(night, results, {name: p.rows for name, p in profiles.items()})
 
 
 def data_docs_path(tables: Tables, night: Night) -> str:
@@ -83,7 +89,7 @@ def data_docs_path(tables: Tables, night: Night) -> str:
 def _figure_results(
     runs: ExpectationRuns,
     tables: Tables,
-    evidence: Evidence,
+    figures: Sequence[Figure],
     expectations: Mapping[str, Sequence[Expectation]],
 ) -> list[CheckResult]:
     """Check every figure of every table at once, as a frame of one row."""
@@ -91,7 +97,7 @@ def _figure_results(
         e for of_table in expectations.values() for e in of_table if is_about_figure(e)
     ]
     measurable = [e for e in about_figures if has_value(e)]
-    values = {column_of(f): f.value for f in evidence.figures if f.value is not None}
+    values = {column_of(f): f.value for f in figures if f.value is not None}
     verdicts = {}
     if measurable:
         columns = T.StructType([T.StructField(name, T.DoubleType()) for name in values])
@@ -107,21 +113,13 @@ def _figure_result(expectation: Expectation, verdict: Any) -> CheckResult:
 
 
 def _row_results(
-    runs: ExpectationRuns,
-    table: Table,
-    profile: DataFrame,
-    rows: int,
-    about_rows: Sequence[Expectation],
+    runs: ExpectationRuns, table: str, profile: Profile, about_rows: Sequence[Expectation]
 ) -> list[CheckResult]:
     """Check every staged row of a table."""
-    if rows == 0:
+    if profile.rows == 0:
         return [_result(e, True, seen="no rows tonight", observed=None) for e in about_rows]
-    kept = profile.persist()
-    try:
-        verdicts = {_key(r): r for r in runs.verdicts(f"{table.name} rows", kept, about_rows)}
-    finally:
-        kept.unpersist()
-    return [_row_result(e, verdicts[_key_of(e.meta)], rows) for e in about_rows]
+    verdicts = {_key(r): r for r in runs.verdicts(f"{table} rows", profile.frame, about_rows)}
+    return [_row_result(e, verdicts[_key_of(e.meta)], profile.rows) for e in about_rows]
 
 
 def _row_result(expectation: Expectation, verdict: Any, rows: int) -> CheckResult:
@@ -156,14 +154,6 @@ def _result(
         observed=observed,
         advice=expectation.notes,
     )
-
-
-def _profile(tables: Tables, table: Table, night: Night) -> DataFrame:
-    staged = tables.staged(table, night)
-    if table.vector is None:
-        return row_profile(staged, table, night)
-    before = tables.before(table, night, [*table.keys, "content_hash", "embedding"])
-    return row_profile(measured(staged, before, table), table, night)
 
 
 def _key(verdict: Any) -> tuple[str, str]:

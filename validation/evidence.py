@@ -1,8 +1,7 @@
-"""Evidence: everything that is measured about a night, as figures, in three Spark jobs."""
+"""Evidence: everything that is measured about a night as a whole, as figures."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial, reduce
 
 from pyspark.sql import DataFrame
@@ -38,22 +37,13 @@ Encoders = Mapping[str, Sequence[str]]
 VECTOR_TABLES = tuple(table for table in PUBLISHED if table.vector is not None)
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What was measured, and how many rows each table has staged."""
-
-    figures: Sequence[Figure]
-    rows: Mapping[str, int]
+def schema_figures(tables: Tables, night: Night) -> list[Figure]:
+    """Compare what was staged of every published table with its contract."""
+    return [_schema_figure(tables, table, night) for table in PUBLISHED]
 
 
-def gather(tables: Tables, config: Config, night: Night) -> Evidence:
-    """Measure a night.
-
-    Where a table breaks its contract, nothing else can be measured, and nothing else is.
-    """
-    schemas = [_schema_figure(tables, table, night) for table in PUBLISHED]
-    if any(figure.value for figure in schemas):
-        return Evidence(schemas, {})
+def gather(tables: Tables, config: Config, night: Night) -> list[Figure]:
+    """Measure a night whose tables keep their contracts."""
     encoders = _served_encoders(tables)
     seen = _observations(tables, night, encoders)
     # A warehouse without a single SPU or user has no row about them: it has none of anything.
@@ -62,7 +52,6 @@ def gather(tables: Tables, config: Config, night: Night) -> Evidence:
         for entity in ("item", "spu", "user")
     }
     figures = [
-        *schemas,
         *volume_figures(ITEMS.name, counts["item"]),
         *volume_figures(SPUS.name, counts["spu"]),
         *integrity_figures(counts["item"], counts["spu"]),
@@ -75,8 +64,7 @@ def gather(tables: Tables, config: Config, night: Night) -> Evidence:
     for (table, version), sample in _samples(tables, config, night, encoders, population).items():
         figures += vectors.collapse_figures(table, version, sample)
         figures += vectors.drift_figures(table, version, sample)
-    rows = {row["table"]: row["rows"] for row in seen["rows"]}
-    return Evidence(figures, {table.name: rows.get(table.name, 0) for table in PUBLISHED})
+    return figures
 
 
 def width_of(table: Table, config: Config) -> int:
@@ -111,7 +99,6 @@ def _observations(tables: Tables, night: Night, encoders: Encoders) -> dict[str,
     }
     about_tonight = {
         "pictures": shared_pictures(tables.staged(ITEMS, night).filter("is_active")),
-        "rows": _row_counts(tables, night),
         "steps": refusals.steps(tables.read(STAGE_RUNS), night),
         "reasons": refusals.reasons(tables.read(QUARANTINE), night),
     }
@@ -120,13 +107,6 @@ def _observations(tables: Tables, night: Night, encoders: Encoders) -> dict[str,
         return {name: rows for part in seen for name, rows in part.items()}
     finally:
         folded.unpersist()
-
-
-def _row_counts(tables: Tables, night: Night) -> DataFrame:
-    names = [
-        tables.staged(table, night).select(F.lit(table.name).alias("table")) for table in PUBLISHED
-    ]
-    return reduce(DataFrame.unionByName, names).groupBy("table").agg(F.count("*").alias("rows"))
 
 
 def _samples(

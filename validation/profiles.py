@@ -1,11 +1,16 @@
 """Profiles: what of a staged row does the audit look at? Vectors go no further than this."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from spark_jobs.contracts import Table
+from spark_jobs.contracts import PUBLISHED, Table
 from spark_jobs.nights import Night
-from spark_jobs.tables import schema
+from spark_jobs.parallel import at_once
+from spark_jobs.tables import Tables, schema
 
 # Columns that checks read by name, beside the keys.
 _CHECKED = (
@@ -27,6 +32,37 @@ _OF_VECTORS = (
     "same_as_other",
     "cosine_to_last",
 )
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What the checks read of a table's staged rows, and how many rows there are."""
+
+    frame: DataFrame
+    rows: int
+
+
+@contextmanager
+def kept_profiles(tables: Tables, night: Night) -> Iterator[dict[str, Profile]]:
+    """Lend the profile of every published table, computed once, several tables at a time."""
+    frames = {table.name: _profile(tables, table, night).persist() for table in PUBLISHED}
+    try:
+        counts = at_once(frame.count for frame in frames.values())
+        yield {
+            name: Profile(frame, rows)
+            for (name, frame), rows in zip(frames.items(), counts, strict=True)
+        }
+    finally:
+        for frame in frames.values():
+            frame.unpersist()
+
+
+def _profile(tables: Tables, table: Table, night: Night) -> DataFrame:
+    staged = tables.staged(table, night)
+    if table.vector is None:
+        return row_profile(staged, table, night)
+    before = tables.before(table, night, [*table.keys, "content_hash", "embedding"])
+    return row_profile(measured(staged, before, table), table, night)
 
 
 def row_profile(staged: DataFrame, table: Table, night: Night) -> DataFrame:
