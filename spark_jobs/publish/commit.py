@@ -1,10 +1,10 @@
 """How a night's audited rows get into the served tables, each table in one commit."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial, reduce
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
@@ -36,15 +36,14 @@ class StagedRows:
 
 
 def staged_rows(tables: Tables, night: Night) -> list[StagedRows]:
-    """Count what is staged of every published table, in one query."""
-    found = _counted({table: tables.staged(table, night) for table in PUBLISHED})
-    return [StagedRows(table.name, *found.get(table.name, (0, None))) for table in PUBLISHED]
+    """Count what is staged of every published table."""
 
+    def counted(table: Table) -> StagedRows:
+        rows = tables.staged(table, night)
+        count, newest = rows.agg(F.count("*"), F.max("created_timestamp")).collect()[0]
+        return StagedRows(table.name, count, newest)
 
-def served_rows(tables: Tables, night: Night) -> dict[str, int]:
-    """Count what readers see of tonight, by table, in one query."""
-    found = _counted({table: _served(tables, table, night) for table in PUBLISHED})
-    return {table.name: found.get(table.name, (0, None))[0] for table in PUBLISHED}
+    return at_once(partial(counted, table) for table in PUBLISHED)
 
 
 def was_recorded(tables: Tables, night: Night) -> bool:
@@ -69,20 +68,25 @@ def replaced_tables(tables: Tables, night: Night) -> set[str]:
     return {table.name for table, is_so in zip(PUBLISHED, replaced, strict=True) if is_so}
 
 
-def publish_tables(tables: Tables, night: Night, names: Collection[str]) -> None:
+def publish_tables(tables: Tables, night: Night, names: Collection[str]) -> dict[str, int]:
     """Copy the staged rows of the named tables, several tables at a time.
 
     The other tables are created where they are not there, so that readers find them empty rather
     than missing.
+
+    Returns:
+        How many rows of tonight readers see of each published table.
     """
 
-    def publish(table: Table) -> None:
+    def publish(table: Table) -> int:
         if table.name in names:
             tables.copy_staged(table, night)
         else:
             tables.create(table)
+        return _served(tables, table, night).count()
 
-    at_once(partial(publish, table) for table in PUBLISHED)
+    served = at_once(partial(publish, table) for table in PUBLISHED)
+    return {table.name: rows for table, rows in zip(PUBLISHED, served, strict=True)}
 
 
 def forget_views(store: "FeatureStore", replaced: set[str]) -> None:
@@ -111,17 +115,3 @@ def last_recorded(tables: Tables) -> Night:
 
 def _served(tables: Tables, table: Table, night: Night) -> DataFrame:
     return tables.read(table).filter(F.col("ds") == F.lit(night.ds))
-
-
-def _counted(frames: Mapping[Table, DataFrame]) -> dict[str, tuple[int, datetime]]:
-    """Return the number of rows of each table, and when the newest was written."""
-    named = [
-        rows.select(F.lit(table.name).alias("name"), "created_timestamp")
-        for table, rows in frames.items()
-    ]
-    counts = (
-        reduce(DataFrame.unionByName, named)
-        .groupBy("name")
-        .agg(F.count("*").alias("rows"), F.max("created_timestamp").alias("newest"))
-    )
-    return {row["name"]: (row["rows"], row["newest"]) for row in counts.collect()}

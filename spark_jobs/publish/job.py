@@ -19,7 +19,6 @@ from spark_jobs.publish.commit import (
     publish_tables,
     record_night,
     replaced_tables,
-    served_rows,
     staged_rows,
     was_recorded,
 )
@@ -63,11 +62,10 @@ def _commit(tables: Tables, night: Night, opened: Callable[[], "FeatureStore"]) 
         # A run that was killed on the way may have copied other rows: every table is copied, those
         # without rows too.
         changed = {table.name for table in staged}
-    publish_tables(tables, night, changed)
+    served = publish_tables(tables, night, changed)
     record_night(tables, night, "published")
     validate_encoded(tables)
     export_releases(tables)
-    served = served_rows(tables, night)
     seconds = (time.monotonic() - started) / len(staged)
     return [Step(table.name, table.rows, served[table.name], seconds=seconds) for table in staged]
 
