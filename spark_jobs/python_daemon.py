@@ -4,6 +4,7 @@ Spark starts it in place of ``pyspark.daemon`` (``spark.python.daemon.module``).
 otherwise import torch and transformers by itself, for seconds, in every stage.
 """
 
+import gc
 import importlib
 
 from pyspark.daemon import manager
@@ -37,4 +38,8 @@ def preload() -> None:
 
 if __name__ == "__main__":
     preload()
+    # A worker collects garbage after each task. It need not look through all of torch for it, and
+    # the pages that it does not touch stay shared between the workers.
+    gc.collect()
+    gc.freeze()
     manager()  # type: ignore[no-untyped-call]

@@ -89,7 +89,19 @@ def build_session(
         session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     _remember_names(session)
+    _forget_jars(session)
     return session
+
+
+def _forget_jars(spark: SparkSession) -> None:
+    """Take the jars of Spark's packages off the paths that Python code is looked for on.
+
+    Spark puts them there, and each Python task would read the directories of all of them: 0.3 s.
+    """
+    context = spark.sparkContext
+    includes = context._python_includes or []
+    context._python_includes = [name for name in includes if not name.endswith(".jar")]
+    sys.path[:] = [path for path in sys.path if not path.endswith(".jar")]
 
 
 def _remember_names(spark: SparkSession) -> None:
