@@ -13,8 +13,6 @@ from rich.table import Table as Grid
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import QUARANTINE, SPUS, USER_EMBEDDINGS
-from spark_jobs.demo.evaluation import DIRECTIONS
-from spark_jobs.demo.measurement import cope_scores, learn_scores, spu_scores
 from spark_jobs.demo.shop import Shop
 from spark_jobs.demo.three_nights import NIGHTS
 from spark_jobs.night_run import StageResult
@@ -148,6 +146,10 @@ def print_quality(
     console: Console, tables: Tables, folder: Path, *, config: Config, release: Release
 ) -> None:
     """Print SPU, COPE and LEARN figures against the truth, each beside its baselines."""
+    # They import torch, which would keep Spark from starting for seconds.
+    from spark_jobs.demo.evaluation import DIRECTIONS
+    from spark_jobs.demo.measurement import cope_scores, learn_scores, spu_scores
+
     first, second, third = (Night.parse(ds) for ds in NIGHTS)
     for name, pairs in spu_scores(tables, folder).items():
         console.print(
