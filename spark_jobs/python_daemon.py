@@ -6,6 +6,7 @@ otherwise import torch and transformers by itself, for seconds, in every stage.
 
 import gc
 import importlib
+import sys
 
 from pyspark.daemon import manager
 
@@ -37,6 +38,8 @@ def preload() -> None:
 
 
 if __name__ == "__main__":
+    # Spark puts its own jar on the path, and each task would read the jar's directory.
+    sys.path[:] = [path for path in sys.path if not path.endswith(".jar")]
     preload()
     # A worker collects garbage after each task. It need not look through all of torch for it, and
     # the pages that it does not touch stay shared between the workers.

@@ -1,3 +1,4 @@
+import gc
 import sys
 
 from pyspark.sql import SparkSession
@@ -7,6 +8,10 @@ from spark_jobs.python_daemon import preload
 
 def imported(_: object) -> list[bool]:
     return [name in sys.modules for name in ("torch", "transformers", "encoders.loading")]
+
+
+def housekeeping(_: object) -> tuple[list[str], int]:
+    return [path for path in sys.path if path.endswith(".jar")], gc.get_freeze_count()
 
 
 def test_preload_passes_over_a_library_that_is_not_there(monkeypatch) -> None:
@@ -22,3 +27,10 @@ def test_workers_are_born_with_the_model_libraries(spark: SparkSession) -> None:
     (found,) = spark.sparkContext.parallelize([0], 1).map(imported).collect()
 
     assert found == [True, True, True]
+
+
+def test_a_task_searches_no_jars_and_no_preloaded_garbage(spark: SparkSession) -> None:
+    ((jars, frozen),) = spark.sparkContext.parallelize([0], 1).map(housekeeping).collect()
+
+    assert jars == []
+    assert frozen > 100_000  # torch alone

@@ -133,6 +133,27 @@ def test_a_ledger_keeps_the_rows_of_other_stages_and_nights(tables: Tables) -> N
     assert keys == ["b", "c"]
 
 
+def test_a_ledger_may_hold_rows_of_the_stages_that_wrote_tonight_alone(tables: Tables) -> None:
+    row = local_frame(tables.spark, [("failed", "")], "state string, detail string")
+    assert not tables.may_hold(NIGHTS, FIRST, "validation")
+
+    tables.record(row, NIGHTS, FIRST, "validation")
+
+    assert tables.may_hold(NIGHTS, FIRST, "validation")
+    assert not tables.may_hold(NIGHTS, FIRST, "publish")
+    assert not tables.may_hold(NIGHTS, SECOND, "validation")
+
+
+def test_recording_no_rows_takes_back_those_of_an_earlier_attempt(tables: Tables) -> None:
+    row = local_frame(tables.spark, [("failed", "")], "state string, detail string")
+    tables.record(row, NIGHTS, FIRST, "validation")
+    tables.record(row, NIGHTS, FIRST, "publish")
+
+    tables.record(row.limit(0), NIGHTS, FIRST, "validation")
+
+    assert [row["stage"] for row in tables.read(NIGHTS).collect()] == ["publish"]
+
+
 def test_a_stage_name_never_reaches_sql_unchecked(tables: Tables) -> None:
     with pytest.raises(ValueError, match="letters, digits"):
         tables.record(tables.read(NIGHTS), NIGHTS, FIRST, "x' OR '1' = '1")
