@@ -88,16 +88,12 @@ def _replace(
     stage: str,
 ) -> None:
     with _ONE_AT_A_TIME:
-        said = rows
-        if tables.may_hold(QUARANTINE, night, stage):
-            is_mine = (F.col("ds") == F.lit(night.ds)) & (F.col("stage") == stage)
-            standing = tables.read(QUARANTINE).filter(is_mine)
-            # Most nights have nothing to say: looking costs less than writing nothing.
-            if rows is None and standing.isEmpty():
-                return
-            said = kept(standing).select(*_COLUMNS)
-            said = said if rows is None else said.unionByName(rows)
-        if said is not None:
-            # Two encoder versions say the same of a picture; the table has it once.
-            once = said.dropDuplicates(["source", "reason", "record_key"])
-            tables.record(once, QUARANTINE, night, stage)
+        standing = tables.recorded(QUARANTINE, night, stage)
+        # Most nights have nothing to say: looking costs less than writing nothing.
+        if rows is None and standing.isEmpty():
+            return
+        said = kept(standing).select(*_COLUMNS)
+        said = said if rows is None else said.unionByName(rows)
+        # Two encoder versions say the same of a picture; the table has it once.
+        said = said.dropDuplicates(["source", "reason", "record_key"])
+        tables.record(said, QUARANTINE, night, stage)

@@ -61,6 +61,12 @@ class Tables:
         """Return the state at the start of tonight; a rerun sees what the first run saw."""
         return _active(self._before(table, night), table, columns)
 
+    def recorded(self, table: Table, night: Night, stage: str) -> DataFrame:
+        """Return the rows of a ledger about a stage of tonight; the table is not read for none."""
+        if not self.may_hold(table, night, stage):
+            return local_frame(self.spark, [], schema(table))
+        return self.read(table).filter(_is_night(night) & (F.col("stage") == stage))
+
     def current(self, table: Table) -> DataFrame:
         """Return the published state: the latest row of each key that is active."""
         return _active(self.read(table), table, None)

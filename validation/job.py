@@ -59,7 +59,7 @@ def _record_results(tables: Tables, report: AuditReport) -> None:
 def _record_state(tables: Tables, report: AuditReport) -> None:
     """Say that the night failed, or take back what an earlier attempt said."""
     failed = [f"{f.table_name}, {f.check_name}: {f.seen}" for f in report.failures]
-    if not failed and not tables.may_hold(NIGHTS, report.night, STAGE):
+    if not failed and tables.recorded(NIGHTS, report.night, STAGE).isEmpty():
         return
     rows = [("failed", "; ".join(failed))] if failed else []
     tables.record(

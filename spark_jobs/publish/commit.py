@@ -48,10 +48,7 @@ def staged_rows(tables: Tables, night: Night) -> list[StagedRows]:
 
 def was_recorded(tables: Tables, night: Night) -> bool:
     """Whether publish has come as far as the online store with this night before."""
-    if not tables.may_hold(NIGHTS, night, "publish"):
-        return False
-    mine = (F.col("ds") == F.lit(night.ds)) & (F.col("stage") == "publish")
-    return not tables.read(NIGHTS).filter(mine).isEmpty()
+    return not tables.recorded(NIGHTS, night, "publish").isEmpty()
 
 
 def replaced_tables(tables: Tables, night: Night) -> set[str]:
