@@ -21,10 +21,12 @@ _JOBS = {
     "user_embeddings": "spark_jobs.user_embeddings.job",
     "validation": "validation.job",
     "publish": "spark_jobs.publish.job",
+    "materialize": "spark_jobs.publish.materialize_job",
+    "reconcile": "spark_jobs.publish.reconcile_job",
 }
 STAGES = tuple(_JOBS)
 # What takes seconds to import in the driver, and is not needed before the stage.
-_IMPORTS = {"validation": "validation.audit", "publish": "feast"}
+_IMPORTS = {"validation": "validation.audit", "materialize": "feast"}
 
 # Called with a stage's name, for as long as the stage runs.
 Watch = Callable[[str], AbstractContextManager[object]]

@@ -45,7 +45,7 @@ class Demo:
 
 def tell(folder: Path, seed: int, console: Console) -> None:
     """Generate the shop, run its three nights, and hold the outcome against the truth."""
-    from spark_jobs.cli import open_tables
+    from spark_jobs.commands.opening import open_tables
 
     started = time.monotonic()
     first, second, third = (Night.parse(ds) for ds in NIGHTS)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pyspark.sql import Row
 from pyspark.sql import functions as F
 
-from spark_jobs.contracts import AUDIT_RESULTS
+from spark_jobs.contracts import AUDIT_RESULTS, NIGHTS
 from spark_jobs.nights import Night
 from spark_jobs.publish.commit import StagedRows
 from spark_jobs.tables import Tables
@@ -13,6 +13,10 @@ from spark_jobs.tables import Tables
 
 class NotAudited(ValueError):
     """Tonight's staged rows have not passed the audit."""
+
+
+class NotPublished(ValueError):
+    """The night's rows are not in the served tables."""
 
 
 class NothingToPublish(ValueError):
@@ -54,6 +58,16 @@ def check_publishable(tables: Tables, night: Night, rows: Sequence[StagedRows]) 
             f"night {night} staged no row in any table, and nothing was ever published. "
             "Check that the sources of the configuration are the ones you mean."
         )
+
+
+def check_published(tables: Tables, night: Night) -> None:
+    """Pass if publish has copied the night's rows.
+
+    Raises:
+        NotPublished: it has not.
+    """
+    if tables.recorded(NIGHTS, night, "publish").isEmpty():
+        raise NotPublished(f"night {night} is not published yet. Run the publish stage first.")
 
 
 def _described(result: Row) -> str:

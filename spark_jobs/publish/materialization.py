@@ -22,8 +22,8 @@ _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _REGEX_NAMES = "spark.sql.parser.quotedRegexColumnNames"
 
 
-def materialize_night(store: "FeatureStore", *, night: Night, last: Night) -> None:
-    """Bring every view up to the last published night.
+def materialize_night(store: "FeatureStore", *, night: Night, last: Night) -> int:
+    """Bring every view up to the last published night, and return how many views there are.
 
     A view that was never materialized, such as one of a new release that shares an encoder with an
     older one, is filled from the beginning; one whose last materialization was cut short is caught
@@ -40,6 +40,7 @@ def materialize_night(store: "FeatureStore", *, night: Night, last: Night) -> No
         # Feast's interval is closed at both ends: without the microsecond it would write
         # the night before once more.
         store.materialize(start + timedelta(microseconds=1), last.end, feature_views=names)
+    return sum(map(len, by_start.values()))
 
 
 def _start(view: "FeatureView", night: Night) -> datetime:

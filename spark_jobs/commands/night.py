@@ -1,0 +1,50 @@
+"""``embedmill run``: a night, or some stages of it."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from rich.table import Table as Grid
+
+from spark_jobs.commands.opening import ConfigOption, NightOption, console, open_tables
+from spark_jobs.config import load_config
+from spark_jobs.night_run import STAGES, StageResult, run_night, stages_between
+from spark_jobs.nights import Night
+from spark_jobs.progress import working
+from spark_jobs.session import start_workers
+
+
+def run(
+    config: ConfigOption,
+    ds: NightOption,
+    first: Annotated[str, typer.Option("--from", help="first stage")] = STAGES[0],
+    last: Annotated[str, typer.Option("--to", help="last stage")] = STAGES[-1],
+) -> None:
+    """Run a night, or some stages of it. Exit status 3: the audit stopped it."""
+    settings, night = load_config(config), Night.parse(ds)
+    stages = stages_between(first, last)
+    tables = open_tables(settings)
+    start_workers(tables.spark)
+    results = run_night(
+        tables, settings, night, stages=stages, watch=lambda stage: working(console, stage)
+    )
+    print_steps(night, results)
+
+
+def print_steps(night: Night, results: Sequence[StageResult]) -> None:
+    """Print what each stage took in and gave out."""
+    grid = Grid(title=f"night {night}", title_justify="left", box=None, header_style="bold")
+    grid.add_column("stage, step", overflow="fold")
+    for column in ("in", "out", "quarantined", "encoded", "spared", "seconds"):
+        grid.add_column(column, justify="right")
+    for result in results:
+        grid.add_row(f"[bold]{result.stage}[/]", "", "", "", "", "", f"{result.seconds:.1f}")
+        for step in result.steps:
+            counts = (step.rows_in, step.rows_out, step.rows_quarantined)
+            models = (step.rows_encoded, step.rows_spared)
+            grid.add_row(f"  {step.name}", *map(_count, (*counts, *models)), "")
+    console.print(grid)
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"

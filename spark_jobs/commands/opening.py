@@ -1,0 +1,45 @@
+"""What every command shares: its options, the terminal, and how it opens the warehouse."""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from spark_jobs.config import Config
+from spark_jobs.progress import working
+from spark_jobs.tables import Tables
+
+OURS = ("encoders", "spark_jobs", "validation")
+
+console = Console()
+
+ConfigOption = Annotated[str, typer.Option("--config", help="TOML file, see spark_jobs/conf/")]
+NightOption = Annotated[str, typer.Option("--ds", help="night, YYYY-MM-DD")]
+
+
+def open_tables(config: Config) -> Tables:
+    """Open the warehouse. Logs go beside it, so that the terminal stays readable."""
+    from spark_jobs.session import build_session
+
+    logs = log_folder(config.warehouse)
+    log_to(logs / "embedmill.log")
+    with working(console, "start Spark"):
+        return Tables(build_session(config.spark, log=logs / "spark.log"), config.warehouse)
+
+
+def log_folder(warehouse: str) -> Path:
+    """Return the folder for logs: in the warehouse, or here where that is no local folder."""
+    return Path("logs") if "://" in warehouse else Path(warehouse) / "logs"
+
+
+def log_to(file: Path) -> None:
+    """Send what our packages log to a file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(file)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    for package in OURS:
+        logger = logging.getLogger(package)
+        logger.setLevel(logging.INFO)
+        logger.addHandler(handler)

@@ -1,0 +1,41 @@
+"""``embedmill train``: new encoder versions from the warehouse's own data."""
+
+from collections.abc import Callable
+
+import typer
+
+from spark_jobs.commands.opening import ConfigOption, NightOption, console, open_tables
+from spark_jobs.config import load_config
+from spark_jobs.locks import warehouse_lock
+from spark_jobs.nights import Night
+from spark_jobs.progress import working_with_bar
+from spark_jobs.session import start_workers
+
+app = typer.Typer(help="Train an encoder from the warehouse's own data.", no_args_is_help=True)
+
+
+@app.command("cope")
+def train_cope(config: ConfigOption, ds: NightOption) -> None:
+    """Train COPE's heads on the items and SPUs as of a night, and the semantic ids on top."""
+    from spark_jobs.training.cope_job import train_cope as train
+
+    _train(config, ds, train, "COPE")
+
+
+@app.command("learn")
+def train_learn(config: ConfigOption, ds: NightOption) -> None:
+    """Train LEARN's towers on the behaviour up to the end of a night."""
+    from spark_jobs.training.learn_job import train_learn as train
+
+    _train(config, ds, train, "LEARN")
+
+
+def _train(config: str, ds: str, train: Callable[..., dict[str, str]], title: str) -> None:
+    settings, night = load_config(config), Night.parse(ds)
+    tables = open_tables(settings)
+    start_workers(tables.spark)
+    lock = warehouse_lock(settings.warehouse)
+    with lock, working_with_bar(console, f"train {title}") as advance:
+        versions = train(tables, settings, night, progress=advance)
+    for kind, version in versions.items():
+        console.print(f"{kind}={version}", highlight=False)
