@@ -52,7 +52,7 @@ def served_releases(folder: str) -> list[Release]:
     releases = [Release(r["name"], r["state"], r["encoders"]) for r in exported]
     for release in releases:
         _check(release, path)
-    return [release for release in releases if release.state != "retired"]
+    return [release for release in releases if release.state in ("validated", "live", "previous")]
 
 
 def _check(release: Release, path: str) -> None:

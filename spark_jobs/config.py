@@ -171,6 +171,17 @@ class FeatureStoreConfig:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class RetentionConfig:
+    """How long maintenance keeps what nothing that is served needs.
+
+    Attributes:
+        retired_release_days: rows of a retired release, from the day on which it was retired.
+    """
+
+    retired_release_days: int = 30
+
+
+@dataclass(frozen=True, config=_STRICT)
 class Config:
     """Everything that may differ between environments."""
 
@@ -185,6 +196,7 @@ class Config:
     semantic_ids: SemanticIdConfig = field(default_factory=SemanticIdConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)
     feature_store: FeatureStoreConfig = field(default_factory=FeatureStoreConfig)
+    retention: RetentionConfig = field(default_factory=RetentionConfig)
 
 
 def load_config(path: str | Path) -> Config:

@@ -289,6 +289,7 @@ RELEASES = Table(
     release           STRING    NOT NULL COMMENT 'r1, r2, ...',
     sequence          INT       NOT NULL COMMENT '1, 2, ... over all releases',
     state             STRING    NOT NULL COMMENT 'building, validated, live, previous or retired',
+    action            STRING    NOT NULL COMMENT 'what brought it there: create, validate, promote, rollback or retire',
     encoders          MAP<STRING, STRING> NOT NULL COMMENT 'encoder version of each kind: cope, learn_content, learn_user, learn_item, semantic_id',
     created_timestamp TIMESTAMP NOT NULL
     """,

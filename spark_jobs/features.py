@@ -15,13 +15,13 @@ from pyspark.sql import functions as F
 from encoders.learn.prompt import prompt_hash, spu_prompt
 from spark_jobs.config import Config
 from spark_jobs.contracts import ITEM_FEATURES, ITEMS, SPU_CONTENT_EMBEDDINGS, SPUS, Table
+from spark_jobs.encoder_facts import vector_width
 from spark_jobs.inference import PROBLEMS, encoded
 from spark_jobs.nights import Night
 from spark_jobs.quarantine import content_problems, replace_content_problems
 from spark_jobs.releases import encoder_path
 from spark_jobs.stage import Step
 from spark_jobs.tables import Tables
-from spark_jobs.vector_changes import encoder_config
 
 IMAGE_FEATURES, TEXT_FEATURES = 1280, 384
 
@@ -83,7 +83,7 @@ def ensure_spu_content_embeddings(
     return _ensure(
         _Cache(tables, config, night, SPU_CONTENT_EMBEDDINGS, encoder_version),
         prompts.groupBy("content_hash").agg(F.min("prompt").alias("prompt")),
-        outputs={"embedding": content_width(tables, encoder_version)},
+        outputs={"embedding": vector_width(tables, encoder_version)},
         owners=prompts.select("content_hash", F.col("spu_id").alias("record_key")),
     )
 
@@ -91,11 +91,6 @@ def ensure_spu_content_embeddings(
 def scratch_folder(tables: Tables) -> str:
     """Return the warehouse's own folder for what a stage writes and removes again."""
     return f"{tables.warehouse}/tmp"  # noqa: S108 - not the machine's
-
-
-def content_width(tables: Tables, encoder_version: str) -> int:
-    """Return how wide the states of a ``learn_content`` encoder are."""
-    return int(str(encoder_config(tables, encoder_version)["dim"]))
 
 
 def encoding_step(

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+# Seconds that a night waits for a promote or a rollback, which take some ten.
+RELEASES_WAIT = 300.0
+
 
 class WarehouseBusy(RuntimeError):
     """Another run is writing to the warehouse."""
@@ -23,13 +26,38 @@ def warehouse_lock(warehouse: str) -> Iterator[None]:
     Raises:
         WarehouseBusy: another process holds it.
     """
-    lock = FileLock(_lock_file(warehouse), timeout=0)
+    with _held(
+        _lock_file(warehouse, ".lock"), f"is writing to the warehouse {warehouse!r}", wait=0
+    ):
+        yield
+
+
+@contextmanager
+def releases_lock(warehouse: str, *, wait: float = 0) -> Iterator[None]:
+    """Hold the releases of a warehouse: who changes their states, or applies Feast's definitions.
+
+    A lock of its own, so that a rollback does not wait for a night to end.
+
+    Args:
+        wait: seconds to wait for whoever holds it.
+
+    Raises:
+        WarehouseBusy: another process holds it.
+    """
+    what = f"is changing the releases of the warehouse {warehouse!r}"
+    with _held(_lock_file(warehouse, ".releases.lock"), what, wait=wait):
+        yield
+
+
+@contextmanager
+def _held(file: Path, what: str, *, wait: float) -> Iterator[None]:
+    lock = FileLock(file, timeout=wait)
     try:
         lock.acquire()
     except Timeout:
         raise WarehouseBusy(
-            f"another run is writing to the warehouse {warehouse!r} (lock {lock.lock_file}). "
-            "Wait until it has ended, then run this again."
+            f"another run {what} (lock {file}). Wait until it has ended, then run this again. "
+            "Nothing was changed."
         ) from None
     try:
         yield
@@ -37,10 +65,10 @@ def warehouse_lock(warehouse: str) -> Iterator[None]:
         lock.release()
 
 
-def _lock_file(warehouse: str) -> Path:
+def _lock_file(warehouse: str, name: str) -> Path:
     if "://" in warehouse:
-        name = sha256(warehouse.encode()).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"embedmill-{name}.lock"
+        of_warehouse = sha256(warehouse.encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"embedmill-{of_warehouse}{name}"
     folder = Path(warehouse)
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / ".lock"
+    return folder / name

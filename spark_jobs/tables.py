@@ -7,6 +7,7 @@ The only module that says "delta". Layout of a warehouse::
     <warehouse>/encoders/         encoder versions
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -21,13 +22,21 @@ from spark_jobs.contracts import LOG_COLUMN_NAMES, NIGHTS, Table
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 
+_ENCODER_VERSION = re.compile(r"[a-z0-9_.-]+@[0-9a-f]{12}")
+
 
 class ContractBroken(ValueError):
     """A frame does not have the columns that its table promises."""
 
 
 class Tables:
-    """The tables of one warehouse."""
+    """The tables of one warehouse.
+
+    Attributes:
+        backfills: the release that this view of the warehouse backfills; None for nights.
+    """
+
+    backfills: str | None = None
 
     def __init__(self, spark: SparkSession, warehouse: str) -> None:
         self.spark = spark
@@ -67,9 +76,9 @@ class Tables:
             return local_frame(self.spark, [], schema(table))
         return self.read(table).filter(_is_night(night) & (F.col("stage") == stage))
 
-    def current(self, table: Table) -> DataFrame:
+    def current(self, table: Table, columns: Sequence[str] | None = None) -> DataFrame:
         """Return the published state: the latest row of each key that is active."""
-        return _active(self.read(table), table, None)
+        return _active(self.read(table), table, columns)
 
     # Writing
 
@@ -200,6 +209,22 @@ class Tables:
             writer.mode("overwrite").option("replaceWhere", condition).save(path)
         else:
             writer.mode("append").save(path)
+
+    def _replace_version(
+        self, rows: DataFrame, table: Table, night: Night, encoder_version: str
+    ) -> None:
+        """Write served rows of one night and encoder version in place of an earlier attempt's."""
+        if not _ENCODER_VERSION.fullmatch(encoder_version):
+            raise ValueError(
+                f"encoder version should be <name>@<12 hex>, but is {encoder_version!r}."
+            )
+        served = self.read(table).filter(_is_night(night))
+        writer = conform(rows, table).write.format("delta")
+        if served.filter(F.col("encoder_version") == encoder_version).isEmpty():
+            writer.mode("append").save(self._ensure(self.path(table), table))
+        else:
+            condition = f"ds = '{night}' AND encoder_version = '{encoder_version}'"
+            writer.mode("overwrite").option("replaceWhere", condition).save(self.path(table))
 
     def _may_hold(self, path: str, night: Night, stage: str | None) -> bool:
         # Delta keeps each partition in a folder of its own.

@@ -4,21 +4,19 @@ A vector is a pure function of its content hash and encoder version, so changes 
 hashes alone, before any model runs.
 """
 
-import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import reduce
 
-import fsspec
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.changes import changed_rows
 from spark_jobs.contracts import LOG_COLUMN_NAMES, Table
 from spark_jobs.nights import Night
-from spark_jobs.releases import Release, encoder_path, served_releases
+from spark_jobs.releases import Release, served_releases
 from spark_jobs.stage import Step
 from spark_jobs.tables import Tables, schema
 
@@ -79,13 +77,6 @@ def releases_to_encode(tables: Tables) -> list[Release]:
             "Train encoders (embedmill train cope, embedmill train learn) and create a release."
         )
     return releases
-
-
-def encoder_config(tables: Tables, version: str) -> Mapping[str, object]:
-    """Return an encoder version's ``config.json``, without loading the encoder."""
-    with fsspec.open(f"{encoder_path(tables.warehouse, version)}/config.json") as file:
-        config: Mapping[str, object] = json.load(file)
-    return config
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,16 @@ from great_expectations.expectations.expectation import Expectation
 from pyspark.sql import types as T
 
 from spark_jobs.config import Config
+from spark_jobs.contracts import PUBLISHED
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
+from spark_jobs.releases import ENCODED
 from spark_jobs.tables import Tables
 from validation.checks import AuditReport, CheckResult
 from validation.evidence import gather, schema_figures
 from validation.expectation_runs import ExpectationRuns
 from validation.figures import Figure
+from validation.limits import served_limits
 from validation.profiles import Profile, kept_profiles
 from validation.suites import (
     interactions,
@@ -60,17 +63,21 @@ def audit(tables: Tables, config: Config, night: Night) -> AuditReport:
     Returns:
         One result a check, failures included.
     """
+    # A backfill audits what it encodes: the other tables are published.
+    audited = SUITES if tables.backfills is None else {name: SUITES[name] for name in ENCODED}
+    profiled = [table for table in PUBLISHED if table.name in audited]
     figures = schema_figures(tables, night)
     with ThreadPoolExecutor(1) as pool, ExitStack() as lent:
         profiles: Mapping[str, Profile] = {}
         # Where a table breaks its contract, nothing else can be measured.
         if not any(figure.value for figure in figures):
-            gathering = pool.submit(gather, tables, config, night)
-            profiles = lent.enter_context(kept_profiles(tables, night))
+            limits = served_limits(tables)
+            gathering = pool.submit(gather, tables, night, limits)
+            profiles = lent.enter_context(kept_profiles(tables, night, profiled, limits))
             figures += gathering.result()
         expectations = {
             name: suite([f for f in figures if f.table == name], config)
-            for name, suite in SUITES.items()
+            for name, suite in audited.items()
         }
         runs = ExpectationRuns(str(night))
         results = _figure_results(runs, tables, figures, expectations)
@@ -83,7 +90,8 @@ def audit(tables: Tables, config: Config, night: Night) -> AuditReport:
 
 def data_docs_path(tables: Tables, night: Night) -> str:
     """Return the folder of a night's Data Docs."""
-    return f"{tables.warehouse}/data_docs/{night}"
+    of = f"backfill_{tables.backfills}/" if tables.backfills else ""
+    return f"{tables.warehouse}/data_docs/{of}{night}"
 
 
 def _figure_results(

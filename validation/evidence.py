@@ -7,14 +7,11 @@ from functools import partial, reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.config import Config
 from spark_jobs.contracts import (
     INTERACTIONS,
-    ITEM_EMBEDDINGS,
     ITEMS,
     PUBLISHED,
     QUARANTINE,
-    SPU_EMBEDDINGS,
     SPU_EVENTS,
     SPUS,
     STAGE_RUNS,
@@ -23,12 +20,13 @@ from spark_jobs.contracts import (
 )
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
-from spark_jobs.releases import served_releases
+from spark_jobs.releases import ENCODED
 from spark_jobs.tables import Tables, schema
 from validation import refusals, semantic_codes, states, vectors
 from validation.coverage import coverage_figures
 from validation.figures import Figure, Observation, observed
 from validation.integrity import integrity_figures
+from validation.limits import Limits, of_encoder
 from validation.volumes import picture_figures, shared_pictures, volume_figures
 
 # Encoder kind -> served versions.
@@ -42,9 +40,9 @@ def schema_figures(tables: Tables, night: Night) -> list[Figure]:
     return [_schema_figure(tables, table, night) for table in PUBLISHED]
 
 
-def gather(tables: Tables, config: Config, night: Night) -> list[Figure]:
+def gather(tables: Tables, night: Night, limits: Limits) -> list[Figure]:
     """Measure a night whose tables keep their contracts."""
-    encoders = _served_encoders(tables)
+    encoders = limits.versions
     seen = _observations(tables, night, encoders)
     # A warehouse without a single SPU or user has no row about them: it has none of anything.
     counts: Mapping[str, Counter[str]] = {
@@ -58,25 +56,13 @@ def gather(tables: Tables, config: Config, night: Night) -> list[Figure]:
         *coverage_figures(counts, encoders),
         *picture_figures(ITEMS.name, seen["pictures"]),
         *refusals.refusal_figures(seen["steps"], seen["reasons"]),
-        *semantic_codes.code_figures(seen["codes"], config.semantic_ids.codebook_size),
+        *semantic_codes.code_figures(seen["codes"], limits.codes),
     ]
     population = {entity: row["tonight"] for entity, row in counts.items()}
-    for (table, version), sample in _samples(tables, config, night, encoders, population).items():
+    for (table, version), sample in _samples(tables, night, limits, population).items():
         figures += vectors.collapse_figures(table, version, sample)
         figures += vectors.drift_figures(table, version, sample)
     return figures
-
-
-def width_of(table: Table, config: Config) -> int:
-    """Return how many numbers a vector of the table has."""
-    is_cope = table in (ITEM_EMBEDDINGS, SPU_EMBEDDINGS)
-    return config.cope.dim if is_cope else config.learn.dim
-
-
-def _served_encoders(tables: Tables) -> dict[str, list[str]]:
-    releases = served_releases(tables)
-    kinds = dict.fromkeys(states.ENCODED.values())
-    return {kind: list(dict.fromkeys(r.encoders[kind] for r in releases)) for kind in kinds}
 
 
 def _observations(tables: Tables, night: Night, encoders: Encoders) -> dict[str, Observation]:
@@ -110,19 +96,19 @@ def _observations(tables: Tables, night: Night, encoders: Encoders) -> dict[str,
 
 
 def _samples(
-    tables: Tables, config: Config, night: Night, encoders: Encoders, population: Mapping[str, int]
+    tables: Tables, night: Night, limits: Limits, population: Mapping[str, int]
 ) -> dict[tuple[str, str], vectors.Sample]:
     """Bring vectors of served encoders to the driver, all tables in one job."""
     frames = []
     for table in VECTOR_TABLES:
-        versions = encoders[states.ENCODED[table.name]]
+        versions = limits.versions[ENCODED[table.name]]
         n = population.get(states.ENTITIES[table.name][0], 0)
         if versions and n:
             log = tables.log(table, night).filter(F.col("encoder_version").isin(*versions))
             fraction = min(1.0, vectors.SAMPLED_KEYS / n)
             frames.append(
                 vectors.sampled_log(
-                    log, table, night, width=width_of(table, config), fraction=fraction
+                    log, table, night, width=of_encoder(limits.widths), fraction=fraction
                 )
             )
     if not frames:

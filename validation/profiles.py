@@ -1,16 +1,17 @@
 """Profiles: what of a staged row does the audit look at? Vectors go no further than this."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from spark_jobs.contracts import PUBLISHED, Table
+from spark_jobs.contracts import SPU_SEMANTIC_IDS, Table
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
 from spark_jobs.tables import Tables, schema
+from validation.limits import Limits, of_encoder
 
 # Columns that checks read by name, beside the keys.
 _CHECKED = (
@@ -43,9 +44,11 @@ class Profile:
 
 
 @contextmanager
-def kept_profiles(tables: Tables, night: Night) -> Iterator[dict[str, Profile]]:
-    """Lend the profile of every published table, computed once, several tables at a time."""
-    frames = {table.name: _profile(tables, table, night).persist() for table in PUBLISHED}
+def kept_profiles(
+    tables: Tables, night: Night, of: Sequence[Table], limits: Limits
+) -> Iterator[dict[str, Profile]]:
+    """Lend the profiles of published tables, computed once, several tables at a time."""
+    frames = {table.name: _profile(tables, table, night, limits).persist() for table in of}
     try:
         counts = at_once(frame.count for frame in frames.values())
         yield {
@@ -57,12 +60,14 @@ def kept_profiles(tables: Tables, night: Night) -> Iterator[dict[str, Profile]]:
             frame.unpersist()
 
 
-def _profile(tables: Tables, table: Table, night: Night) -> DataFrame:
+def _profile(tables: Tables, table: Table, night: Night, limits: Limits) -> DataFrame:
     staged = tables.staged(table, night)
+    if table == SPU_SEMANTIC_IDS:
+        return row_profile(with_wrong_codes(staged, limits), table, night)
     if table.vector is None:
         return row_profile(staged, table, night)
     before = tables.before(table, night, [*table.keys, "content_hash", "embedding"])
-    return row_profile(measured(staged, before, table), table, night)
+    return row_profile(measured(staged, before, table, limits), table, night)
 
 
 def row_profile(staged: DataFrame, table: Table, night: Night) -> DataFrame:
@@ -89,17 +94,28 @@ def row_profile(staged: DataFrame, table: Table, night: Night) -> DataFrame:
     )
 
 
-def measured(staged: DataFrame, before: DataFrame, table: Table) -> DataFrame:
+def with_wrong_codes(staged: DataFrame, limits: Limits) -> DataFrame:
+    """Blank the codes that are in their codebook: what stays is wrong."""
+    size = of_encoder(limits.codes)
+    wrong = {
+        level: F.when(~F.coalesce(F.col(level).between(0, size - 1), F.lit(False)), F.col(level))
+        for level in ("c1", "c2", "c3")
+    }
+    return staged.withColumns(wrong)
+
+
+def measured(staged: DataFrame, before: DataFrame, table: Table, limits: Limits) -> DataFrame:
     """Replace the vectors of staged rows by what is checked of them.
 
     Args:
         before: the table's state at the start of the night: keys, content_hash, embedding.
 
     Returns:
-        The columns of ``staged`` but the vector, and its dimension, norm and has_nan, null where
-        there is no vector; vector_fits: whether an active row has a vector and a removed one none;
-        same_as_other: whether a staged row of another content has the same vector; cosine_to_last:
-        with the vector that was published last, where the content has not changed since.
+        The columns of ``staged`` but the vector, and its dimension, null where it is the encoder's;
+        its norm and has_nan, null where there is no vector; vector_fits: whether an active row has
+        a vector and a removed one none; same_as_other: whether a staged row of another content has
+        the same vector; cosine_to_last: with the vector that was published last, where the content
+        has not changed since.
     """
     vector, last = F.col("embedding"), F.col("last_embedding")
     earlier = before.select(
@@ -111,9 +127,10 @@ def measured(staged: DataFrame, before: DataFrame, table: Table) -> DataFrame:
     contents = F.min("content_hash").over(same_vector), F.max("content_hash").over(same_vector)
     unchanged = F.col("is_active") & (F.col("content_hash") == F.col("last_content_hash"))
     norm = F.sqrt(_dot(vector, vector))
+    is_wide = F.size(vector).eqNullSafe(of_encoder(limits.widths))
     return staged.join(earlier, on=list(table.keys), how="left").select(
         *[name for name in staged.columns if name != "embedding"],
-        F.when(vector.isNotNull(), F.size(vector)).alias("dimension"),
+        F.when(vector.isNotNull() & ~is_wide, F.size(vector)).alias("dimension"),
         norm.alias("norm"),
         F.exists(vector, lambda x: x.isNull() | F.isnan(x)).alias("has_nan"),
         (vector.isNotNull() == F.col("is_active")).alias("vector_fits"),

@@ -1,6 +1,7 @@
 """Semantic codes: are the codebooks in use, and do codes tell SPUs apart?"""
 
 import math
+from collections.abc import Mapping
 from itertools import groupby
 
 from pyspark.sql import DataFrame
@@ -38,18 +39,23 @@ def code_counts(states: DataFrame) -> DataFrame:
     )
 
 
-def code_figures(observation: Observation, codebook_size: int) -> list[Figure]:
+def code_figures(observation: Observation, sizes: Mapping[str, int]) -> list[Figure]:
     """Return the figures ``codebook_use``, ``code_entropy`` and ``collisions`` of each encoder.
+
+    Args:
+        sizes: served encoder version -> codes a level has.
 
     Use and entropy are shares of the most that this many SPUs can reach.
     """
     figures = []
     rows = sorted(observation, key=lambda row: str(row["encoder"]))
     for encoder, of_encoder in groupby(rows, key=lambda row: str(row["encoder"])):
+        if encoder not in sizes:  # a release that is no longer served
+            continue
         codes = list(of_encoder)
         counts = [row["spus"] for row in codes]
         spus, used = sum(counts), len(counts)
-        reachable = min(codebook_size, spus)
+        reachable = min(sizes[encoder], spus)
         seen = f"{used:,} of {reachable:,} first codes are in use by {spus:,} SPUs"
         figures += [
             Figure(TABLE, "codebook_use", used / reachable, seen, encoder),

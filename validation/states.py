@@ -24,6 +24,7 @@ from spark_jobs.contracts import (
     Table,
 )
 from spark_jobs.nights import Night
+from spark_jobs.releases import ENCODED
 
 # Table -> what its rows are about, and the columns that say which.
 ENTITIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -33,14 +34,6 @@ ENTITIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         for t in (SPUS, SPU_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS, SPU_SEMANTIC_IDS)
     },
     USER_EMBEDDINGS.name: ("user", ("user_id",)),
-}
-# Table -> encoder kind whose versions it has rows of.
-ENCODED: Mapping[str, str] = {
-    ITEM_EMBEDDINGS.name: "cope",
-    SPU_EMBEDDINGS.name: "cope",
-    SPU_SEMANTIC_IDS.name: "semantic_id",
-    SPU_PREFERENCE_EMBEDDINGS.name: "learn_item",
-    USER_EMBEDDINGS.name: "learn_user",
 }
 _HISTORY = "history"
 _CAME, _WENT = ("created", "split"), ("merged", "retired")

@@ -71,14 +71,14 @@ class Sample:
 
 
 def sampled_log(
-    log: DataFrame, table: Table, night: Night, *, width: int, fraction: float
+    log: DataFrame, table: Table, night: Night, *, width: Column, fraction: float
 ) -> DataFrame:
     """Take all rows of a share of the keys, the same keys every night.
 
     Args:
         log: the change log.
-        width: numbers a vector has. Vectors of another width or with NaN become null: other checks
-            name them.
+        width: numbers a vector of the row's encoder has. Vectors of another width or with NaN
+            become null: other checks name them.
 
     Returns:
         table, encoder_version, key, at, earlier: whether the row is of a night before,
@@ -190,7 +190,7 @@ def _drift(
     ]
 
 
-def _readable(column: str, width: int) -> Column:
+def _readable(column: str, width: Column) -> Column:
     vector = F.col(column)
     numbers = F.forall(vector, lambda x: x.isNotNull() & ~F.isnan(x))
     return vector.isNotNull() & (F.size(vector) == width) & numbers

@@ -1,54 +1,158 @@
 """``embedmill release``: encoder versions that move together."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from rich.table import Table as Grid
 
 from spark_jobs.commands.opening import ConfigOption, console, open_tables
-from spark_jobs.config import load_config
-from spark_jobs.locks import warehouse_lock
+from spark_jobs.commands.release_pages import print_comparison, print_release, print_releases
+from spark_jobs.config import Config, load_config
+from spark_jobs.locks import RELEASES_WAIT, releases_lock, warehouse_lock
+from spark_jobs.nights import Night
+from spark_jobs.progress import working
+from spark_jobs.releases import (
+    Release,
+    all_releases,
+    check_kinds,
+    create_release,
+    named_release,
+    promote,
+    retire,
+    rollback,
+)
+from spark_jobs.tables import Tables
 
 app = typer.Typer(help="Releases: encoder versions that move together.", no_args_is_help=True)
+
+NameArgument = Annotated[str, typer.Argument(help="release, such as r2")]
 
 
 @app.command("create")
 def create(
     config: ConfigOption,
-    encoder: Annotated[list[str], typer.Option(help="KIND=VERSION, once for each kind")],
+    encoder: Annotated[
+        list[str] | None, typer.Option(help="KIND=VERSION, as embedmill train prints them")
+    ] = None,
+    like: Annotated[
+        str | None, typer.Option(help="release whose encoders stand in for kinds not given")
+    ] = None,
 ) -> None:
-    """Record a release in state building: nights encode for it from now on."""
-    from spark_jobs.releases import create_release
-
-    pairs = dict(part.partition("=")[::2] for part in encoder)
-    release = create_release(open_tables(load_config(config)), pairs)
-    console.print(f"release [bold]{release.name}[/] is {release.state}")
-
-
-@app.command("promote")
-def promote(
-    config: ConfigOption, name: Annotated[str, typer.Argument(help="release, such as r2")]
-) -> None:
-    """Make a release the one that the service ``ranking`` points at."""
-    from spark_jobs.publish.definitions import apply_definitions, open_store
-    from spark_jobs.releases import promote
+    """Record a release in state building. It is served once it is backfilled."""
+    from spark_jobs.release_encoders import encoder_artifacts
 
     settings = load_config(config)
     tables = open_tables(settings)
-    with warehouse_lock(settings.warehouse):
-        release = promote(tables, name)
-        if tables.last_published() is not None:  # else there is nothing to point at yet
-            store = open_store(settings.feature_store.repo, tables.warehouse)
-            apply_definitions(store, tables.warehouse)
+    with releases_lock(settings.warehouse):
+        base = dict(named_release(tables, like).encoders) if like else {}
+        pairs = base | dict(part.partition("=")[::2] for part in encoder or [])
+        check_kinds(pairs)
+        encoder_artifacts(tables.warehouse, pairs)
+        release = create_release(tables, pairs)
     console.print(f"release [bold]{release.name}[/] is {release.state}")
+    is_first = all(other.state == "building" for other in all_releases(tables))
+    verb = "promote" if is_first else "backfill"
+    console.print(
+        f"next: embedmill release {verb} --config {config} {release.name}", soft_wrap=True
+    )
+
+
+@app.command("backfill")
+def backfill_release(
+    config: ConfigOption,
+    name: NameArgument,
+    since: Annotated[
+        str | None, typer.Option(help="first night, YYYY-MM-DD; the last night alone if not given")
+    ] = None,
+) -> None:
+    """Encode, audit and serve a new release for published nights. Exit status 3: audit failed.
+
+    Killed or stopped, run it again: it goes on where it was.
+    """
+    from spark_jobs.backfill import backfill
+    from spark_jobs.publish.backfilled import serve_release
+    from spark_jobs.release_encoders import encoder_artifacts
+
+    settings, first = load_config(config), Night.parse(since) if since else None
+    tables = open_tables(settings)
+    with warehouse_lock(settings.warehouse):
+        release = named_release(tables, name)
+        encoder_artifacts(tables.warehouse, release.encoders)
+        if release.state == "building":
+            watch = lambda what: working(console, what)  # noqa: E731
+            nights = backfill(tables, settings, name, since=first, watch=watch)
+            console.print(f"encoded {len(nights)} nights")
+        with (
+            working(console, "online store"),
+            releases_lock(settings.warehouse, wait=RELEASES_WAIT),
+        ):
+            views = serve_release(tables, settings, name)
+    console.print(f"release [bold]{name}[/] is validated and served as ranking__{name}")
+    for view in views:
+        console.print(f"  {view.view}: {view.active:,} keys", highlight=False)
+
+
+@app.command("promote")
+def promote_release(config: ConfigOption, name: NameArgument) -> None:
+    """Make a release the one that the service ``ranking`` points at. Takes seconds."""
+    _move(config, lambda tables: _promoted(tables, name))
+
+
+@app.command("rollback")
+def rollback_release(config: ConfigOption) -> None:
+    """Point ``ranking`` at the release that was live before. Takes seconds."""
+    _move(config, rollback)
+
+
+@app.command("retire")
+def retire_release(config: ConfigOption, name: NameArgument) -> None:
+    """Stop serving a release: it leaves the online store, and nights no longer encode for it."""
+    settings = _move(config, lambda tables: retire(tables, name))
+    days = settings.retention.retired_release_days
+    console.print(f"its rows stay in the tables for {days} days (retention.retired_release_days)")
 
 
 @app.command("list")
 def list_releases(config: ConfigOption) -> None:
     """List the releases, their states and their encoders."""
-    from spark_jobs.releases import KINDS, all_releases
+    print_releases(console, all_releases(open_tables(load_config(config))))
 
-    grid = Grid("release", "state", *KINDS, box=None, header_style="bold")
-    for release in all_releases(open_tables(load_config(config))):
-        grid.add_row(release.name, release.state, *(release.encoders[kind] for kind in KINDS))
-    console.print(grid)
+
+@app.command("show")
+def show_release(config: ConfigOption, name: NameArgument) -> None:
+    """Show a release: its history, its encoders and what is served of it."""
+    tables = open_tables(load_config(config))
+    print_release(console, tables, named_release(tables, name))
+
+
+@app.command("compare")
+def compare_releases(
+    config: ConfigOption,
+    left: Annotated[str, typer.Argument(help="release, such as r1")],
+    right: Annotated[str, typer.Argument(help="another, such as r2")],
+) -> None:
+    """Compare two releases: held-out figures of their encoders, and what each serves."""
+    tables = open_tables(load_config(config))
+    print_comparison(console, tables, *(named_release(tables, name) for name in (left, right)))
+
+
+def _move(config: str, step: Callable[[Tables], Release]) -> Config:
+    """Take a step and tell Feast's registry. No vector is read or written."""
+    from spark_jobs.publish.definitions import apply_definitions, open_store
+
+    settings = load_config(config)
+    tables = open_tables(settings)
+    with releases_lock(settings.warehouse):
+        release = step(tables)
+        if tables.last_published() is not None:  # else there is nothing to point at yet
+            store = open_store(settings.feature_store.repo, tables.warehouse)
+            apply_definitions(store, tables.warehouse)
+    console.print(f"release [bold]{release.name}[/] is {release.state}")
+    return settings
+
+
+def _promoted(tables: Tables, name: str) -> Release:
+    from spark_jobs.release_encoders import encoder_artifacts
+
+    encoder_artifacts(tables.warehouse, named_release(tables, name).encoders)
+    return promote(tables, name)

@@ -3,7 +3,7 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.config import Config
+from spark_jobs.config import EncodingConfig
 from spark_jobs.inference import encoded
 
 
@@ -38,7 +38,8 @@ def head_vectors(
     items: DataFrame,
     features: DataFrame,
     encoder_path: str,
-    config: Config,
+    width: int,
+    config: EncodingConfig,
 ) -> DataFrame:
     """Run the heads over wanted contents, each once.
 
@@ -60,8 +61,8 @@ def head_vectors(
         inputs,
         encoder_path,
         keys=("content_hash",),
-        outputs={"embedding": config.cope.dim},
-        config=config.encoding,
+        outputs={"embedding": width},
+        config=config,
         stage="item_embeddings",
         count=count,
     ).select("content_hash", "embedding")

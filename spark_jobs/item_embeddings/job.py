@@ -14,13 +14,14 @@ from pyspark.sql import functions as F
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS
+from spark_jobs.encoder_facts import encoder_config, vector_width
 from spark_jobs.features import encoding_step, ensure_item_features
 from spark_jobs.item_embeddings.heads import counted, encodable_items, head_vectors
 from spark_jobs.nights import Night
 from spark_jobs.releases import encoder_path
 from spark_jobs.stage import Step, job_main
 from spark_jobs.tables import Tables
-from spark_jobs.vector_changes import Wanted, encoder_config, releases_to_encode, stage_vectors
+from spark_jobs.vector_changes import Wanted, releases_to_encode, stage_vectors
 
 
 def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
@@ -56,7 +57,8 @@ def _wanted(
         items=items,
         features=features,
         encoder_path=encoder_path(tables.warehouse, version),
-        config=config,
+        width=vector_width(tables, version),
+        config=config.encoding,
     )
     return Wanted(version, encodable_items(items, features), compute, keys, eligible)
 

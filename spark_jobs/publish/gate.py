@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from pyspark.sql import Row
-from pyspark.sql import functions as F
 
 from spark_jobs.contracts import AUDIT_RESULTS, NIGHTS
 from spark_jobs.nights import Night
@@ -33,7 +32,7 @@ def check_publishable(tables: Tables, night: Night, rows: Sequence[StagedRows]) 
         NotAudited: the night has no audit, a check failed, or rows were staged after the audit.
         NothingToPublish: no table has a staged row, and none was ever published.
     """
-    of_tonight = tables.read(AUDIT_RESULTS).filter(F.col("ds") == F.lit(night.ds))
+    of_tonight = tables.recorded(AUDIT_RESULTS, night, "validation")
     results = of_tonight.orderBy("table_name", "check_name").collect()
     if not results:
         raise NotAudited(

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 
 from spark_jobs.config import Config
+from spark_jobs.locks import RELEASES_WAIT, releases_lock
 from spark_jobs.nights import Night
 from spark_jobs.publish.commit import (
     forget_views,
@@ -22,7 +23,7 @@ from spark_jobs.publish.commit import (
 )
 from spark_jobs.publish.definitions import open_store
 from spark_jobs.publish.gate import check_publishable
-from spark_jobs.releases import export_releases, validate_encoded
+from spark_jobs.releases import export_releases
 from spark_jobs.stage import Step, job_main
 from spark_jobs.tables import Tables
 
@@ -47,8 +48,8 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
         changed = {table.name for table in staged}
     served = publish_tables(tables, night, changed)
     record_night(tables, night, "published")
-    validate_encoded(tables)
-    export_releases(tables)
+    with releases_lock(tables.warehouse, wait=RELEASES_WAIT):
+        export_releases(tables)
     seconds = (time.monotonic() - started) / len(staged)
     return [Step(table.name, table.rows, served[table.name], seconds=seconds) for table in staged]
 

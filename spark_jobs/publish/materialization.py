@@ -43,6 +43,19 @@ def materialize_night(store: "FeatureStore", *, night: Night, last: Night) -> in
     return sum(map(len, by_start.values()))
 
 
+def materialize_new(store: "FeatureStore", *, last: Night) -> None:
+    """Fill the views that were never materialized, such as those of a new release.
+
+    Args:
+        last: latest published night.
+    """
+    views = store.list_feature_views()
+    new = [view.name for view in views if not view.materialization_intervals]
+    if new:
+        logger.info("materialize all until %s: %s", last.end, ", ".join(sorted(new)))
+        store.materialize(_BEGINNING, last.end, feature_views=new)
+
+
 def _start(view: "FeatureView", night: Night) -> datetime:
     if not view.materialization_intervals:
         return _BEGINNING

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 
 from spark_jobs.config import Config
+from spark_jobs.locks import RELEASES_WAIT, releases_lock
 from spark_jobs.nights import Night
 from spark_jobs.publish.commit import last_recorded
 from spark_jobs.publish.definitions import apply_definitions, open_store
@@ -29,7 +30,8 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     started = time.monotonic()
     store = open_store(config.feature_store.repo, tables.warehouse)
     with feast_session(tables.spark), feast_talk():
-        apply_definitions(store, tables.warehouse)
+        with releases_lock(tables.warehouse, wait=RELEASES_WAIT):
+            apply_definitions(store, tables.warehouse)
         views = materialize_night(store, night=night, last=last_recorded(tables))
     return [Step("online views", views, views, seconds=time.monotonic() - started)]
 

@@ -56,9 +56,14 @@ class Difference:
 
 
 def reconcile(
-    store: "FeatureStore", spark: SparkSession, *, night: Night, sample: int
+    store: "FeatureStore",
+    spark: SparkSession,
+    *,
+    night: Night,
+    sample: int,
+    release: str | None = None,
 ) -> list[Reconciled]:
-    """Compare every view of the online store with its published table.
+    """Compare every view of the online store, or those of one release, with its published table.
 
     Every key ever published is read online: an active one must have a value, one that is gone must
     have none. The values of about ``sample`` keys, and of about as many of those that changed
@@ -72,6 +77,7 @@ def reconcile(
             store, view, expected_rows(offline_state(view, spark), view, night=night, sample=sample)
         )
         for view in sorted(store.list_feature_views(), key=lambda view: view.name)
+        if release in (None, view.tags.get("release"))
     ]
     refuse_differences([difference for _, found in checked for difference in found], night)
     return [reconciled for reconciled, _ in checked]

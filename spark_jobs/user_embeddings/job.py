@@ -23,7 +23,8 @@ from spark_jobs.contracts import (
     SPUS,
     USER_EMBEDDINGS,
 )
-from spark_jobs.features import content_width, scratch_folder, spu_prompts
+from spark_jobs.encoder_facts import history_length, vector_width
+from spark_jobs.features import scratch_folder, spu_prompts
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
 from spark_jobs.releases import encoder_path
@@ -52,7 +53,12 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
         llms = dict.fromkeys(e["learn_content"] for e in encoders)
         contents = {version: _Contents(inputs, version) for version in llms}
         items = {e["learn_item"]: contents[e["learn_content"]] for e in encoders}
-        users = {e["learn_user"]: contents[e["learn_content"]] for e in encoders}
+        reads = {
+            e["learn_user"]: (e["learn_content"], history_length(tables, e["learn_user"]))
+            for e in encoders
+        }
+        read = {key: _Histories(contents[key[0]], key[1]) for key in dict.fromkeys(reads.values())}
+        users = {version: read[key] for version, key in reads.items()}
         for of in contents.values():
             _ = of.numbered  # both threads read it: laid out once, before they start
 
@@ -133,27 +139,32 @@ class _Contents:
     def matrix(self) -> ContentMatrix:
         tables = self.inputs.tables
         vectors = self.embeddings.join(self.numbered, on="content_hash", how="inner")
-        width = content_width(tables, self.version)
+        width = vector_width(tables, self.version)
         matrix = ContentMatrix(vectors, scratch_folder(tables), width=width)
         return self.inputs.lent.enter_context(matrix)
 
-    @cached_property
-    def all_histories(self) -> DataFrame:
-        return self.inputs.kept(self._histories(self.inputs.events))
+
+@dataclass(frozen=True)
+class _Histories:
+    """What users did, in terms of tonight's contents, as far back as an encoder reads."""
+
+    of: _Contents
+    length: int
 
     @cached_property
-    def touched_histories(self) -> DataFrame:
-        events = self.inputs.events.join(self.inputs.touched, on="user_id", how="left_semi")
-        return self.inputs.kept(self._histories(events))
+    def all(self) -> DataFrame:
+        return self.of.inputs.kept(self._histories(self.of.inputs.events))
+
+    @cached_property
+    def touched(self) -> DataFrame:
+        inputs = self.of.inputs
+        events = inputs.events.join(inputs.touched, on="user_id", how="left_semi")
+        return inputs.kept(self._histories(events))
 
     def _histories(self, events: DataFrame) -> DataFrame:
-        contents = self.inputs.item_contents.join(self.numbered, on="content_hash", how="inner")
-        return histories(
-            events,
-            contents,
-            end=self.inputs.night.end,
-            max_history=self.inputs.config.learn.max_history,
-        )
+        inputs = self.of.inputs
+        contents = inputs.item_contents.join(self.of.numbered, on="content_hash", how="inner")
+        return histories(events, contents, end=inputs.night.end, max_history=self.length)
 
 
 def _wanted_spus(version: str, of: _Contents) -> Wanted:
@@ -163,23 +174,25 @@ def _wanted_spus(version: str, of: _Contents) -> Wanted:
         spu_vectors,
         embeddings=of.embeddings,
         encoder_path=encoder_path(inputs.tables.warehouse, version),
-        config=inputs.config,
+        width=vector_width(inputs.tables, version),
+        config=inputs.config.encoding,
     )
     return Wanted(version, tonight, compute, inputs.prompts.count(), tonight.count())
 
 
-def _wanted_users(version: str, of: _Contents) -> Wanted:
+def _wanted_users(version: str, read: _Histories) -> Wanted:
     """Return all users for an encoder that is new, and those that tonight touched for another."""
-    inputs = of.inputs
+    inputs = read.of.inputs
     before = VectorRows(inputs.tables, USER_EMBEDDINGS, inputs.night, version).before()
     is_new = before.isEmpty()
-    tonight = of.all_histories if is_new else of.touched_histories
+    tonight = read.all if is_new else read.touched
     compute = partial(
         user_vectors,
         histories=tonight,
-        matrix=of.matrix,
+        matrix=read.of.matrix,
         encoder_path=encoder_path(inputs.tables.warehouse, version),
-        config=inputs.config,
+        width=vector_width(inputs.tables, version),
+        config=inputs.config.encoding,
     )
     if is_new:
         return Wanted(version, tonight, compute, count := tonight.count(), count)

@@ -3,7 +3,7 @@
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.config import Config
+from spark_jobs.config import EncodingConfig
 from spark_jobs.inference import encoded
 from spark_jobs.user_embeddings.content_matrix import ContentMatrix
 
@@ -17,7 +17,8 @@ def user_vectors(
     histories: DataFrame,
     matrix: ContentMatrix,
     encoder_path: str,
-    config: Config,
+    width: int,
+    config: EncodingConfig,
 ) -> DataFrame:
     """Run the user tower over wanted histories, each once. Writes the matrix, if it is not there.
 
@@ -37,8 +38,8 @@ def user_vectors(
         inputs,
         encoder_path,
         keys=("content_hash",),
-        outputs={"embedding": config.learn.dim},
-        config=config.encoding,
+        outputs={"embedding": width},
+        config=config,
         context=matrix.path(),
         stage=STAGE,
         count=count,
@@ -46,7 +47,13 @@ def user_vectors(
 
 
 def spu_vectors(
-    wanted: DataFrame, count: int, *, embeddings: DataFrame, encoder_path: str, config: Config
+    wanted: DataFrame,
+    count: int,
+    *,
+    embeddings: DataFrame,
+    encoder_path: str,
+    width: int,
+    config: EncodingConfig,
 ) -> DataFrame:
     """Run the item tower over wanted contents.
 
@@ -64,8 +71,8 @@ def spu_vectors(
         inputs,
         encoder_path,
         keys=("content_hash",),
-        outputs={"embedding": config.learn.dim},
-        config=config.encoding,
+        outputs={"embedding": width},
+        config=config,
         stage=STAGE,
         count=count,
     )

@@ -1,18 +1,34 @@
 """The whole platform on a small shop: nights that are published, spared, stopped and run again."""
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from pyspark.sql import functions as F
 
 from spark_jobs import contracts
+from spark_jobs.backfill import backfill
 from spark_jobs.demo.three_nights import BROKEN_MERCHANT, NIGHTS
 from spark_jobs.night_run import StageResult, run_night
 from spark_jobs.nights import Night
-from spark_jobs.publish.definitions import open_store
+from spark_jobs.publish.backfilled import serve_release
+from spark_jobs.publish.definitions import apply_definitions, open_store
 from spark_jobs.publish.fetching import online_features
 from spark_jobs.publish.online import online_checksum
-from spark_jobs.tables import Tables
+from spark_jobs.releases import (
+    ENCODED,
+    create_release,
+    named_release,
+    promote,
+    retire,
+    rollback,
+)
+from spark_jobs.tables import Tables, fingerprint
+from spark_jobs.training.cope_job import train_cope
+from spark_jobs.training.learn_job import train_learn
 from validation.checks import AuditFailed
 
 FIRST, SECOND, THIRD = (Night.parse(ds) for ds in NIGHTS)
@@ -151,3 +167,105 @@ def test_ranking_reads_the_live_release(story: dict) -> None:
 
     assert live.astype(str).equals(pinned.astype(str))
     assert live.notna().all(axis=None)
+
+
+@pytest.fixture(scope="module")
+def two_releases(story: dict, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """A copy of the warehouse in which a second release was trained, backfilled and served.
+
+    The backfill was killed in the second night, and run again.
+    """
+    warehouse = copy_of(story["warehouse"], tmp_path_factory.mktemp("two releases"))
+    tables, config = warehouse.tables, warehouse.config
+    create_release(tables, train_cope(tables, config, SECOND) | train_learn(tables, config, SECOND))
+    watch = Killed(at="user_embeddings", night=SECOND)
+    with pytest.raises(KeyboardInterrupt):
+        backfill(tables, config, "r2", since=FIRST, watch=watch)
+    told: dict = {"warehouse": warehouse, "when_killed": named_release(tables, "r2").state}
+    told["resumed"] = backfill(tables, config, "r2", since=FIRST, watch=lambda what: nullcontext())
+    told["views"] = serve_release(tables, config, "r2")
+    told["store"] = open_store(config.feature_store.repo, tables.warehouse)
+    return told
+
+
+@dataclass
+class Killed:
+    """Lets a backfill run until it comes to a stage of a night."""
+
+    at: str
+    night: Night
+
+    def __call__(self, what: str) -> AbstractContextManager[object]:
+        if what.startswith(str(self.night)) and what.endswith(self.at):
+            raise KeyboardInterrupt
+        return nullcontext()
+
+
+def copy_of(warehouse, folder: Path):
+    shutil.copytree(warehouse.tables.warehouse, folder / "warehouse")
+    cope = replace(warehouse.config.cope, seed=5, epochs=2, dim=96)
+    learn = replace(warehouse.config.learn, seed=5)
+    config = replace(warehouse.config, warehouse=str(folder / "warehouse"), cope=cope, learn=learn)
+    return replace(
+        warehouse, tables=Tables(warehouse.tables.spark, config.warehouse), config=config
+    )
+
+
+def encoder_rows(tables: Tables, table: contracts.Table, release: str) -> list[tuple]:
+    """What a release says has a vector, of which content and since when."""
+    version = named_release(tables, release).encoders[ENCODED[table.name]]
+    rows = tables.read(table).filter(F.col("encoder_version") == version)
+    names = [*(key for key in table.keys if key != "encoder_version"), "event_timestamp"]
+    return sorted(map(tuple, rows.select(*names, "is_active").collect()))
+
+
+def features(told: dict, service: str) -> dict:
+    tables: Tables = told["warehouse"].tables
+    spus = sorted(row["spu_id"] for row in tables.current(contracts.SPUS).collect())[:3]
+    users = sorted(row["user_id"] for row in tables.current(contracts.USER_EMBEDDINGS).collect())
+    entities = {"user_id": users[:3], "spu_id": spus}
+    return online_features(told["store"], entities, service=service).to_dict()
+
+
+def test_a_backfill_goes_on_where_it_was_killed(two_releases: dict) -> None:
+    assert two_releases["when_killed"] == "building"
+    assert two_releases["resumed"] == [SECOND]
+
+
+@pytest.mark.parametrize("name", sorted(ENCODED))
+def test_a_backfilled_release_has_the_history_of_the_first(two_releases: dict, name: str) -> None:
+    tables: Tables = two_releases["warehouse"].tables
+    table = contracts.TABLES[name]
+
+    assert encoder_rows(tables, table, "r2") == encoder_rows(tables, table, "r1")
+
+
+def test_a_backfill_leaves_what_was_served_as_it_was(story: dict, two_releases: dict) -> None:
+    tables: Tables = two_releases["warehouse"].tables
+    for table in (contracts.ITEM_EMBEDDINGS, contracts.USER_EMBEDDINGS):
+        old = named_release(tables, "r1").encoders[ENCODED[table.name]]
+        now = tables.read(table).filter(F.col("encoder_version") == old)
+        before = story["warehouse"].tables.read(table)
+        assert fingerprint(now, table) == fingerprint(before, table)
+    assert not tables.recorded(contracts.AUDIT_RESULTS, SECOND, "validation").isEmpty()
+
+
+def test_two_releases_are_served_until_one_is_retired(two_releases: dict) -> None:
+    tables: Tables = two_releases["warehouse"].tables
+    first, second = (features(two_releases, f"ranking__{name}") for name in ("r1", "r2"))
+    assert first != second
+    assert {len(vector) for vector in second["spu_cope"].values()} == {96}
+    versions = [tables.version(table) for table in contracts.PUBLISHED]
+
+    def move(step: Callable[[Tables], object]) -> dict:
+        step(tables)
+        apply_definitions(two_releases["store"], tables.warehouse)
+        return features(two_releases, "ranking")
+
+    assert move(lambda tables: promote(tables, "r2")) == second
+    assert move(rollback) == first
+    assert move(lambda tables: retire(tables, "r2")) == first
+    views = {view.name for view in two_releases["store"].list_feature_views()}
+    assert "spu_cope__r1" in views
+    assert not {view for view in views if view.endswith("__r2")}
+    assert [tables.version(table) for table in contracts.PUBLISHED] == versions

@@ -5,21 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.contracts import RELEASES, TABLES
-from spark_jobs.frames import local_frame
-from spark_jobs.nights import Night
+from spark_jobs.contracts import RELEASES
 from spark_jobs.releases import (
     KINDS,
+    AlreadyLive,
     Release,
     TransitionRefused,
     UnknownRelease,
+    all_changes,
     all_releases,
     create_release,
     export_releases,
     live_release,
     promote,
-    served_encoders,
-    validate_encoded,
+    retire,
+    rollback,
+    served_releases,
+    validate,
 )
 from spark_jobs.tables import Tables
 
@@ -41,32 +43,71 @@ def test_the_first_release_goes_live_from_building(tables: Tables) -> None:
     promoted = promote(tables, "r1")
     assert promoted.state == "live"
     assert live_release(tables) == promoted
-    changes = tables.read(RELEASES).count()
-    assert promote(tables, "r1") == promoted
-    assert tables.read(RELEASES).count() == changes
     with pytest.raises(UnknownRelease, match=r"no release 'r9'; there are \['r1'\]"):
         promote(tables, "r9")
 
 
-def test_a_later_release_needs_a_night_that_encoded_for_it(tables: Tables, night: Night) -> None:
+def test_a_later_release_is_promoted_once_it_is_validated(tables: Tables) -> None:
+    _promoted(tables, "r1")
     create_release(tables, ENCODERS)
-    promote(tables, "r1")
-    heads = {kind: f"{kind}@{position:012x}" for position, kind in enumerate(KINDS, start=101)}
-    create_release(tables, ENCODERS | heads)
-    with pytest.raises(TransitionRefused, match="'r2' is building and cannot become live"):
+    with pytest.raises(TransitionRefused, match=r"is building and cannot become live.*backfill r2"):
         promote(tables, "r2")
-    assert validate_encoded(tables) == []
+    assert [release.name for release in served_releases(tables)] == ["r1"]
 
-    _publish_codes(tables, night, ENCODERS["semantic_id"])
-    assert validate_encoded(tables) == []
-    _publish_codes(tables, night, heads["semantic_id"])
-    assert [release.name for release in validate_encoded(tables)] == ["r2"]
-
+    validate(tables, "r2")
+    validate(tables, "r2")
+    assert [release.name for release in served_releases(tables)] == ["r1", "r2"]
     promote(tables, "r2")
-    assert [(r.name, r.state) for r in all_releases(tables)] == [("r1", "previous"), ("r2", "live")]
-    assert served_encoders(tables, "cope") == [ENCODERS["cope"], heads["cope"]]
-    promote(tables, "r1")
-    assert [(r.name, r.state) for r in all_releases(tables)] == [("r1", "live"), ("r2", "previous")]
+    assert _states(tables) == {"r1": "previous", "r2": "live"}
+    steps = [(c.release.name, c.action, c.release.state) for c in all_changes(tables)]
+    assert steps[-3:] == [
+        ("r2", "validate", "validated"),
+        ("r1", "promote", "previous"),
+        ("r2", "promote", "live"),
+    ]
+
+
+def test_promoting_the_live_release_is_refused_and_changes_nothing(tables: Tables) -> None:
+    _promoted(tables, "r1")
+    version = tables.version(RELEASES)
+    with pytest.raises(AlreadyLive, match="'r1' is live already"):
+        promote(tables, "r1")
+    assert tables.version(RELEASES) == version
+
+
+def test_a_rollback_goes_back_one_release_at_a_time(tables: Tables) -> None:
+    _promoted(tables, "r1", "r2", "r3")
+    assert rollback(tables).name == "r2"
+    assert rollback(tables).name == "r1"
+    with pytest.raises(TransitionRefused, match="nothing to roll back to: 'r1' is live"):
+        rollback(tables)
+    assert _states(tables) == {"r1": "live", "r2": "previous", "r3": "previous"}
+
+    promote(tables, "r3")
+    assert rollback(tables).name == "r1"
+
+
+def test_a_rollback_passes_over_a_retired_release(tables: Tables) -> None:
+    _promoted(tables, "r1", "r2", "r3")
+    retire(tables, "r2")
+    assert rollback(tables).name == "r1"
+    assert [release.name for release in served_releases(tables)] == ["r1", "r3"]
+
+
+def test_nothing_was_live_so_nothing_can_be_rolled_back(tables: Tables) -> None:
+    create_release(tables, ENCODERS)
+    with pytest.raises(TransitionRefused, match="no release is live"):
+        rollback(tables)
+
+
+def test_the_live_release_cannot_be_retired_and_a_retired_one_cannot_return(tables: Tables) -> None:
+    _promoted(tables, "r1", "r2")
+    with pytest.raises(TransitionRefused, match="'r2' is live: ranking models read it"):
+        retire(tables, "r2")
+    retired = retire(tables, "r1")
+    assert retire(tables, "r1") == retired
+    with pytest.raises(TransitionRefused, match="'r1' is retired and cannot become live"):
+        promote(tables, "r1")
 
 
 def test_every_change_is_exported(tables: Tables) -> None:
@@ -86,12 +127,14 @@ def test_every_change_is_exported(tables: Tables) -> None:
     assert not path.with_name("releases.json.new").exists()
 
 
-def _publish_codes(tables: Tables, night: Night, version: str) -> None:
-    table = TABLES["spu_semantic_ids"]
-    row = ("s1", version, "hash", 1, 2, 3, True)
-    columns = (
-        "spu_id string, encoder_version string, content_hash string, "
-        "c1 int, c2 int, c3 int, is_active boolean"
-    )
-    tables.stage(local_frame(tables.spark, [row], columns), table, night)
-    tables.publish(table, night)
+def _promoted(tables: Tables, *names: str) -> None:
+    """Create releases and make one after the other live."""
+    for name in names:
+        assert create_release(tables, ENCODERS).name == name
+        if name != names[0]:
+            validate(tables, name)
+        promote(tables, name)
+
+
+def _states(tables: Tables) -> dict[str, str]:
+    return {release.name: release.state for release in all_releases(tables)}

@@ -1,7 +1,9 @@
 """A small world for the audit: one published night, and a sound night after it."""
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
-from spark_jobs.config import Config, CopeConfig, LearnConfig, SemanticIdConfig
+from spark_jobs.config import Config
 from spark_jobs.contracts import PUBLISHED, QUARANTINE, RELEASES, STAGE_RUNS, Table
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
@@ -21,12 +23,14 @@ World = dict[tuple[str, str], list[Row]]
 
 NIGHT = Night.parse("2026-01-31")
 EVE = Night.parse("2026-01-30")
-CONFIG = Config(
-    cope=CopeConfig(dim=16),
-    learn=LearnConfig(dim=8),
-    semantic_ids=SemanticIdConfig(codebook_size=8),
-)
+CONFIG = Config()
 COPE, LEARN_ITEM, LEARN_USER, CODES = "cope@aa", "learn_item@bb", "learn_user@cc", "semantic_id@dd"
+ENCODER_CONFIGS = {
+    COPE: {"heads": {"dim": 16}},
+    LEARN_ITEM: {"towers": {"dim": 8}},
+    LEARN_USER: {"towers": {"dim": 8}},
+    CODES: {"size": 8},
+}
 N_SPUS, N_VIDEOS, N_USERS = 80, 40, 60
 CHANGED = 4
 
@@ -197,6 +201,7 @@ def sound_world() -> World:
         "release": "r1",
         "sequence": 1,
         "state": "live",
+        "action": "promote",
         "encoders": {**served, "learn_content": "learn_content@ee"},
     }
     world: World = {("eve", name): rows for name, rows in published_night().items()}
@@ -230,6 +235,10 @@ def build(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Buil
     def built(world: World) -> Tables:
         warehouse = str(tmp_path_factory.mktemp("audit") / "warehouse")
         tables = Tables(spark, warehouse)
+        for version, said in ENCODER_CONFIGS.items():
+            folder = Path(warehouse, "encoders", version)
+            folder.mkdir(parents=True)
+            (folder / "config.json").write_text(json.dumps(said))
         frames = {}
         for table in PUBLISHED:
             frames[tables.path(table)] = _frame(

@@ -67,7 +67,7 @@ BROKEN = {
         "user_embeddings",
         f"no_drift(changed_drift_norm_shift, {LEARN_USER})",
     ): "0.500 for 60 changed",
-    ("spu_semantic_ids", "in_range(c1)"): "1 of 80 rows, such as 99",
+    ("spu_semantic_ids", "code_in_codebook(c1)"): "1 of 80 rows, such as 99",
     ("spu_semantic_ids", f"codebook_used({CODES})"): "2 of 8 first codes",
     ("spu_semantic_ids", f"codes_balanced({CODES})"): "of 3.00 bits",
     ("spu_semantic_ids", f"few_collisions({CODES})"): "79 of 80 SPUs",
@@ -316,7 +316,7 @@ def test_failing_audit_records_results_and_changes_nothing_that_is_served(
     assert [(row["ds"], row["state"]) for row in nights] == [(audit_night.ds, "failed")]
     assert "items, few_changes: 60 of 120" in nights[0]["detail"]
     written = {path.name for path in Path(broken_tables.warehouse).iterdir()}
-    assert written == {"audit_results", "nights", "data_docs"}
+    assert written == {"audit_results", "nights", "data_docs", "encoders"}
 
 
 def test_data_docs_show_what_was_expected(

@@ -1,13 +1,13 @@
-"""Dimension: has every vector the width that Feast's views declare?"""
+"""Dimension: has every vector the width that its encoder says?"""
 
 import great_expectations.expectations as gxe
 
 
-class ExpectDimension(gxe.ExpectColumnValuesToBeBetween):
-    """Column ``dimension`` is the width of the table's vectors."""
+class ExpectDimension(gxe.ExpectColumnValuesToBeNull):
+    """Column ``dimension`` is null: it holds the widths that are not the encoder's."""
 
     column: str = "dimension"
     notes: str | list[str] | None = (
-        "An encoder of another width is in a served release: its dim must be the one in the "
-        "configuration."
+        "The encoder's folder is not the one that made the vectors, or no served release has it: "
+        "restore it, or run the stage again."
     )

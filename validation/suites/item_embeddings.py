@@ -12,6 +12,4 @@ from validation.suites.vector_tables import vector_suite
 
 def suite(figures: Sequence[Figure], config: Config) -> list[Expectation]:
     """Return the checks of the table, from what was measured about it."""
-    return vector_suite(
-        ITEM_EMBEDDINGS, figures, config, width=config.cope.dim, nouns="active items"
-    )
+    return vector_suite(ITEM_EMBEDDINGS, figures, config, nouns="active items")

@@ -12,6 +12,4 @@ from validation.suites.vector_tables import vector_suite
 
 def suite(figures: Sequence[Figure], config: Config) -> list[Expectation]:
     """Return the checks of the table, from what was measured about it."""
-    return vector_suite(
-        SPU_PREFERENCE_EMBEDDINGS, figures, config, width=config.learn.dim, nouns="active SPUs"
-    )
+    return vector_suite(SPU_PREFERENCE_EMBEDDINGS, figures, config, nouns="active SPUs")

@@ -6,10 +6,10 @@ from great_expectations.expectations.expectation import Expectation
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import SPU_SEMANTIC_IDS
+from validation.expectations.code_in_codebook import ExpectCodeInCodebook
 from validation.expectations.codebook_used import ExpectCodebookUsed
 from validation.expectations.codes_balanced import ExpectCodesBalanced
 from validation.expectations.few_collisions import ExpectFewCollisions
-from validation.expectations.in_range import ExpectInRange
 from validation.figures import Figure
 from validation.semantic_codes import LEVELS
 from validation.suites.every_table import every_table
@@ -19,18 +19,15 @@ from validation.words import on_figures, on_rows
 
 def suite(figures: Sequence[Figure], config: Config) -> list[Expectation]:
     """Return the checks of the table, from what was measured about it."""
-    largest = config.semantic_ids.codebook_size - 1
     return [
         *every_table(SPU_SEMANTIC_IDS, figures),
         *[
             on_rows(
-                ExpectInRange,
+                ExpectCodeInCodebook,
                 SPU_SEMANTIC_IDS.name,
                 level,
                 column=level,
-                min_value=0,
-                max_value=largest,
-                description=f"{level} between 0 and {largest}, or null in tombstones",
+                description=f"{level} of the codebook, or null in tombstones",
             )
             for level in LEVELS
         ],

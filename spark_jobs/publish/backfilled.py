@@ -1,0 +1,25 @@
+"""How a release that was backfilled gets its views, and how they are filled and reconciled."""
+
+from spark_jobs.config import Config
+from spark_jobs.publish.commit import last_recorded
+from spark_jobs.publish.definitions import apply_definitions, open_store
+from spark_jobs.publish.materialization import feast_session, feast_talk, materialize_new
+from spark_jobs.publish.reconciliation import Reconciled, reconcile
+from spark_jobs.tables import Tables
+
+
+def serve_release(tables: Tables, config: Config, name: str) -> list[Reconciled]:
+    """Register a release's views and services, fill its views, and reconcile them.
+
+    Other releases' views are left as they are. Again, it fills what is still empty.
+
+    Raises:
+        NotReconciled: the online store does not hold what the tables say.
+    """
+    night = last_recorded(tables)
+    store = open_store(config.feature_store.repo, tables.warehouse)
+    with feast_session(tables.spark), feast_talk():
+        apply_definitions(store, tables.warehouse)
+        materialize_new(store, last=night)
+        sample = config.feature_store.reconcile_sample
+        return reconcile(store, tables.spark, night=night, sample=sample, release=name)

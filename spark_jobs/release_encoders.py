@@ -1,0 +1,100 @@
+"""Encoders of a release: are they all there, untouched, and made to be read together?"""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import fsspec
+
+from spark_jobs.releases import KINDS, encoder_path
+
+if TYPE_CHECKING:
+    from encoders.artifacts import Artifact
+
+_VERSION = re.compile(r"[a-z0-9_.-]+@[0-9a-f]{12}")
+
+
+class UnusableEncoders(ValueError):
+    """A release of these encoders could not be served; the message lists all that is wrong."""
+
+
+def encoder_artifacts(warehouse: str, encoders: Mapping[str, str]) -> dict[str, "Artifact"]:
+    """Return a release's encoder versions by kind, each whole and untouched.
+
+    Args:
+        encoders: kind -> encoder version.
+
+    Raises:
+        UnusableEncoders: a folder is missing or altered, an encoder is of another kind, or two were
+            not trained to be read together.
+    """
+    artifacts: dict[str, Artifact] = {}
+    problems = []
+    for kind in KINDS:
+        try:
+            artifacts[kind] = _loaded(warehouse, kind, encoders[kind])
+        except ValueError as error:
+            problems.append(f"{kind}: {error}")
+    problems += _strangers(artifacts)
+    if problems:
+        listed = "\n".join(f"- {problem}" for problem in problems)
+        raise UnusableEncoders(
+            f"these encoders cannot be released together:\n{listed}\nRestore the folders from a "
+            "copy, or train again (embedmill train) and create a release of what that prints. "
+            "Nothing was changed."
+        )
+    return artifacts
+
+
+def _loaded(warehouse: str, kind: str, version: str) -> "Artifact":
+    from encoders.artifacts import load_artifact
+
+    if not _VERSION.fullmatch(version):
+        raise ValueError(f"{version!r} should be an encoder version, <name>@<12 hex>.")
+    there = _versions(warehouse)
+    if version not in there:
+        of_kind = [v for v in there if v.split("@")[0] == kind] or ["none"]
+        raise ValueError(
+            f"{encoder_path(warehouse, version)!r} is not there; of this kind are {of_kind}."
+        )
+    artifact = load_artifact(encoder_path(warehouse, version))
+    if artifact.config.get("kind") != kind:
+        raise ValueError(f"{version!r} is of kind {artifact.config.get('kind')!r}.")
+    if kind == "cope":
+        load_artifact(encoder_path(warehouse, str(artifact.config["features"])))
+    return artifact
+
+
+def _versions(warehouse: str) -> list[str]:
+    filesystem, root = fsspec.url_to_fs(f"{warehouse}/encoders")
+    if not filesystem.exists(root):
+        return []
+    names = (path.rstrip("/").rsplit("/", 1)[-1] for path in filesystem.ls(root, detail=False))
+    return sorted(name for name in names if _VERSION.fullmatch(name))
+
+
+def _strangers(artifacts: Mapping[str, "Artifact"]) -> list[str]:
+    """Say which encoders read others than those of the release."""
+    reads = (
+        ("semantic_id", "vectors", "cope"),
+        ("learn_user", "content", "learn_content"),
+        ("learn_item", "content", "learn_content"),
+    )
+    problems = [
+        f"{kind}: {artifacts[kind].version} reads {artifacts[kind].config.get(name)!r}, but the "
+        f"release's {read} is {artifacts[read].version!r}."
+        for kind, name, read in reads
+        if {kind, read} <= artifacts.keys()
+        and artifacts[kind].config.get(name) != artifacts[read].version
+    ]
+    if {"learn_user", "learn_item"} <= artifacts.keys() and not _same_towers(artifacts):
+        problems.append(
+            f"learn_user and learn_item: {artifacts['learn_user'].version} and "
+            f"{artifacts['learn_item'].version} are of two trainings: their spaces differ."
+        )
+    return problems
+
+
+def _same_towers(artifacts: Mapping[str, "Artifact"]) -> bool:
+    users, items = (artifacts[kind].tensors for kind in ("learn_user", "learn_item"))
+    return users.keys() == items.keys() and all(users[name].equal(items[name]) for name in users)
