@@ -25,6 +25,7 @@ from spark_jobs.tables import Tables
 
 app = typer.Typer(help="Releases: encoder versions that move together.", no_args_is_help=True)
 
+EveryOption = Annotated[bool, typer.Option("--all", help="every figure that training measured")]
 NameArgument = Annotated[str, typer.Argument(help="release, such as r2")]
 
 
@@ -119,10 +120,10 @@ def list_releases(config: ConfigOption) -> None:
 
 
 @app.command("show")
-def show_release(config: ConfigOption, name: NameArgument) -> None:
+def show_release(config: ConfigOption, name: NameArgument, every: EveryOption = False) -> None:
     """Show a release: its history, its encoders and what is served of it."""
     tables = open_tables(load_config(config))
-    print_release(console, tables, named_release(tables, name))
+    print_release(console, tables, named_release(tables, name), every=every)
 
 
 @app.command("compare")
@@ -130,10 +131,12 @@ def compare_releases(
     config: ConfigOption,
     left: Annotated[str, typer.Argument(help="release, such as r1")],
     right: Annotated[str, typer.Argument(help="another, such as r2")],
+    every: EveryOption = False,
 ) -> None:
     """Compare two releases: held-out figures of their encoders, and what each serves."""
     tables = open_tables(load_config(config))
-    print_comparison(console, tables, *(named_release(tables, name) for name in (left, right)))
+    pair = (named_release(tables, name) for name in (left, right))
+    print_comparison(console, tables, *pair, every=every)
 
 
 def _move(config: str, step: Callable[[Tables], Release]) -> Config:

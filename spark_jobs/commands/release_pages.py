@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 from rich.console import Console
 from rich.table import Table as Grid
 
+from spark_jobs.agreement import release_agreement
 from spark_jobs.contracts import TABLES
 from spark_jobs.parallel import at_once
 from spark_jobs.release_encoders import encoder_artifacts
@@ -15,6 +16,8 @@ from spark_jobs.tables import Tables
 
 # Of metrics.json: how training went, not what came out of it.
 _NOT_FIGURES = ("curve", "config")
+# The last word of the figures that a release is judged by; --all prints the others too.
+_HEADLINES = ("R@1", "recall@10", "ndcg@10", "collision_rate", "relative_error", "users", "spus")
 
 
 def print_releases(console: Console, releases: Sequence[Release]) -> None:
@@ -26,7 +29,7 @@ def print_releases(console: Console, releases: Sequence[Release]) -> None:
     console.print(grid)
 
 
-def print_release(console: Console, tables: Tables, release: Release) -> None:
+def print_release(console: Console, tables: Tables, release: Release, *, every: bool) -> None:
     """Print a release's history, its encoders with their figures, and what is served of it."""
     console.print(f"release [bold]{release.name}[/] is {release.state}")
     history = _grid("", "when, UTC", "what", "state")
@@ -39,10 +42,12 @@ def print_release(console: Console, tables: Tables, release: Release) -> None:
     for name, keys in served_keys(tables, release).items():
         served.add_row("", name, release.encoders[ENCODED[name]], f"{keys:,}")
     console.print(served)
-    console.print(_figures_grid([release.name], [_figures(tables, release)]))
+    console.print(_figures_grid([release.name], [_figures(tables, release, every)]))
 
 
-def print_comparison(console: Console, tables: Tables, left: Release, right: Release) -> None:
+def print_comparison(
+    console: Console, tables: Tables, left: Release, right: Release, *, every: bool
+) -> None:
     """Print two releases side by side: their figures, and what is served of each."""
     names = [left.name, right.name]
     encoders = _grid("encoder", *names)
@@ -56,7 +61,12 @@ def print_comparison(console: Console, tables: Tables, left: Release, right: Rel
     for name in ENCODED:
         served.add_row(name, *(f"{count[name]:,}" for count in counts))
     console.print(served)
-    console.print(_figures_grid(names, [_figures(tables, r) for r in (left, right)]))
+    console.print(_figures_grid(names, [_figures(tables, r, every) for r in (left, right)]))
+    alike = _grid("of the 10 nearest, in both")
+    alike.add_column("share", justify="right")
+    for what, share in release_agreement(tables, left, right).items():
+        alike.add_row(what, f"{share:.0%}")
+    console.print(alike)
     console.print(
         "Each figure was measured when its encoder was trained, on what was held out then: compare "
         "those of trainings on the same night."
@@ -86,7 +96,7 @@ def flat_figures(metrics: Mapping[str, object], path: str = "") -> Iterator[tupl
             yield where, float(value)
 
 
-def _figures(tables: Tables, release: Release) -> dict[tuple[str, str], float]:
+def _figures(tables: Tables, release: Release, every: bool) -> dict[tuple[str, str], float]:
     """Return the figures of a release's encoders by (kind, path)."""
     artifacts = encoder_artifacts(tables.warehouse, release.encoders)
     # Both towers carry the figures of their common training.
@@ -94,6 +104,7 @@ def _figures(tables: Tables, release: Release) -> dict[tuple[str, str], float]:
         (kind, path): value
         for kind in ("cope", "semantic_id", "learn_user")
         for path, value in flat_figures(artifacts[kind].metrics)
+        if every or path.rsplit(" ", 1)[-1] in _HEADLINES
     }
 
 
