@@ -37,6 +37,7 @@ type: $(VENV)/.ready ## mypy --strict on the three packages
 	@$(BIN)/mypy
 
 bench: $(VENV)/.ready ## measurements; off by default, minutes each
+	@$(BIN)/python -m uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[dev,bench]'
 	@$(PYTEST) -m bench tests/benchmarks -s
 
 clean: ## remove what make and the demo made, but not your warehouse

@@ -1,0 +1,94 @@
+"""A catalogue of any size: the demo shop's products, many pages a product, few pictures.
+
+A page in ten has a picture: the others are text. Users have ten events each.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from spark_jobs.demo.catalogue import Item, page
+from spark_jobs.demo.feeds import feed_folder, item_row, write_jsonl
+from spark_jobs.demo.pictures import Studio
+from spark_jobs.demo.products import Product, all_products
+from spark_jobs.demo.shop import demo_config
+from spark_jobs.demo.wording import MERCHANTS
+
+PAGES_A_PRODUCT = 20
+PICTURED = 10  # one page in so many
+USERS_AN_ITEM = 0.1
+EVENTS_A_USER = 10
+CHANGED = 0.01
+FIRST, SECOND, THIRD = "2026-01-29", "2026-01-30", "2026-01-31"
+
+
+def write_catalogue(folder: Path, items: int, seed: int = 7) -> str:
+    """Write three nights of feeds: everything; 1 % changed; nothing. Return the configuration."""
+    products = all_products(seed, max(1, items // PAGES_A_PRODUCT), new=0)
+    pages = [item for product in products for item in _pages(product, seed)]
+    pictured = [item for item in pages if item.pictures]
+    first = feed_folder(folder, FIRST)
+    Studio(products, seed).write(pictured, first)
+    write_jsonl(first / "items.jsonl", (item_row(item, is_deleted=False) for item in pages))
+    write_jsonl(
+        first / "interactions.jsonl", _events(pages, int(items * USERS_AN_ITEM), FIRST, seed)
+    )
+
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(len(pages), size=round(len(pages) * CHANGED), replace=False)
+    changed = [_retitled(pages[int(i)]) for i in chosen]
+    active = max(1, int(items * USERS_AN_ITEM * CHANGED))
+    second = feed_folder(folder, SECOND)
+    write_jsonl(second / "items.jsonl", (item_row(item, is_deleted=False) for item in changed))
+    write_jsonl(second / "interactions.jsonl", _events(pages, active, SECOND, seed))
+
+    third = feed_folder(folder, THIRD)
+    for name in ("items", "interactions"):
+        write_jsonl(third / f"{name}.jsonl", ())
+    # Compiling plans is worth it at this size, so Spark's own defaults stay.
+    text = demo_config(folder, folder / "warehouse")
+    head, _, rest = text.partition("# A small catalogue")
+    return head + rest[rest.index("[[sources]]") :]
+
+
+def _pages(product: Product, seed: int) -> Iterator[Item]:
+    for number in range(PAGES_A_PRODUCT):
+        merchant = replace(MERCHANTS[number % len(MERCHANTS)], name=f"merchant-{number:02d}")
+        item = page(product, merchant, seed=seed)
+        # A page number keeps texts apart that chance made equal; hash ids may meet at this size.
+        yield replace(
+            item,
+            item_id=f"{product.product_id}-{number:02d}",
+            title=f"{item.title} no. {number}",
+            pictures=item.pictures if number % PICTURED == 0 else (),
+        )
+
+
+def _retitled(item: Item) -> Item:
+    return replace(item, title=f"{item.title} (updated)", pictures=())
+
+
+def _events(pages: Sequence[Item], users: int, ds: str, seed: int) -> Iterator[dict[str, object]]:
+    rng = np.random.default_rng([seed, int(ds.replace("-", ""))])
+    start = datetime.fromisoformat(ds).replace(tzinfo=UTC)
+    for user in range(users):
+        for seconds in sorted(rng.choice(86_000, size=EVENTS_A_USER, replace=False)):
+            item = pages[int(rng.integers(len(pages)))]
+            at = start + timedelta(seconds=int(seconds))
+            yield {
+                "user_id": f"u{user:06d}",
+                "domain": item.domain,
+                "item_id": item.item_id,
+                "action": "click",
+                "occurred_at": at.isoformat().replace("+00:00", "Z"),
+                "value": None,
+            }
+
+
+def rows_of(path: Path) -> list[dict]:
+    """Read JSON Lines."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

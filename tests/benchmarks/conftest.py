@@ -1,0 +1,85 @@
+"""What benchmarks share: scripts in processes of their own, and results with their context."""
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+CHECKOUT = HERE.parents[1]
+_PACKAGES = ("pyspark", "delta-spark", "feast", "torch", "sentence-transformers", "transformers")
+
+# Runs a script of this folder and returns the JSON that it printed last.
+RunScript = Callable[..., dict]
+# Writes ``docs/results/<today>-<name>.md`` and shows it.
+WriteResults = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def run_script() -> RunScript:
+    def run(script: str, *arguments: object) -> dict:
+        command = [sys.executable, str(HERE / script), *map(str, arguments)]
+        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.fail(
+                f"{script} {arguments} ended with {done.returncode}:\n{done.stderr[-3000:]}"
+            )
+        lines = done.stdout.strip().splitlines()
+        return json.loads(lines[-1]) if lines else {}
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(run_script: RunScript, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The warehouse of a small shop with a trained first release."""
+    folder = tmp_path_factory.mktemp("trained")
+    run_script("trained_encoders.py", folder)
+    return folder / "warehouse"
+
+
+@pytest.fixture(scope="session")
+def write_results(request: pytest.FixtureRequest) -> WriteResults:
+    def write(name: str, title: str, sections: Sequence[str]) -> None:
+        day = datetime.datetime.now(tz=datetime.UTC).date()
+        text = "\n\n".join([f"# {title}", _context(request.config), *sections]) + "\n"
+        (CHECKOUT / "docs" / "results" / f"{day}-{name}.md").write_text(text, encoding="utf-8")
+        capture = request.config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled():
+            sys.stdout.write("\n" + text)
+
+    return write
+
+
+def _context(config: pytest.Config) -> str:
+    command = " ".join(["pytest", *config.invocation_params.args])
+    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    facts: Mapping[str, str] = {
+        "command": f"`{command}`",
+        "hardware": f"{_processor()}, {os.cpu_count()} cores, {_memory()} GiB, {_accelerator()}",
+        "versions": f"Python {platform.python_version()}, {packages}",
+    }
+    return "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _memory() -> int:
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
+
+
+def _accelerator() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"

@@ -1,0 +1,69 @@
+"""Run three nights over a catalogue: ``night_cost.py ITEMS FOLDER ENCODERS``. Prints JSON.
+
+The first night brings everything, the second one changes 1 %, the third one nothing: what it costs
+is what any night costs, start-up of the stages included. ``ENCODERS`` is the ``encoders`` folder of
+a warehouse; the versions that make a release are in ``release.json`` beside it.
+"""
+
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from catalogue import FIRST, SECOND, THIRD, write_catalogue
+from clock import Clock
+
+from spark_jobs.config import load_config
+from spark_jobs.night_run import STAGES, run_night
+from spark_jobs.nights import Night
+from spark_jobs.releases import create_release, promote
+from spark_jobs.session import build_session, start_workers
+from spark_jobs.tables import Tables
+
+
+def main() -> None:
+    """Run the nights that the arguments ask for."""
+    items, folder, encoders = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+    logging.disable(logging.CRITICAL)
+    config_file = folder / "config.toml"
+    folder.mkdir(parents=True, exist_ok=True)
+    config_file.write_text(write_catalogue(folder, items), encoding="utf-8")
+    config = load_config(config_file)
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+    timed = {"spark.python.daemon.module": "timed_daemon"}
+    config = replace(config, spark=replace(config.spark, conf={**config.spark.conf, **timed}))
+    shutil.copytree(encoders, Path(config.warehouse) / "encoders")
+
+    clock = Clock(folder / "timings")
+    started = time.perf_counter()
+    tables = Tables(build_session(config.spark, log=folder / "spark.log"), config.warehouse)
+    start_workers(tables.spark)
+    start_up = time.perf_counter() - started
+    create_release(tables, json.loads((encoders.parent / "release.json").read_text()))
+    promote(tables, "r1")
+    nights = {}
+    for ds in (FIRST, SECOND, THIRD):
+        before, wall = clock.read(), time.perf_counter()
+        results = run_night(tables, config, Night.parse(ds), stages=STAGES)
+        nights[ds] = {
+            "seconds": time.perf_counter() - wall,
+            "stages": {result.stage: result.seconds for result in results},
+            "encoded": {
+                step.name.split("@")[0]: step.rows_encoded
+                for result in results
+                for step in result.steps
+                if step.rows_encoded is not None
+            },
+            "processor": clock.since(before),
+        }
+    sys.stdout.write(json.dumps({"items": items, "start_up": start_up, "nights": nights}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
