@@ -33,8 +33,8 @@ demo: $(VENV)/.ready ## three nights in a generated shop, start to end
 test: $(VENV)/.ready $(AIRFLOW_VENV)/.ready lint type ## every check and every test, two files of tests at a time
 	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder --durations 25
 
-test-fast: $(VENV)/.ready ## the tests that need no Spark, under a minute
-	@$(PYTEST) -m "not spark and not bench" -q
+test-fast: $(VENV)/.ready ## the tests that need no Spark and no Airflow, under a minute
+	@$(PYTEST) -m "not spark and not airflow and not bench" -q
 
 fmt: $(VENV)/.ready ## format, and mend what can be mended
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .

@@ -7,6 +7,7 @@ are run in ``end_to_end/test_airflow.py``.
 import ast
 import importlib.util
 import itertools
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -213,9 +214,18 @@ def test_a_report_is_written_of_a_failed_night_which_stays_failed(
     assert ended["tasks"]["night_is_done"][0] == "upstream_failed"
 
 
-def test_spark_properties_name_the_packages_of_the_configuration() -> None:
-    text = (CHECKOUT / "spark_jobs" / "conf" / "local.properties").read_text()
+@pytest.mark.parametrize("name", ["local.properties", "cluster.properties"])
+def test_spark_properties_name_the_packages_of_the_configuration(name: str) -> None:
+    text = (CHECKOUT / "spark_jobs" / "conf" / name).read_text()
     lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
-    properties = {name: value for name, value in lines}
 
-    assert properties["spark.jars.packages"] == DELTA_PACKAGE
+    assert dict(lines)["spark.jars.packages"] == DELTA_PACKAGE
+
+
+def test_the_guide_names_all_that_may_be_set() -> None:
+    guide = (CHECKOUT / "docs" / "guides" / "data-engineers.md").read_text()
+    dag = DAG_FILE.read_text()
+    settings = set(re.findall(r"embedmill_[a-z_]+|EMBEDMILL_[A-Z_]+", dag))
+
+    assert {"embedmill_config", "embedmill_alerts", "EMBEDMILL_FIRST_NIGHT"} <= settings
+    assert [setting for setting in sorted(settings) if setting not in guide] == []
