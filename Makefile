@@ -3,10 +3,11 @@ SHELL := bash
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+AIRFLOW_VENV := .venv-airflow
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast fmt lint type bench clean
+.PHONY: help setup demo airflow airflow-setup test test-fast fmt lint type bench clean
 
 help: ## list these verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,14 +18,23 @@ $(VENV)/.ready: pyproject.toml constraints.txt scripts/setup.sh
 
 setup: $(VENV)/.ready ## make .venv, check for Java, fetch Spark's jars
 
+$(AIRFLOW_VENV)/.ready: $(VENV)/.ready constraints-airflow.txt scripts/setup_airflow.sh
+	@VENV=$(VENV) AIRFLOW_VENV=$(AIRFLOW_VENV) bash scripts/setup_airflow.sh
+	@touch $@
+
+airflow-setup: $(AIRFLOW_VENV)/.ready
+
+airflow: $(AIRFLOW_VENV)/.ready ## Airflow's UI over the nightly DAG; PORT=8080 CONFIG=demo/config.toml
+	@$(BIN)/python scripts/airflow_ui.py $${PORT:+--port "$$PORT"} $${CONFIG:+--config "$$CONFIG"}
+
 demo: $(VENV)/.ready ## three nights in a generated shop, start to end
 	@$(BIN)/embedmill demo
 
-test: $(VENV)/.ready lint type ## every check and every test, two files of tests at a time
+test: $(VENV)/.ready $(AIRFLOW_VENV)/.ready lint type ## every check and every test, two files of tests at a time
 	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder --durations 25
 
-test-fast: $(VENV)/.ready ## the tests that need no Spark, under a minute
-	@$(PYTEST) -m "not spark and not bench" -q
+test-fast: $(VENV)/.ready ## the tests that need no Spark and no Airflow, under a minute
+	@$(PYTEST) -m "not spark and not airflow and not bench" -q
 
 fmt: $(VENV)/.ready ## format, and mend what can be mended
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .
@@ -41,4 +51,4 @@ bench: $(VENV)/.ready ## measurements; off by default, minutes each
 	@$(PYTEST) -m bench tests/benchmarks -s
 
 clean: ## remove what make and the demo made, but not your warehouse
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(AIRFLOW_VENV) .airflow demo .pytest_cache .mypy_cache .ruff_cache

@@ -15,8 +15,10 @@ DATASETS = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test that reaches for Spark, so that ``-m "not spark"`` is the fast loop."""
+    """Mark each test that reaches for Spark or Airflow, so that ``make test-fast`` is fast."""
     for item in items:
+        if "airflow_bin" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.airflow)
         if "spark" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.spark)
 

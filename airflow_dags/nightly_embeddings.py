@@ -1,0 +1,194 @@
+"""### A night of embeddings
+
+Every stage of the night in order, one task a stage: `spark-submit JOB --config FILE --ds NIGHT`.
+Stages talk through tables alone, so any task may be cleared and run again: it ends in the same
+tables.
+
+- **The night** is the UTC day of the run's logical date, however the run came to be.
+- **A failed audit** stops the night: nothing that is served changes, and the task is not retried.
+- **A failed night** stops the nights after it. Mend it, clear it, then clear those.
+
+Where to set the cluster, the pool and the alerts: `docs/guides/data-engineers.md`.
+"""
+
+import logging
+import os
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.providers.http.hooks.http import HttpHook
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import (
+    DAG,
+    BaseHook,
+    Context,
+    CronDataIntervalTimetable,
+    Param,
+    RetryDecision,
+    RetryPolicy,
+    TriggerRule,
+    Variable,
+    chain,
+    task,
+)
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
+
+# As in spark_jobs/night_run.py, and in its order.
+STAGES = (
+    ("ingest", "spark_jobs/ingest/job.py"),
+    ("spu", "spark_jobs/spu/job.py"),
+    ("item_embeddings", "spark_jobs/item_embeddings/job.py"),
+    ("spu_embeddings", "spark_jobs/spu_embeddings/job.py"),
+    ("user_embeddings", "spark_jobs/user_embeddings/job.py"),
+    ("validation", "validation/job.py"),
+    ("publish", "spark_jobs/publish/job.py"),
+    ("materialize", "spark_jobs/publish/materialize_job.py"),
+    ("reconcile", "spark_jobs/publish/reconcile_job.py"),
+)
+# These run whatever became of the stages before them.
+ALWAYS_RUN = ("report",)
+
+# The one place that says which night a run is about.
+NIGHT = "{{ ds }}"
+CHECKOUT = str(Path(__file__).resolve().parents[1])
+HOME = "{{ var.value.get('embedmill_home', checkout) }}"
+CONFIG = "{{ params.config or var.value.embedmill_config }}"
+SPARK_PROPERTIES = "{{ var.value.get('embedmill_spark_properties', local_properties) }}"
+POOL = "embedmill"
+ALERTS = "embedmill_alerts"
+# Read while the file is parsed, when Variables are dear: an environment variable.
+FIRST_NIGHT = os.environ.get("EMBEDMILL_FIRST_NIGHT") or None
+AUDIT_FAILED = 3
+
+logger = logging.getLogger(__name__)
+
+
+class AuditIsFinal(RetryPolicy):
+    """Retry what may pass by itself; what the audit refused stays refused until it is mended."""
+
+    def evaluate(
+        self,
+        exception: BaseException,
+        try_number: int,
+        max_tries: int,
+        context: Context | None = None,
+    ) -> RetryDecision:
+        if f"Error code is: {AUDIT_FAILED}." in str(exception):
+            return RetryDecision.fail("the audit stopped the night; the log says which check")
+        return RetryDecision.default()
+
+
+def _night(run) -> date | None:
+    """The night that NIGHT says, as a day; None for a run without a logical date."""
+    return run.logical_date and run.logical_date.astimezone(UTC).date()
+
+
+def alert(context: Context) -> None:
+    """Post a failure to the webhook of connection ``embedmill_alerts``; without one, log it.
+
+    The path of a webhook is its secret: it is the connection's password, which Airflow encrypts.
+    """
+    ti, night = context["task_instance"], _night(context["dag_run"]) or "?"
+    text = (
+        f"embedmill, night {night}: {ti.task_id} failed at try {ti.try_number}.\n"
+        f"{context.get('exception')}\nLog: {ti.log_url}"
+    )
+    logger.error("%s", text)
+    try:
+        endpoint = BaseHook.get_connection(ALERTS).password
+    except (AirflowException, AirflowNotFoundException):
+        return
+    HttpHook(method="POST", http_conn_id=ALERTS).run(endpoint, json={"text": text})
+
+
+@task(retries=0)
+def night_is_due(dag_run=None, ti=None, params=None) -> None:
+    """Refuse a night that is not over, that has no configuration, or that follows a failed one."""
+    problems = []
+    how = "Trigger the run with the night as its logical date"
+    night = _night(dag_run)
+    if night is None:
+        problems.append(f"the run has no logical date. {how}")
+    else:
+        if night >= datetime.now(UTC).date():
+            problems.append(f"night {night} (UTC) is not over. {how}")
+        problems += _problems_before(ti)
+    if not params["config"] and not Variable.get("embedmill_config", default=None):
+        problems.append(
+            "no configuration is named. Set the Variable embedmill_config to the path of a TOML "
+            "file, or the run's parameter config"
+        )
+    if problems:
+        raise AirflowFailException("; ".join(problems) + ".")
+
+
+def _problems_before(ti) -> list[str]:
+    """Say what is wrong with the nights before: a feed of changes must not miss one."""
+    mode = Variable.get("embedmill_after_failed_night", default="stop")
+    if mode not in ("stop", "run"):
+        return [f"Variable embedmill_after_failed_night should be 'stop' or 'run', but is {mode!r}"]
+    before, succeeded = ti.get_previous_dagrun(), ti.get_previous_dagrun(state="success")
+    if mode == "run" or before is None or before.state == "success":
+        return []
+    night = _night(before)
+    if succeeded is not None and _night(succeeded) == night:
+        return []  # another run of that night did
+    return [
+        f"night {night} before it is {before.state.value}. Mend it and clear its run, then clear "
+        f"this one. If night {night} may be left out, mark its run as success; if all feeds are "
+        "snapshots, set the Variable embedmill_after_failed_night to run"
+    ]
+
+
+with DAG(
+    dag_id="nightly_embeddings",
+    doc_md=__doc__,
+    # Without a first night, nights run when somebody triggers them.
+    schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC") if FIRST_NIGHT else None,
+    start_date=datetime.fromisoformat(FIRST_NIGHT).replace(tzinfo=UTC) if FIRST_NIGHT else None,
+    # A night needs the night before: none is left out, whatever stood still and for how long.
+    catchup=FIRST_NIGHT is not None,
+    max_active_runs=1,
+    # A week of failures is not looked at by anyone.
+    max_consecutive_failed_dag_runs=7,
+    params={
+        "config": Param(
+            "",
+            type="string",
+            title="Configuration",
+            description="TOML file of this run; empty: the Variable embedmill_config",
+        )
+    },
+    user_defined_macros={
+        "checkout": CHECKOUT,
+        "local_properties": f"{CHECKOUT}/spark_jobs/conf/local.properties",
+    },
+    default_args={
+        "owner": "data-engineering",
+        "pool": POOL,
+        # The delay before the first retry is Airflow's [core] default_task_retry_delay.
+        "retries": 2,
+        "retry_exponential_backoff": 2,
+        "max_retry_delay": timedelta(hours=1),
+        "execution_timeout": timedelta(hours=6),
+        "on_failure_callback": alert,
+    },
+    tags=["embedmill", "nightly"],
+):
+    stages = [
+        SparkSubmitOperator(
+            task_id=stage,
+            application=f"{HOME}/{job}",
+            application_args=["--config", CONFIG, "--ds", NIGHT],
+            conn_id="spark_default",
+            name=f"embedmill {stage} {NIGHT}",
+            properties_file=SPARK_PROPERTIES,
+            retry_policy=AuditIsFinal() if stage == "validation" else None,
+            trigger_rule=TriggerRule.ALL_DONE if stage in ALWAYS_RUN else TriggerRule.ALL_SUCCESS,
+        )
+        for stage, job in STAGES
+    ]
+    chain(night_is_due(), *stages)
+    # A stage that always runs would otherwise make a success of a night that failed.
+    stages >> EmptyOperator(task_id="night_is_done")

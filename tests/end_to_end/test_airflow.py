@@ -1,0 +1,257 @@
+"""Nights under Airflow: run for real, stopped by an audit, mended, cleared and run again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from spark_jobs import contracts
+from spark_jobs.config import load_config
+from spark_jobs.demo.three_nights import NIGHTS
+from spark_jobs.night_run import STAGES, run_night, stages_between
+from spark_jobs.nights import Night
+from spark_jobs.publish.definitions import open_store
+from spark_jobs.publish.online import online_checksum
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+DAG = "nightly_embeddings"
+FIRST, SECOND = (Night.parse(ds) for ds in NIGHTS[:2])
+BEFORE_AUDIT = stages_between("ingest", "user_embeddings")
+LIMIT_S = 3000
+
+
+def served(warehouse) -> dict[str, str]:
+    """Checksum and version of all that readers see, tables and online store."""
+    tables = warehouse.tables
+    store = open_store(warehouse.config.feature_store.repo, tables.warehouse)
+    found = {t.name: f"{tables.checksum(t)} v{tables.version(t)}" for t in contracts.PUBLISHED}
+    return found | online_checksum(store, tables.spark)
+
+
+class Airflow:
+    """Airflow over one warehouse, with a home of its own."""
+
+    def __init__(self, home: Path, config_file: Path) -> None:
+        self.home = home
+        kept = {name: value for name, value in os.environ.items() if "AIRFLOW" not in name}
+        self.environment = kept | {
+            "EMBEDMILL_AIRFLOW_HOME": str(home),
+            "AIRFLOW_VAR_EMBEDMILL_CONFIG": str(config_file),
+            "AIRFLOW_VAR_EMBEDMILL_SPARK_PROPERTIES": str(_quick_properties(home)),
+            "AIRFLOW_CONN_SPARK_DEFAULT": '{"conn_type": "spark", "host": "local[1]"}',
+        }
+        self.command("db", "migrate")
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        process = subprocess.Popen(
+            [CHECKOUT / "scripts" / "airflow", *arguments],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            printed = process.communicate(timeout=LIMIT_S)[0]
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)  # its spark-submit too
+            raise
+        return subprocess.CompletedProcess(process.args, process.returncode, printed)
+
+    def serve(self, config_file: Path) -> subprocess.Popen[str]:
+        """Start ``make airflow``'s parts and UI."""
+        return subprocess.Popen(
+            [sys.executable, CHECKOUT / "scripts" / "airflow_ui.py", "--config", str(config_file)],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+def _quick_properties(home: Path) -> Path:
+    """The shipped properties, with a JVM that compiles little: its stages end in seconds."""
+    shipped = (CHECKOUT / "spark_jobs" / "conf" / "local.properties").read_text()
+    file = home / "spark.properties"
+    options = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
+    file.write_text(f"{shipped}\nspark.driver.extraJavaOptions {options}\n")
+    return file
+
+
+class Api:
+    """What the UI does, with the address and the password that ``make airflow`` prints."""
+
+    def __init__(self, printed: str) -> None:
+        words = printed.split()
+        address = next(word for word in words if word.startswith("http://127.0.0.1:"))
+        self.root = address.removesuffix(f"/dags/{DAG}")
+        password = words[words.index("password") + 1]
+        self.token = ""
+        login = {"username": "admin", "password": password}
+        self.token = self.call("/auth/token", login)["access_token"]
+
+    def call(self, path: str, body: object = None, method: str | None = None) -> dict:
+        request = urllib.request.Request(
+            self.root + path,
+            None if body is None else json.dumps(body).encode(),
+            {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def run_of(self, night: Night) -> str:
+        runs = self.call(f"/api/v2/dags/{DAG}/dagRuns")["dag_runs"]
+        (run,) = (run for run in runs if run["logical_date"].startswith(str(night)))
+        return run["dag_run_id"]
+
+    def clear(self, night: Night, task: str) -> None:
+        """Clear a task and those after it."""
+        self.call(
+            f"/api/v2/dags/{DAG}/clearTaskInstances",
+            {
+                "dry_run": False,
+                "dag_run_id": self.run_of(night),
+                "task_ids": [task],
+                "include_downstream": True,
+                "only_failed": False,
+            },
+        )
+
+    def wait(self, night: Night) -> str:
+        """Return the state in which the night's run ends."""
+        run = self.run_of(night).replace("+", "%2B")
+        deadline = time.monotonic() + LIMIT_S
+        while time.monotonic() < deadline:
+            state = self.call(f"/api/v2/dags/{DAG}/dagRuns/{run}")["state"]
+            if state in ("success", "failed"):
+                return state
+            time.sleep(1)
+        raise TimeoutError(f"night {night} did not end in {LIMIT_S} s")
+
+    def tasks(self, night: Night) -> dict[str, tuple[str, int]]:
+        run = self.run_of(night).replace("+", "%2B")
+        found = self.call(f"/api/v2/dags/{DAG}/dagRuns/{run}/taskInstances")["task_instances"]
+        return {task["task_id"]: (task["state"], task["try_number"]) for task in found}
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    printed = ""
+    assert process.stdout is not None
+    for line in process.stdout:
+        printed += line
+        if words in line:
+            return printed
+    raise AssertionError(f"{words!r} was not printed, but:\n{printed}")
+
+
+@pytest.fixture(scope="module")
+def story(open_warehouse: Callable, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """A night, one that the audit stops, the same mended, and a stage of it cleared."""
+    if not (CHECKOUT / ".venv-airflow" / "bin" / "airflow").exists():
+        pytest.skip("there is no Airflow environment (.venv-airflow). Run: make airflow-setup")
+    warehouse = open_warehouse()
+    airflow = Airflow(tmp_path_factory.mktemp("airflow"), warehouse.config_file)
+    told: dict = {"warehouse": warehouse, "airflow": airflow}
+
+    told["first"] = airflow.command("dags", "test", DAG, str(FIRST))
+    told["after the first"] = served(warehouse)
+
+    plant_a_broken_feed(warehouse)
+    run_night(warehouse.tables, load_config(warehouse.config_file), SECOND, stages=BEFORE_AUDIT)
+    spared = ["--mark-success-pattern", "|".join(BEFORE_AUDIT)]  # they have just run, see above
+    told["second"] = airflow.command("dags", "test", *spared, DAG, str(SECOND))
+    told["after the audit"] = served(warehouse)
+
+    accept_what_was_refused(warehouse)
+    ui = airflow.serve(warehouse.config_file)
+    try:
+        api = Api(read_until(ui, "Ctrl-C"))
+        api.call(f"/api/v2/dags/{DAG}", {"is_paused": False}, "PATCH")
+        api.clear(SECOND, "validation")
+        told["mended"] = api.wait(SECOND)
+        told["mended tasks"] = api.tasks(SECOND)
+        told["after mending"] = served(warehouse)
+
+        api.clear(SECOND, "publish")
+        told["cleared"] = api.wait(SECOND)
+        told["cleared tasks"] = api.tasks(SECOND)
+        told["after clearing"] = served(warehouse)
+        told["processes"] = psutil.Process(ui.pid).children(recursive=True)
+    finally:
+        ui.send_signal(signal.SIGINT)
+        told["goodbye"] = ui.communicate(timeout=120)[0]
+    told["status"] = ui.returncode
+    return told
+
+
+def plant_a_broken_feed(warehouse) -> None:
+    """Add a feed of the second night alone, whose clicks are all on items that nobody knows."""
+    feed = warehouse.config_file.with_name("clicks-{ds}.jsonl")
+    click = {"domain": "page", "action": "click", "occurred_at": f"{SECOND}T12:00:00Z"}
+    rows = [click | {"user_id": f"u{n}", "item_id": "no such page"} for n in range(40)]
+    Path(str(feed).replace("{ds}", str(SECOND))).write_text("\n".join(map(json.dumps, rows)) + "\n")
+    with warehouse.config_file.open("a") as config:
+        config.write(
+            f'\n[[sources]]\nname = "partner"\nkind = "interactions"\noptional = true\n'
+            f"path = {json.dumps(str(feed))}\n"
+        )
+
+
+def accept_what_was_refused(warehouse) -> None:
+    with warehouse.config_file.open("a") as config:
+        config.write("\n[audit]\nmax_quarantined = 1.0\n")
+
+
+def test_a_night_under_airflow_publishes_and_says_so_for_every_stage(story: dict) -> None:
+    tables = story["warehouse"].tables
+    recorded = tables.read(contracts.STAGE_RUNS).filter(f"ds = '{FIRST}'").select("stage")
+
+    assert story["first"].returncode == 0, story["first"].stdout[-3000:]
+    assert {row["stage"] for row in recorded.distinct().collect()} == set(STAGES)
+    assert tables.last_published() is not None
+    assert all(not checksum.startswith("0:") for checksum in story["after the first"].values())
+
+
+def test_a_failed_audit_stops_the_night_and_changes_nothing_that_is_served(story: dict) -> None:
+    said = story["second"].stdout
+
+    assert story["second"].returncode == 1
+    assert "Error code is: 3." in said
+    assert "was stopped by the audit" in said
+    assert "spark_jobs/publish/job.py --config" not in said
+    assert story["after the audit"] == story["after the first"]
+
+
+def test_a_mended_night_goes_on_from_the_cleared_audit(story: dict) -> None:
+    assert story["mended"] == "success", story["mended tasks"]
+    assert story["mended tasks"]["ingest"][0] == "success"
+    assert {state for state, _ in story["mended tasks"].values()} == {"success"}
+    assert story["after mending"] != story["after the audit"]
+    assert story["warehouse"].tables.last_published() == SECOND
+
+
+def test_a_cleared_stage_runs_again_to_the_same_tables(story: dict) -> None:
+    before, after = story["mended tasks"], story["cleared tasks"]
+
+    assert story["cleared"] == "success"
+    for stage in ("publish", "materialize", "reconcile"):
+        assert after[stage][1] == before[stage][1] + 1
+    assert after["validation"] == before["validation"]
+    assert story["after clearing"] == story["after mending"]
+
+
+def test_ctrl_c_leaves_no_process(story: dict) -> None:
+    assert story["status"] == 0
+    assert "Airflow has stopped." in story["goodbye"]
+    assert story["processes"]
+    assert not [process for process in story["processes"] if process.is_running()]
