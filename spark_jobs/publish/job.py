@@ -10,6 +10,7 @@ Killed at any point and run again, it ends in the same state. The online store f
 import time
 from collections.abc import Sequence
 
+from spark_jobs.comments import update_comments
 from spark_jobs.config import Config
 from spark_jobs.nights import Night
 from spark_jobs.publish.commit import (
@@ -49,6 +50,7 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     record_night(tables, night, "published")
     validate_encoded(tables)
     export_releases(tables)
+    update_comments(tables)
     seconds = (time.monotonic() - started) / len(staged)
     return [Step(table.name, table.rows, served[table.name], seconds=seconds) for table in staged]
 
