@@ -5,8 +5,9 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Annotated, Literal
 
+import typer
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -18,15 +19,16 @@ from spark_jobs.commands.opening import console, notes
 from spark_jobs.queries import QueryFailed, explained
 
 Format = Literal["table", "csv", "json"]
+FormatOption = Annotated[Format, typer.Option("--format", help="csv and json go to stdout alone")]
 Change = Callable[[Column, T.DataType], Column]
 
 # A terminal holds no more; files and pipes do.
 _SHOWN_ROWS = 50
 _NUMBERS_SHOWN = 2
 _NESTED = (T.ArrayType, T.MapType, T.StructType, T.VariantType)
-_NUMBERS = (T.NumericType,)
-# Cells up to this wide are never broken, so that ids stay whole.
-_WHOLE_CELL = 24
+_WHOLE_WORD = 24
+_NARROWEST = 10
+_GAP = "  "
 
 
 def give(answer: DataFrame, form: Format, limit: int | None) -> None:
@@ -53,30 +55,44 @@ def give(answer: DataFrame, form: Format, limit: int | None) -> None:
 def print_rows(on: Console, schema: T.StructType, rows: Sequence[Row]) -> None:
     """Print rows side by side, or, where they are wider than the terminal, one below another."""
     cells = [[_cell(value) for value in row] for row in rows]
-    columns = list(zip(*cells, strict=True)) if cells else [() for _ in schema]
-    widths = [
-        max(len(name), *(len(cell) for cell in column), 0)
-        for name, column in zip(schema.names, columns, strict=True)
+    columns = [
+        [name, *(row[position].plain for row in cells)]
+        for position, name in enumerate(schema.names)
     ]
-    if sum(min(width, _WHOLE_CELL) + 2 for width in widths) <= on.width:
+    room = on.width - len(_GAP) * (len(columns) - 1)
+    widths = _fitted([max(map(len, c)) for c in columns], [_least_width(c) for c in columns], room)
+    if sum(widths) <= room:
         on.print(_side_by_side(schema, cells, widths))
-    else:
-        for number, row in enumerate(cells, 1):
-            on.print(_below_another(schema, row, number), "")
+        return
+    for number, row in enumerate(cells, 1):
+        on.print(_below_another(schema, row, number), "")
+
+
+def _fitted(natural: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+    """Return widths of columns: the widest give way first, none below its least."""
+    widths = [max(low, min(width, room)) for width, low in zip(natural, least, strict=True)]
+    while sum(widths) > room:
+        spare = [(w, i) for i, (w, low) in enumerate(zip(widths, least, strict=True)) if w > low]
+        if not spare:
+            return widths
+        widths[max(spare)[1]] -= 1
+    return widths
+
+
+def _least_width(texts: Sequence[str]) -> int:
+    """Return how narrow a column may be: its words stay whole, so that ids can be copied."""
+    word = max(len(word) for text in texts for word in text.split(" "))
+    return min(max(map(len, texts)), max(min(word, _WHOLE_WORD), _NARROWEST))
 
 
 def _side_by_side(
     schema: T.StructType, cells: Sequence[Sequence[Text]], widths: Sequence[int]
 ) -> Grid:
-    grid = Grid(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    grid = Grid(box=None, header_style="bold", pad_edge=False, padding=(0, len(_GAP), 0, 0))
     for field, width in zip(schema, widths, strict=True):
-        right = isinstance(field.dataType, _NUMBERS)
-        grid.add_column(
-            Text(field.name),
-            justify="right" if right else "left",
-            overflow="fold",
-            no_wrap=width <= _WHOLE_CELL,
-        )
+        right = isinstance(field.dataType, T.NumericType)
+        justify: Literal["right", "left"] = "right" if right else "left"
+        grid.add_column(Text(field.name), justify=justify, overflow="fold", width=width)
     for row in cells:
         grid.add_row(*row)
     return grid
@@ -140,7 +156,7 @@ def _as_shown(answer: DataFrame) -> DataFrame:
         answer,
         lambda column, kind: (
             column
-            if isinstance(kind, (*_NESTED, *_NUMBERS, T.BooleanType))
+            if isinstance(kind, (*_NESTED, T.NumericType, T.BooleanType))
             else _as_text(column, kind)
         ),
     )

@@ -6,11 +6,9 @@ from typing import Annotated
 import typer
 from rich.table import Table as Grid
 
-from spark_jobs.commands.answers import Format, give
+from spark_jobs.commands.answers import FormatOption, give
 from spark_jobs.commands.opening import ConfigOption, console, notes, open_tables
 from spark_jobs.config import load_config
-
-FormatOption = Annotated[Format, typer.Option("--format", help="csv and json go to stdout alone")]
 
 
 def sql(
