@@ -27,9 +27,12 @@ Shape = Literal["log", "cache", "ledger"]
 DOMAINS = ("page", "video", "live")
 ACTIONS = ("view", "click", "cart", "purchase", "like", "share")
 
-_LOG_COLUMNS = """
+_SPU_ID = "STRING NOT NULL COMMENT 'stable from night to night; see spus'"
+_NIGHT = "DATE NOT NULL COMMENT 'night that the row is about'"
+_WRITTEN = "TIMESTAMP NOT NULL COMMENT 'when the row was written'"
+_LOG_COLUMNS = f"""
     event_timestamp   TIMESTAMP NOT NULL COMMENT 'end of the night, UTC: first moment at which the row could be known',
-    created_timestamp TIMESTAMP NOT NULL COMMENT 'when the row was written',
+    created_timestamp {_WRITTEN},
     ds                DATE      NOT NULL COMMENT 'night that produced the row'
 """
 _ACTIVE_COLUMN = "is_active BOOLEAN NOT NULL COMMENT 'false: the key is gone as of this row',"
@@ -54,6 +57,11 @@ class Table:
     keys: tuple[str, ...]
     ddl: str
     vector: str | None = None
+
+    @property
+    def has_state(self) -> bool:
+        """Whether its keys come and go, so that there is a current row of each."""
+        return _ACTIVE_COLUMN in self.ddl
 
 
 def _log(
@@ -89,9 +97,9 @@ INTERACTIONS = _log(
     "one row an event: a user did something with an item",
     ("user_id", "domain", "item_id", "action", "occurred_at"),
     """
-    user_id     STRING    NOT NULL,
-    domain      STRING    NOT NULL COMMENT 'page, video or live',
-    item_id     STRING    NOT NULL,
+    user_id     STRING    NOT NULL COMMENT 'who did it, as the source names the user',
+    domain      STRING    NOT NULL COMMENT 'of the item: page, video or live',
+    item_id     STRING    NOT NULL COMMENT 'id within the domain',
     action      STRING    NOT NULL COMMENT 'view, click, cart, purchase, like or share',
     occurred_at TIMESTAMP NOT NULL COMMENT 'when it happened, UTC; before the end of the night',
     value       DOUBLE    COMMENT 'watch seconds, quantity or amount, where the action has one'
@@ -105,11 +113,11 @@ SPUS = _log(
     """
     spu_id     STRING NOT NULL COMMENT 'stable from night to night',
     title      STRING NOT NULL COMMENT 'canonical title',
-    brand      STRING,
-    category   STRING,
-    attributes MAP<STRING, STRING> COMMENT 'agreed by most members',
+    brand      STRING COMMENT 'the commonest among its pages; null where none says one',
+    category   STRING COMMENT 'the commonest path among its pages, separated by " > "; null where none says one',
+    attributes MAP<STRING, STRING> COMMENT 'by name; those that more than half of the pages that have them agree on',
     keywords   ARRAY<STRING> COMMENT 'telling words of the members titles, most telling first',
-    price      DOUBLE COMMENT 'median of the members',
+    price      DOUBLE COMMENT 'median of its pages, in the currency of the shop; null where none has one',
     n_items    INT NOT NULL COMMENT 'members in all domains'
     """,
 )
@@ -119,9 +127,9 @@ SPU_MEMBERS = _log(
     "one row each time the SPU of an item changes",
     ("domain", "item_id"),
     """
-    domain      STRING NOT NULL,
-    item_id     STRING NOT NULL,
-    spu_id      STRING NOT NULL,
+    domain      STRING NOT NULL COMMENT 'of the item: page, video or live',
+    item_id     STRING NOT NULL COMMENT 'id within the domain',
+    spu_id      STRING NOT NULL COMMENT 'SPU that the item belongs to as of this row',
     assigned_by STRING NOT NULL COMMENT 'attributes (pages) or link (videos and live slices)',
     confidence  DOUBLE NOT NULL COMMENT '0 to 1: mean score of the links that hold the item in its SPU'
     """,
@@ -132,7 +140,7 @@ SPU_EVENTS = _log(
     "one row a change in the set of SPUs",
     ("spu_id", "event", "other_spu_id"),
     """
-    spu_id       STRING NOT NULL,
+    spu_id       STRING NOT NULL COMMENT 'SPU that the event is about',
     event        STRING NOT NULL COMMENT 'created, merged (into other), split (off other) or retired',
     other_spu_id STRING NOT NULL COMMENT 'survivor of a merge, origin of a split; empty otherwise'
     """,
@@ -153,36 +161,38 @@ ITEM_EMBEDDINGS = _vector_log(
     "item_embeddings",
     "one row each time an item's COPE vector changes",
     ("domain", "item_id"),
-    "domain STRING NOT NULL, item_id STRING NOT NULL",
+    "domain STRING NOT NULL COMMENT 'of the item: page, video or live', "
+    "item_id STRING NOT NULL COMMENT 'id within the domain'",
     "128 floats, L2 norm 1",
 )
 SPU_EMBEDDINGS = _vector_log(
     "spu_embeddings",
     "one row each time an SPU's COPE vector (pooled over its items) changes",
     ("spu_id",),
-    "spu_id STRING NOT NULL",
+    f"spu_id {_SPU_ID}",
     "128 floats, L2 norm 1",
 )
 SPU_PREFERENCE_EMBEDDINGS = _vector_log(
     "spu_preference_embeddings",
     "one row each time an SPU's LEARN vector changes; same space as user_embeddings",
     ("spu_id",),
-    "spu_id STRING NOT NULL",
+    f"spu_id {_SPU_ID}",
     "64 floats, L2 norm 1",
 )
 USER_EMBEDDINGS = _vector_log(
     "user_embeddings",
     "one row each time a user's LEARN vector changes",
     ("user_id",),
-    "user_id STRING NOT NULL, n_events INT NOT NULL COMMENT 'events of the history that was read'",
+    "user_id STRING NOT NULL COMMENT 'as the source names the user', "
+    "n_events INT NOT NULL COMMENT 'events of the history that was read'",
     "64 floats, L2 norm 1",
 )
 SPU_SEMANTIC_IDS = _log(
     "spu_semantic_ids",
     "one row each time an SPU's semantic id changes",
     ("spu_id", "encoder_version"),
-    """
-    spu_id          STRING NOT NULL,
+    f"""
+    spu_id          {_SPU_ID},
     encoder_version STRING NOT NULL COMMENT 'codebook: <name>@<12 hex>',
     content_hash    STRING NOT NULL COMMENT 'SHA-256 of what was encoded',
     c1 INT COMMENT 'coarsest code; null when the SPU is gone',
@@ -191,10 +201,10 @@ SPU_SEMANTIC_IDS = _log(
     """,
 )
 
-_CACHE_KEYS = """
+_CACHE_KEYS = f"""
     content_hash      STRING    NOT NULL COMMENT 'SHA-256 of the canonical input',
     encoder_version   STRING    NOT NULL COMMENT '<name>@<12 hex>',
-    created_timestamp TIMESTAMP NOT NULL COMMENT 'when the row was written'
+    created_timestamp {_WRITTEN}
 """
 ITEM_FEATURES = Table(
     "item_features",
@@ -221,15 +231,15 @@ QUARANTINE = Table(
     "ledger",
     "one row each input row, or part of one, that could not be used",
     ("ds", "stage", "source", "reason", "record_key"),
-    """
-    ds                DATE      NOT NULL,
+    f"""
+    ds                {_NIGHT},
     stage             STRING    NOT NULL COMMENT 'stage that refused it',
     source            STRING    NOT NULL COMMENT 'feed or table it came from',
     reason            STRING    NOT NULL COMMENT 'one of a closed set, such as title_empty or image_corrupt',
     scope             STRING    NOT NULL COMMENT 'row: the row was refused; modality: one picture of it was left out',
     record_key        STRING    NOT NULL COMMENT 'key of the row, parts separated by "|"; empty where it has none',
     payload           STRING    NOT NULL COMMENT 'the row as JSON',
-    created_timestamp TIMESTAMP NOT NULL
+    created_timestamp {_WRITTEN}
     """,
 )
 STAGE_RUNS = Table(
@@ -237,17 +247,17 @@ STAGE_RUNS = Table(
     "ledger",
     "one row a step of a stage in a night: what went in and what came out",
     ("ds", "stage", "step"),
-    """
-    ds                DATE      NOT NULL,
-    stage             STRING    NOT NULL,
+    f"""
+    ds                {_NIGHT},
+    stage             STRING    NOT NULL COMMENT 'stage that ran',
     step              STRING    NOT NULL COMMENT 'feed that was read or table that was written',
-    rows_in           BIGINT    NOT NULL,
+    rows_in           BIGINT    NOT NULL COMMENT 'rows that the step was given',
     rows_out          BIGINT    NOT NULL COMMENT 'rows_in = rows_out + rows_quarantined',
-    rows_quarantined  BIGINT    NOT NULL,
+    rows_quarantined  BIGINT    NOT NULL COMMENT 'rows that it could not use; see quarantine',
     rows_encoded      BIGINT    COMMENT 'inputs that a model had to read',
     rows_spared       BIGINT    COMMENT 'inputs whose vector was there already',
-    seconds           DOUBLE    NOT NULL,
-    created_timestamp TIMESTAMP NOT NULL
+    seconds           DOUBLE    NOT NULL COMMENT 'what the step took',
+    created_timestamp {_WRITTEN}
     """,
 )
 AUDIT_RESULTS = Table(
@@ -255,16 +265,16 @@ AUDIT_RESULTS = Table(
     "ledger",
     "one row a check of the audit of a night",
     ("ds", "stage", "table_name", "check_name"),
-    """
-    ds                DATE      NOT NULL,
+    f"""
+    ds                {_NIGHT},
     stage             STRING    NOT NULL COMMENT 'validation',
-    table_name        STRING    NOT NULL,
+    table_name        STRING    NOT NULL COMMENT 'table that was checked',
     check_name        STRING    NOT NULL COMMENT 'expectation and the columns it is about',
-    success           BOOLEAN   NOT NULL,
+    success           BOOLEAN   NOT NULL COMMENT 'false: the night is not published',
     expected          STRING    NOT NULL COMMENT 'in words, thresholds included',
     seen              STRING    NOT NULL COMMENT 'in words',
     observed          DOUBLE    COMMENT 'the figure held against the threshold, where there is one',
-    created_timestamp TIMESTAMP NOT NULL
+    created_timestamp {_WRITTEN}
     """,
 )
 NIGHTS = Table(
@@ -272,12 +282,12 @@ NIGHTS = Table(
     "ledger",
     "one row a night: how it ended",
     ("ds", "stage"),
-    """
-    ds                DATE      NOT NULL,
+    f"""
+    ds                {_NIGHT},
     stage             STRING    NOT NULL COMMENT 'publish or validation: who said so',
     state             STRING    NOT NULL COMMENT 'published or failed',
     detail            STRING    NOT NULL COMMENT 'why it failed; empty otherwise',
-    created_timestamp TIMESTAMP NOT NULL
+    created_timestamp {_WRITTEN}
     """,
 )
 RELEASES = Table(
@@ -285,13 +295,13 @@ RELEASES = Table(
     "ledger",
     "one row a change of state of a release",
     ("release", "sequence"),
-    """
+    f"""
     release           STRING    NOT NULL COMMENT 'r1, r2, ...',
     sequence          INT       NOT NULL COMMENT '1, 2, ... over all releases',
     state             STRING    NOT NULL COMMENT 'building, validated, live, previous or retired',
     action            STRING    NOT NULL COMMENT 'what brought it there: create, validate, promote, rollback or retire',
     encoders          MAP<STRING, STRING> NOT NULL COMMENT 'encoder version of each kind: cope, learn_content, learn_user, learn_item, semantic_id',
-    created_timestamp TIMESTAMP NOT NULL
+    created_timestamp {_WRITTEN}
     """,
 )
 

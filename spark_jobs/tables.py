@@ -167,6 +167,17 @@ class Tables:
     def staged_path(self, table: Table) -> str:
         return f"{self.warehouse}/staged/{table.name}"
 
+    def name_in_sql(self, table: Table) -> str:
+        """Return the name by which SQL reaches the served table without a metastore."""
+        return f"delta.`{self.path(table).replace('`', '``')}`"
+
+    def description(self, table: Table) -> str | None:
+        """Return the comment of the served table, which is there."""
+        log = cast(Any, self.spark._jvm).org.apache.spark.sql.delta.DeltaLog
+        read = log.forTable(cast(Any, self.spark)._jsparkSession, self.path(table))
+        said = read.unsafeVolatileSnapshot().metadata().description()
+        return None if said is None else str(said)
+
     def version(self, table: Table) -> int | None:
         """Return the Delta version of the served table; None before the first write."""
         if not self.exists(table):
@@ -251,9 +262,8 @@ class Tables:
             # DuckDB and deltalake do not read tables with deletion vectors.
             .property("delta.enableDeletionVectors", "false")
         )
-        partitions = [name for name in ("ds", "stage") if name in schema(table).names]
-        if partitions:
-            builder = builder.partitionedBy(*partitions)
+        if partitions(table):
+            builder = builder.partitionedBy(*partitions(table))
         builder.execute()
         return path
 
@@ -261,6 +271,11 @@ class Tables:
 def schema(table: Table) -> T.StructType:
     """Return the Spark schema of a contract, NOT NULL and comments kept."""
     return cast(T.StructType, T.StructType.fromDDL(table.ddl))
+
+
+def partitions(table: Table) -> list[str]:
+    """Return the columns that a table is partitioned by."""
+    return [name for name in ("ds", "stage") if name in schema(table).names]
 
 
 def conform(rows: DataFrame, table: Table) -> DataFrame:

@@ -14,18 +14,20 @@ from spark_jobs.tables import Tables
 OURS = ("encoders", "spark_jobs", "validation")
 
 console = Console()
+# For commands whose stdout is read by other programs.
+notes = Console(stderr=True)
 
 ConfigOption = Annotated[str, typer.Option("--config", help="TOML file, see spark_jobs/conf/")]
 NightOption = Annotated[str, typer.Option("--ds", help="night, YYYY-MM-DD")]
 
 
-def open_tables(config: Config) -> Tables:
+def open_tables(config: Config, said_on: Console = console) -> Tables:
     """Open the warehouse. Logs go beside it, so that the terminal stays readable."""
     from spark_jobs.session import build_session
 
     logs = log_folder(config.warehouse)
     log_to(logs / "embedmill.log")
-    with working(console, "start Spark"):
+    with working(said_on, "start Spark"):
         return Tables(build_session(config.spark, log=logs / "spark.log"), config.warehouse)
 
 

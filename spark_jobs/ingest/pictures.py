@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from spark_jobs.config import IngestConfig
 
@@ -102,6 +102,8 @@ def _header_problem(content: bytes, max_pixels: int) -> tuple[str, str] | None:
                 width, height = image.size
     except Image.DecompressionBombError as error:
         return "image_too_large", str(error)
+    except UnidentifiedImageError:
+        return "image_corrupt", f"is none of {', '.join(FORMATS)}"
     # Broken headers raise almost anything out of PIL's decoders; none of it may stop a night.
     except Exception as error:
         return "image_corrupt", f"{type(error).__name__}: {str(error)[:200]}"

@@ -48,7 +48,7 @@ PICTURE_REASONS = (
 MAX_KEY_LENGTH = 256
 _CONTROL = r"[\u0000-\u001f\u007f-\u009f]"
 # Tabs and line breaks are part of a text.
-_CONTROL_IN_TEXT = r"[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]"
+CONTROL_IN_TEXT = r"[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]"
 
 
 def judged_item_rows(rows: DataFrame, limits: IngestConfig) -> DataFrame:
@@ -62,7 +62,7 @@ def judged_item_rows(rows: DataFrame, limits: IngestConfig) -> DataFrame:
     price = F.col("price")
     rules = {
         **_rules_of_all("items", ids=("item_id", "source")),
-        "control_characters": F.concat_ws(" ", *texts).rlike(_CONTROL_IN_TEXT),
+        "control_characters": F.concat_ws(" ", *texts).rlike(CONTROL_IN_TEXT),
         "title_empty": present & _blank("title"),
         # NaN is above every number.
         "price_absurd": (price < 0) | (price > limits.max_price),

@@ -10,6 +10,7 @@ Killed at any point and run again, it ends in the same state. The online store f
 import time
 from collections.abc import Sequence
 
+from spark_jobs.comments import update_comments
 from spark_jobs.config import Config
 from spark_jobs.locks import RELEASES_WAIT, releases_lock
 from spark_jobs.nights import Night
@@ -50,6 +51,7 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     record_night(tables, night, "published")
     with releases_lock(tables.warehouse, wait=RELEASES_WAIT):
         export_releases(tables)
+    update_comments(tables)
     seconds = (time.monotonic() - started) / len(staged)
     return [Step(table.name, table.rows, served[table.name], seconds=seconds) for table in staged]
 

@@ -35,6 +35,13 @@ def test_every_contract_is_readable_ddl_that_holds_its_keys(table, spark) -> Non
     assert set(table.keys) <= set(schema(table).names)
 
 
+@pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
+def test_every_column_of_every_contract_says_what_it_means(table, spark) -> None:
+    without = [column.name for column in schema(table) if not column.metadata.get("comment")]
+
+    assert without == []
+
+
 def test_as_of_is_published_nights_before_and_staged_rows_of_tonight(tables: Tables) -> None:
     tables.stage(members(tables, ("a", "s1", True), ("b", "s1", True)), SPU_MEMBERS, FIRST)
     tables.publish(SPU_MEMBERS, FIRST)

@@ -1,0 +1,49 @@
+"""``embedmill sql``: a question in SQL, answered from the warehouse's tables; it never writes."""
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.table import Table as Grid
+
+from spark_jobs.commands.answers import FormatOption, give
+from spark_jobs.commands.opening import ConfigOption, console, notes, open_tables
+from spark_jobs.config import load_config
+
+
+def sql(
+    config: ConfigOption,
+    statement: Annotated[
+        str | None,
+        typer.Argument(help="SELECT ..., DESCRIBE <table> or SHOW TABLES", show_default=False),
+    ] = None,
+    form: FormatOption = "table",
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="most rows; a table shows 50, csv and json all", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Answer a SELECT over the warehouse's tables. Nothing is ever written.
+
+    Without a statement it is read from stdin; on a terminal the tables are listed.
+    """
+    settings = load_config(config)
+    if statement is None and sys.stdin.isatty():
+        _list_tables()
+        return
+    from spark_jobs.queries import answer
+
+    said = sys.stdin.read() if statement is None else statement
+    give(answer(open_tables(settings, notes), said), form, limit)
+
+
+def _list_tables() -> None:
+    from spark_jobs.catalog import VIEWS
+
+    grid = Grid("name", "what a row is", box=None, header_style="bold", pad_edge=False)
+    grid.columns[0].no_wrap = True
+    for view in VIEWS.values():
+        grid.add_row(view.name, view.meaning)
+    console.print(grid)
