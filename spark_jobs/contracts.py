@@ -256,8 +256,9 @@ STAGE_RUNS = Table(
     rows_quarantined  BIGINT    NOT NULL COMMENT 'rows that it could not use; see quarantine',
     rows_encoded      BIGINT    COMMENT 'inputs that a model had to read',
     rows_spared       BIGINT    COMMENT 'inputs whose vector was there already',
-    seconds           DOUBLE    NOT NULL COMMENT 'what the step took',
-    created_timestamp {_WRITTEN}
+    seconds           DOUBLE    NOT NULL COMMENT 'of the step, where its stage tells steps apart; steps may run side by side',
+    created_timestamp {_WRITTEN},
+    stage_seconds     DOUBLE    COMMENT 'of the whole stage, the same in each of its steps'
     """,
 )
 AUDIT_RESULTS = Table(
@@ -274,7 +275,10 @@ AUDIT_RESULTS = Table(
     expected          STRING    NOT NULL COMMENT 'in words, thresholds included',
     seen              STRING    NOT NULL COMMENT 'in words',
     observed          DOUBLE    COMMENT 'the figure held against the threshold, where there is one',
-    created_timestamp {_WRITTEN}
+    created_timestamp {_WRITTEN},
+    at_least          DOUBLE    COMMENT 'least that observed may be, where there is a least',
+    at_most           DOUBLE    COMMENT 'most that observed may be, where there is a most',
+    advice            STRING    COMMENT 'what to do when it fails'
     """,
 )
 NIGHTS = Table(

@@ -63,6 +63,7 @@ def run_stage(name: str, run: Run, tables: Tables, config: Config, night: Night)
                 "This is a defect of the stage; nothing was published."
             )
         logger.info("%s %s night=%s %s", name, step.name, night, step)
+    seconds = time.monotonic() - started
     rows = [
         (
             s.name,
@@ -72,6 +73,7 @@ def run_stage(name: str, run: Run, tables: Tables, config: Config, night: Night)
             s.rows_encoded,
             s.rows_spared,
             s.seconds,
+            seconds,
         )
         for s in steps
     ]
@@ -83,6 +85,7 @@ def run_stage(name: str, run: Run, tables: Tables, config: Config, night: Night)
         "rows_encoded",
         "rows_spared",
         "seconds",
+        "stage_seconds",
     ]
     kinds = {column.name: column.dataType.simpleString() for column in schema(STAGE_RUNS)}
     ddl = ", ".join(f"{column} {kinds[column]}" for column in columns)

@@ -153,6 +153,8 @@ def _exceptions(info: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _result(
     expectation: Expectation, success: bool, *, seen: str, observed: float | None
 ) -> CheckResult:
+    # A check of rows counts those that fail, whatever range its column has.
+    limits = expectation if is_about_figure(expectation) and observed is not None else None
     return CheckResult(
         table_name=expectation.meta["table"],
         check_name=expectation.meta["check"],
@@ -161,6 +163,8 @@ def _result(
         seen=seen,
         observed=observed,
         advice=expectation.notes,
+        at_least=getattr(limits, "min_value", None),
+        at_most=getattr(limits, "max_value", None),
     )
 
 

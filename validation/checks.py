@@ -16,6 +16,8 @@ class CheckResult:
         seen: in words.
         observed: the figure held against the threshold; None where there was nothing to measure.
         advice: what to do when it fails.
+        at_least: least that ``observed`` may be; None where there is no least.
+        at_most: most that it may be.
     """
 
     table_name: str
@@ -25,6 +27,8 @@ class CheckResult:
     seen: str
     observed: float | None
     advice: str
+    at_least: float | None = None
+    at_most: float | None = None
 
 
 @dataclass(frozen=True)

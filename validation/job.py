@@ -46,12 +46,15 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
 
 def _record_results(tables: Tables, report: AuditReport) -> None:
     rows = [
-        (r.table_name, r.check_name, r.success, r.expected, r.seen, r.observed)
+        (
+            *(r.table_name, r.check_name, r.success, r.expected, r.seen),
+            *(r.observed, r.at_least, r.at_most, r.advice),
+        )
         for r in report.results
     ]
     ddl = (
         "table_name string, check_name string, success boolean, expected string, seen string, "
-        "observed double"
+        "observed double, at_least double, at_most double, advice string"
     )
     tables.record(local_frame(tables.spark, rows, ddl), AUDIT_RESULTS, report.night, STAGE)
 

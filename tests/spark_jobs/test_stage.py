@@ -1,3 +1,4 @@
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -20,6 +21,17 @@ def test_run_stage_records_what_each_step_did(tables: Tables, night: Night) -> N
     assert [(r["stage"], r["step"], r["rows_in"], r["rows_quarantined"]) for r in rows] == [
         ("ingest", "feed", 5, 2)
     ]
+
+
+def test_run_stage_records_how_long_the_whole_stage_took(tables: Tables, night: Night) -> None:
+    def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
+        time.sleep(0.02)
+        return [Step("a", rows_in=1, rows_out=1), Step("b", rows_in=1, rows_out=1)]
+
+    run_stage("spu", run, tables, Config(), night)
+
+    (first, second) = tables.read(STAGE_RUNS).orderBy("step").collect()
+    assert first["stage_seconds"] == second["stage_seconds"] >= 0.02
 
 
 def test_run_stage_refuses_a_step_that_lost_rows(tables: Tables, night: Night) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from spark_jobs.contracts import (
     QUARANTINE,
     SPU_CONTENT_EMBEDDINGS,
     SPU_MEMBERS,
+    STAGE_RUNS,
     TABLES,
 )
 from spark_jobs.frames import local_frame
@@ -185,3 +187,18 @@ def test_a_relative_warehouse_is_one_of_the_folder_the_run_started_in(
 
     assert state(relative.staged(SPU_MEMBERS, FIRST)) == [("a", "s1")]
     assert (tmp_path / "some warehouse" / "staged").is_dir()
+
+
+def test_a_ledger_gets_the_columns_that_its_contract_has_got_since(tables: Tables) -> None:
+    older = replace(STAGE_RUNS, ddl=STAGE_RUNS.ddl.split(",\n    stage_seconds")[0])
+    columns = "step string, rows_in bigint, rows_out bigint, rows_quarantined bigint, "
+    columns += "rows_encoded bigint, rows_spared bigint, seconds double"
+    row = ("feed", 1, 1, 0, None, None, 2.0)
+    tables.record(local_frame(tables.spark, [row], columns), older, FIRST, "ingest")
+    now = local_frame(tables.spark, [(*row, 3.0)], f"{columns}, stage_seconds double")
+
+    for _ in range(2):
+        tables.record(now, STAGE_RUNS, SECOND, "ingest")
+
+    found = tables.read(STAGE_RUNS).orderBy("ds").select("ds", "stage_seconds").collect()
+    assert [tuple(row) for row in found] == [(FIRST.ds, None), (SECOND.ds, 3.0)]

@@ -319,6 +319,18 @@ def test_failing_audit_records_results_and_changes_nothing_that_is_served(
     assert written == {"audit_results", "nights", "data_docs", "encoders"}
 
 
+def test_audit_results_carry_the_limits_and_what_to_do(broken_tables: Tables) -> None:
+    rows = broken_tables.read(AUDIT_RESULTS).collect()
+    found = {(row["table_name"], row["check_name"]): row for row in rows}
+
+    changed = found["items", "few_changes"]
+    assert (changed["at_least"], changed["at_most"], changed["observed"]) == (None, 0.2, 0.5)
+    assert all(row["advice"] for row in rows if not row["success"])
+    unmeasured = [row for row in rows if row["observed"] is None]
+    assert unmeasured
+    assert all(row["at_least"] is None and row["at_most"] is None for row in unmeasured)
+
+
 def test_data_docs_show_what_was_expected(
     failure: AuditFailed, broken_tables: Tables, audit_night: Night
 ) -> None:

@@ -161,10 +161,10 @@ def audit(tables: Tables, night: Night, *, success: bool = True) -> None:
         success,
         "norm 1",
         "norm 1" if success else "norm 7",
-        None,
+        *(None, None, None, "look"),
     )
     columns = (
-        "table_name string, check_name string, success boolean, "
-        "expected string, seen string, observed double"
+        "table_name string, check_name string, success boolean, expected string, seen string, "
+        "observed double, at_least double, at_most double, advice string"
     )
     tables.record(local_frame(tables.spark, [row], columns), AUDIT_RESULTS, night, "validation")
