@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from spark_jobs.commands import forget, maintain, night, release, train
+from spark_jobs.commands import doctor, forget, maintain, night, release, train
 from spark_jobs.commands.opening import OURS, console
 
 AUDIT_FAILED = 3
@@ -19,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(night.run)
+app.command("doctor")(doctor.doctor)
 app.command("forget")(forget.forget)
 app.command("maintain")(maintain.maintain)
 app.add_typer(train.app, name="train")

@@ -1,4 +1,4 @@
-"""Expired encoder versions: which may go, since no release that is kept and no encoder needs them?"""
+"""Expired encoder versions: which does no release that is kept, and no encoder, need any more?"""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -14,7 +14,7 @@ import fsspec
 from pyspark.sql import functions as F
 
 from spark_jobs.config import RetentionConfig
-from spark_jobs.contracts import CACHES, PUBLISHED, TABLES, Table
+from spark_jobs.contracts import CACHES, TABLES, Table
 from spark_jobs.features import scratch_folder
 from spark_jobs.maintenance.expired import encoders_read, expired_releases, expired_versions
 from spark_jobs.nights import Night
