@@ -20,7 +20,14 @@ from spark_jobs.frames import local_frame
 from spark_jobs.night_run import load_stage
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
-from spark_jobs.releases import ENCODED, Release, all_releases, named_release, validate
+from spark_jobs.releases import (
+    ENCODED,
+    SERVED_STATES,
+    Release,
+    all_releases,
+    named_release,
+    validate,
+)
 from spark_jobs.stage import run_stage
 from spark_jobs.tables import Tables
 
@@ -154,7 +161,8 @@ def _watch_night(watch: Watch, count: str, what: str) -> AbstractContextManager[
 
 def _publishing(own: BackfillTables, release: Release, night: Night) -> Iterator[Callable[[], int]]:
     """Yield what serves the staged rows of each table, but those that other releases have."""
-    others = [r for r in all_releases(own) if r.name != release.name and r.state != "building"]
+    # Nights no longer encode for a retired release, and maintenance removes its rows.
+    others = [r for r in all_releases(own) if r.name != release.name and r.state in SERVED_STATES]
     for table_name, kind in ENCODED.items():
         version = release.encoders[kind]
         if version not in {other.encoders[kind] for other in others}:

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from spark_jobs.commands import night, release, similar, sql, train
+from spark_jobs.commands import doctor, forget, maintain, night, release, similar, sql, train
 from spark_jobs.commands.opening import OURS, console
 
 AUDIT_FAILED = 3
@@ -21,6 +21,9 @@ app = typer.Typer(
 app.command("run")(night.run)
 app.command("sql")(sql.sql)
 app.command("similar")(similar.similar)
+app.command("doctor")(doctor.doctor)
+app.command("forget")(forget.forget)
+app.command("maintain")(maintain.maintain)
 app.add_typer(train.app, name="train")
 app.add_typer(release.app, name="release")
 

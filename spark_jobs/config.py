@@ -176,16 +176,28 @@ class RetentionConfig:
 
     Attributes:
         retired_release_days: rows of a retired release, from the day on which it was retired.
+        staged_nights: staged rows of so many nights before the last published one; a night before
+            them can be run again from ingest on only.
+        table_history_days: files of older versions of a table, which a reader may have open.
+        report_days: pages about a night, back from the last published one.
     """
 
     retired_release_days: int = 30
+    staged_nights: int = 14
+    table_history_days: int = 7
+    report_days: int = 90
 
 
 @dataclass(frozen=True, config=_STRICT)
 class Config:
-    """Everything that may differ between environments."""
+    """Everything that may differ between environments.
+
+    Attributes:
+        min_free_gb: a stage does not start with less free disk, in the warehouse or for scratch.
+    """
 
     warehouse: str = "warehouse"
+    min_free_gb: float = 1.0
     spark: SparkConfig = field(default_factory=SparkConfig)
     sources: tuple[Source, ...] = ()
     ingest: IngestConfig = field(default_factory=IngestConfig)

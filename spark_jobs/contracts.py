@@ -308,6 +308,17 @@ RELEASES = Table(
     created_timestamp {_WRITTEN}
     """,
 )
+FORGOTTEN = Table(
+    "forgotten",
+    "ledger",
+    "one row a user who was forgotten: ingest leaves out what feeds still say of them",
+    ("user_hash",),
+    """
+    user_hash         STRING    NOT NULL COMMENT 'SHA-256 of salt and user id; the id itself is kept nowhere',
+    salt              STRING    NOT NULL COMMENT 'random, the same in every row of a warehouse',
+    created_timestamp TIMESTAMP NOT NULL
+    """,
+)
 
 # What a night stages, audits and publishes, in that order.
 PUBLISHED = (
@@ -323,5 +334,5 @@ PUBLISHED = (
     USER_EMBEDDINGS,
 )
 CACHES = (ITEM_FEATURES, SPU_CONTENT_EMBEDDINGS)
-LEDGERS = (QUARANTINE, STAGE_RUNS, AUDIT_RESULTS, NIGHTS, RELEASES)
+LEDGERS = (QUARANTINE, STAGE_RUNS, AUDIT_RESULTS, NIGHTS, RELEASES, FORGOTTEN)
 TABLES = {table.name: table for table in (*PUBLISHED, *CACHES, *LEDGERS)}

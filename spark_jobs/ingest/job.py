@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import INTERACTIONS, ITEMS, QUARANTINE
+from spark_jobs.forgotten import without_forgotten
 from spark_jobs.ingest.feeds import Feed, read_feeds, rows_of_kind
 from spark_jobs.ingest.interactions import EVENT_KEYS, accepted_events, judged_events
 from spark_jobs.ingest.items import (
@@ -58,7 +59,7 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     with _kept(before), _kept(items):
         tonight = items_tonight(before, items, snapshots)
         events = judged_events(
-            rows_of_kind(tables, feeds, "interactions"),
+            without_forgotten(tables, rows_of_kind(tables, feeds, "interactions")),
             tonight.select(*ITEM_KEYS),
             earlier=earlier,
             night=night,

@@ -1,0 +1,62 @@
+"""``embedmill maintain``: remove what has outlived its use, and make small files large."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table as Grid
+
+from spark_jobs.commands.opening import ConfigOption, console, open_tables
+from spark_jobs.config import load_config
+from spark_jobs.disk import GB, free_bytes
+from spark_jobs.progress import working
+
+if TYPE_CHECKING:
+    from spark_jobs.maintenance.tasks import Task
+
+
+def maintain(
+    config: ConfigOption,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be done")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="allow table_history_days under 7: nobody reads now")
+    ] = False,
+) -> None:
+    """Remove what nothing that is served needs, and compact tables. Safe to run every night."""
+    from spark_jobs.maintenance.job import alone
+    from spark_jobs.maintenance.job import maintain as maintained
+
+    settings = load_config(config)
+    tables = open_tables(settings)
+    before = free_bytes(settings.warehouse)
+    with alone(settings.warehouse):
+        done = maintained(
+            tables,
+            settings,
+            now=datetime.now(UTC),
+            watch=lambda task: working(console, f"{task.what}: {task.where}"),
+            dry_run=dry_run,
+            force=force,
+        )
+    print_tasks(done, dry_run=dry_run)
+    after = free_bytes(settings.warehouse)
+    if before is not None and after is not None and not dry_run:
+        freed = f", {(after - before) / GB:+.2f} GB"
+        console.print(f"\n{after / GB:.1f} GB of disk are free{freed}", highlight=False)
+
+
+def print_tasks(done: Sequence["Task"], *, dry_run: bool) -> None:
+    """Print what was done, or would be."""
+    if not done:
+        console.print("there is nothing to do")
+        return
+    title = "would be done" if dry_run else "done"
+    grid = Grid(title=title, title_justify="left", box=None, header_style="bold")
+    for column in ("what", "where"):
+        grid.add_column(column, overflow="fold")
+    grid.add_column("how much", justify="right")
+    for task in done:
+        grid.add_row(task.what, task.where, task.amount)
+    console.print()
+    console.print(grid)

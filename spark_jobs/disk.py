@@ -1,0 +1,78 @@
+"""Disk: is there room for a stage, and what is said when there was none left?"""
+
+import errno
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from spark_jobs.nights import Night
+
+GB = 1_000_000_000
+# What a disk that is full is called by Python and Java, and by SQLite.
+_SAID = ("No space left on device", "database or disk is full")
+# Publish copies what is staged; the online store holds vectors once more, with its index.
+_WRITES = {"publish": 2, "materialize": 3}
+
+
+class DiskFull(OSError):
+    """There is too little room to go on."""
+
+
+def free_bytes(place: str) -> int | None:
+    """Return the room left where a folder lies or will lie; None for an object store."""
+    if "://" in place:
+        return None
+    folder = Path(place).resolve()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+@contextmanager
+def enough_disk(warehouse: str, min_free_gb: float, night: Night, stage: str) -> Iterator[None]:
+    """Let a stage run if there is room for it, and say so clearly where there was not.
+
+    Raises:
+        DiskFull: there is too little room to start, or none was left on the way.
+    """
+    wanted = min_free_gb * GB + _WRITES.get(stage, 0) * staged_bytes(warehouse, night)
+    for place, needed in ((warehouse, wanted), (tempfile.gettempdir(), min_free_gb * GB)):
+        free = free_bytes(place)
+        if free is not None and free < needed:
+            raise DiskFull(
+                f"{stage}, night {night}: {place!r} should have {needed / GB:.1f} GB of free disk, "
+                f"but has {free / GB:.2f} GB. Free some (embedmill maintain removes what nothing "
+                "that is served needs), or lower min_free_gb in the config. Nothing was changed."
+            )
+    try:
+        yield
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        raise DiskFull(
+            f"{stage}, night {night}: the disk of {warehouse!r}, or of scratch files in "
+            f"{tempfile.gettempdir()!r}, ran full. Each table is written in one commit, so what "
+            "readers see of it is as before, or complete. Free some disk (embedmill maintain), "
+            "then run the night again."
+        ) from error
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or what it came from, is about a full disk."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return True
+        if any(said in str(error) for said in _SAID):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def staged_bytes(warehouse: str, night: Night) -> int:
+    """Return the size of what is staged of a night; 0 for an object store, which has room."""
+    if "://" in warehouse:
+        return 0
+    files = Path(warehouse).glob(f"staged/*/ds={night}/*.parquet")
+    return sum(file.stat().st_size for file in files)

@@ -1,0 +1,90 @@
+"""The online store and Feast's registry: can they be reached, and do they know the releases?"""
+
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spark_jobs.config import Config
+from spark_jobs.doctor.findings import Finding
+from spark_jobs.doctor.served import Served
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+_STORE = "online store"
+_REGISTRY = "registry"
+_AGAIN = "embedmill run --from publish --ds <last published night> fills it."
+
+
+def online(config: Config, served: Sequence[Served]) -> Iterator[Finding]:
+    """Reach for the online store, and hold Feast's registry against the releases."""
+    from spark_jobs.publish.definitions import open_store
+
+    store = open_store(config.feature_store.repo, config.warehouse)
+    kind = store.config.online_store.type
+    if kind == "sqlite":
+        yield from _sqlite(store, served)
+    elif kind == "redis":
+        yield from _redis(store)
+    else:
+        yield Finding(_STORE, "warn", f"{kind}: not looked at", "Look at it with its own tools.")
+    yield from _registry(store, served)
+
+
+def without_password(text: str) -> str:
+    """Return a connection string, or an error that quotes one, without its secret."""
+    hidden = re.sub(r"(password=)[^,\s'\"]+", r"\1***", text, flags=re.IGNORECASE)
+    return re.sub(r"(://[^:@/\s]*:)[^@\s]+@", r"\1***@", hidden)
+
+
+def _sqlite(store: "FeatureStore", served: Sequence[Served]) -> Iterator[Finding]:
+    path = Path(store.config.online_store.path)
+    file = path if path.is_absolute() else Path(store.repo_path) / path
+    if not file.exists():
+        state, do = ("warn", _AGAIN) if served else ("ok", "")
+        yield Finding(_STORE, "warn" if state == "warn" else "ok", "SQLite, no file yet", do)
+        return
+    with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if said == "ok":
+        yield Finding(_STORE, "ok", f"SQLite, {file.stat().st_size / 1e6:.0f} MB, intact")
+    else:
+        do = f"Remove {file.parent} and publish the last night again: tables fill it anew."
+        yield Finding(_STORE, "bad", f"SQLite: {said}", do)
+
+
+def _redis(store: "FeatureStore") -> Iterator[Finding]:
+    said = str(store.config.online_store.connection_string)
+    where = f"Redis at {without_password(said).split(',')[0]}"
+    provider: Any = store._get_provider()
+    try:
+        client = provider.online_store._get_client(store.config.online_store)
+        client.ping()
+    except Exception as error:  # of whichever client
+        do = "Start it, or mend online_store.connection_string in feature_store.yaml."
+        yield Finding(_STORE, "bad", f"{where}: {without_password(str(error))}", do)
+    else:
+        yield Finding(_STORE, "ok", f"{where} answers")
+
+
+def _registry(store: "FeatureStore", served: Sequence[Served]) -> Iterator[Finding]:
+    if not served:
+        yield Finding(_REGISTRY, "ok", "no release is served yet")
+        return
+    services = {service.name: service.tags for service in store.list_feature_services()}
+    expected = {f"ranking__{release.name}": release.name for release in served}
+    expected |= dict(("ranking", release.name) for release in served if release.state == "live")
+    pinned = {name for name in services if re.fullmatch(r"ranking(__r\d+)?", name)}
+    wrong = [
+        f"{name} should be of {release}, but is of {services.get(name, {}).get('release')}"
+        for name, release in expected.items()
+        if services.get(name, {}).get("release") != release
+    ]
+    wrong += [f"{name} is left over" for name in sorted(pinned - expected.keys())]
+    if wrong:
+        yield Finding(_REGISTRY, "bad", "; ".join(wrong), _AGAIN)
+    else:
+        yield Finding(_REGISTRY, "ok", f"{len(served)} release(s), as in releases.json")

@@ -1,0 +1,148 @@
+"""Forget a user: every table, its files, pages and logs, and the online store; and prove it.
+
+Killed at any point and run again, it ends in the same state. Nothing that is left depends on the
+user's rows but the encoders, which were trained on the behaviour of all users; the receipt says so.
+"""
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import fsspec
+
+from spark_jobs.config import Config
+from spark_jobs.erasure.mentions import (
+    FORGOTTEN_TEXT,
+    redacted_texts,
+    row_of_user,
+    text_about_user,
+    whole_word,
+)
+from spark_jobs.erasure.online import UserOnline, user_online
+from spark_jobs.erasure.receipt import Receipt, Removed, write_receipt
+from spark_jobs.erasure.traces import Search, Trace, read_text, search
+from spark_jobs.features import scratch_folder
+from spark_jobs.forgotten import is_forgotten, remember_to_forget
+from spark_jobs.publish.definitions import open_store
+from spark_jobs.publish.materialization import feast_session, feast_talk
+from spark_jobs.table_files import (
+    delete_rows,
+    delta_folders,
+    delta_frame,
+    drop_history,
+    update_rows,
+    vacuum,
+)
+from spark_jobs.tables import Tables
+
+# Called with what is at work, for as long as it is.
+Watch = Callable[[str], AbstractContextManager[object]]
+
+
+class UnknownUser(LookupError):
+    """Nothing is kept of this user."""
+
+
+class NotForgotten(ValueError):
+    """Something of the user is still there after all was removed."""
+
+
+def forget(tables: Tables, config: Config, user: str, *, watch: Watch) -> Receipt:
+    """Remove a user from the warehouse and the online store, and look whether anything is left.
+
+    To be called with the warehouse's lock held. Readers that opened an old version of a table fail
+    and have to open it again: its files are gone.
+
+    Raises:
+        UnknownUser: nothing is kept of the user, and never was forgotten. Nothing was changed.
+        NotForgotten: something is still there.
+    """
+    online = _online(tables, config, user)
+    with watch("look for the user in every file"):
+        before, mentions = search(tables, user), online.count()
+    if not (before.traces or mentions or is_forgotten(tables, user)):
+        raise UnknownUser(
+            f"no user {user!r}: none of {before.files:,} files of the warehouse "
+            f"{tables.warehouse!r} and no value of the online store is about them. Give the id "
+            "as the feed of interactions has it. Nothing was changed."
+        )
+    # First of all: a run that is killed from here on can be told from a user who never was.
+    hashed = remember_to_forget(tables, user)
+    removed = _erase(tables, user, before, watch)
+    with watch("online store"):
+        online.delete()
+    with watch("look for what is left"):
+        after, left = search(tables, user), online.count()
+    _refuse_left(after.traces, left)
+    removed += [Removed("online store", "mentions", mentions, None)] if mentions else []
+    receipt = Receipt(hashed, tuple(removed), after.files, online.how)
+    write_receipt(tables.warehouse, receipt)
+    return receipt
+
+
+def _erase(tables: Tables, user: str, found: Search, watch: Watch) -> list[Removed]:
+    removed = []
+    for folder in delta_folders(tables.warehouse):
+        with watch(folder):
+            removed += _erase_from_table(tables, folder, user)
+    with watch("pages and logs"):
+        removed += _redact_pages(tables.warehouse, found.traces, user)
+    _remove_scratch(tables)
+    return removed
+
+
+def _erase_from_table(tables: Tables, folder: str, user: str) -> list[Removed]:
+    """Remove a user from a table, from its old files and from its log."""
+    path = f"{tables.warehouse}/{folder}"
+    columns = delta_frame(tables.spark, path).columns
+    rows, texts = row_of_user(columns, user), text_about_user(columns, user)
+    if rows is None and texts is None:
+        return []
+    deleted = 0 if rows is None else delete_rows(tables.spark, path, rows)
+    redacted = (
+        0
+        if texts is None
+        else update_rows(tables.spark, path, texts, redacted_texts(columns, user))
+    )
+    # Whatever was found now: a run that was killed may have left old files.
+    vacuum(tables.spark, path, 0, force=True)
+    version = drop_history(tables.spark, path)
+    removed = [
+        Removed(folder, "rows", deleted, version),
+        Removed(folder, "texts", redacted, version),
+    ]
+    return [each for each in removed if each.count]
+
+
+def _redact_pages(warehouse: str, traces: tuple[Trace, ...], user: str) -> list[Removed]:
+    filesystem, root = fsspec.url_to_fs(warehouse)
+    pattern = re.compile(whole_word(user))
+    removed = []
+    for trace in (trace for trace in traces if trace.kind == "page"):
+        text = pattern.sub(FORGOTTEN_TEXT, read_text(warehouse, trace.where))
+        # In place: a log may be open for appending.
+        filesystem.pipe_file(f"{root}/{trace.where}", text.encode(errors="surrogateescape"))
+        removed.append(Removed(trace.where, "mentions", trace.count, None))
+    return removed
+
+
+def _remove_scratch(tables: Tables) -> None:
+    """Remove what a killed stage left behind: with the lock held, nobody is using it."""
+    filesystem, root = fsspec.url_to_fs(scratch_folder(tables))
+    if filesystem.exists(root):
+        filesystem.rm(root, recursive=True)
+
+
+def _refuse_left(traces: tuple[Trace, ...], online: int) -> None:
+    left = [f"{trace.where} ({trace.count} {trace.kind})" for trace in traces]
+    left += [f"online store ({online} mentions)"] if online else []
+    if left:
+        raise NotForgotten(
+            f"something of the user is still there: {'; '.join(left)}. Other rows and files of "
+            "theirs are gone. See that nothing else writes to the warehouse, and run this again."
+        )
+
+
+def _online(tables: Tables, config: Config, user: str) -> UserOnline:
+    with feast_session(tables.spark), feast_talk():
+        return user_online(open_store(config.feature_store.repo, tables.warehouse), user)

@@ -1,0 +1,120 @@
+"""Traces: where below a warehouse is anything kept of a user, old versions of tables included?
+
+Files are read as they lie, so that nothing depends on what a table says of itself.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import fsspec
+import pyarrow.parquet as pq
+
+from spark_jobs.erasure.mentions import in_delta_log, row_of_user, text_about_user, whole_word
+from spark_jobs.table_files import physical_frame
+from spark_jobs.tables import Tables
+
+# Read by other means (the online store), or not about users one by one (the encoders).
+_ELSEWHERE = ("feature_store/", "encoders/", "erasures/", "releases.json")
+_TEXTS = (".html", ".json", ".jsonl", ".csv", ".txt", ".md", ".log")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Something that is kept of a user.
+
+    Attributes:
+        where: path below the warehouse.
+        kind: ``rows`` of Parquet files, whether or not readers see them; mentions in a Delta
+            ``log`` or on a ``page``.
+    """
+
+    where: str
+    kind: Literal["rows", "log", "page"]
+    count: int
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search came across.
+
+    Attributes:
+        files: how many files were read.
+    """
+
+    traces: tuple[Trace, ...]
+    files: int
+
+
+def search(tables: Tables, user: str) -> Search:
+    """Read every file below the warehouse but the encoders and the online store."""
+    filesystem, root = fsspec.url_to_fs(tables.warehouse)
+    found = (path[len(root) + 1 :] for path in filesystem.find(root))
+    files = sorted(path for path in found if not path.startswith(_ELSEWHERE))
+    traces = [
+        *_rows(tables, [path for path in files if _is_data(path)], user),
+        *_log_mentions(tables.warehouse, [path for path in files if _is_log(path)], user),
+        *_page_mentions(tables.warehouse, pages(files), user),
+    ]
+    return Search(tuple(trace for trace in traces if trace.count), len(files))
+
+
+def pages(files: Iterable[str]) -> list[str]:
+    """Return the files that are texts for people: reports, audit pages, logs."""
+    return [path for path in files if path.endswith(_TEXTS) and not _is_log(path)]
+
+
+def read_text(warehouse: str, path: str) -> str:
+    """Return a text; bytes that are not UTF-8 are kept as they are when it is written again."""
+    filesystem, root = fsspec.url_to_fs(warehouse)
+    content: bytes = filesystem.cat_file(f"{root}/{path}")
+    return content.decode(errors="surrogateescape")
+
+
+def _is_log(path: str) -> bool:
+    return "/_delta_log/" in path
+
+
+def _is_data(path: str) -> bool:
+    return path.endswith(".parquet") and not _is_log(path)
+
+
+def _rows(tables: Tables, files: list[str], user: str) -> list[Trace]:
+    by_table: dict[str, list[str]] = {}
+    for path in files:
+        folder = re.sub(r"(/[^/=]+=[^/]*)*/[^/]+$", "", path)
+        by_table.setdefault(folder, []).append(f"{tables.warehouse}/{path}")
+    return [Trace(f, "rows", _count(tables, paths, user)) for f, paths in by_table.items()]
+
+
+def _count(tables: Tables, paths: list[str], user: str) -> int:
+    frame = physical_frame(tables.spark, paths)
+    conditions = [row_of_user(frame.columns, user), text_about_user(frame.columns, user)]
+    return sum(frame.filter(one).count() for one in conditions if one is not None)
+
+
+def _log_mentions(warehouse: str, files: list[str], user: str) -> list[Trace]:
+    pattern = in_delta_log(user)
+    counts: dict[str, int] = {}
+    for path in files:
+        text = "\n".join(_statistics(warehouse, path)) or read_text(warehouse, path)
+        folder = path.rsplit("/_delta_log/", 1)[0] + "/_delta_log"
+        counts[folder] = counts.get(folder, 0) + len(pattern.findall(text))
+    return [Trace(folder, "log", count) for folder, count in counts.items()]
+
+
+def _statistics(warehouse: str, path: str) -> list[str]:
+    """Return what a checkpoint says of its files; nothing where the file is no checkpoint."""
+    if not path.endswith(".parquet"):
+        return []
+    filesystem, root = fsspec.url_to_fs(warehouse)
+    with filesystem.open(f"{root}/{path}", "rb") as file:
+        rows = pq.read_table(file).to_pylist()
+    return [str(row) for row in rows]
+
+
+def _page_mentions(warehouse: str, files: list[str], user: str) -> list[Trace]:
+    pattern = re.compile(whole_word(user))
+    mentions = ((path, len(pattern.findall(read_text(warehouse, path)))) for path in files)
+    return [Trace(path, "page", count) for path, count in mentions]
