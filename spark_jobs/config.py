@@ -164,7 +164,12 @@ class AuditConfig:
 
 @dataclass(frozen=True, config=_STRICT)
 class FeatureStoreConfig:
-    """Where the Feast definitions are, and how much of the online store is reconciled."""
+    """Where the Feast definitions are, and how much of the online store is reconciled.
+
+    Attributes:
+        repo: their folder, which keeps values in SQLite; or a file in it with other settings, such
+            as ``feature_repo/redis.yaml``.
+    """
 
     repo: str = "feature_repo"
     reconcile_sample: int = 200

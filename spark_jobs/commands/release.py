@@ -142,6 +142,7 @@ def compare_releases(
 def _move(config: str, step: Callable[[Tables], Release]) -> Config:
     """Take a step and tell Feast's registry. No vector is read or written."""
     from spark_jobs.publish.definitions import apply_definitions, open_store
+    from spark_jobs.publish.online_server import named_if_unavailable
 
     settings = load_config(config)
     tables = open_tables(settings)
@@ -149,7 +150,8 @@ def _move(config: str, step: Callable[[Tables], Release]) -> Config:
         release = step(tables)
         if tables.last_published() is not None:  # else there is nothing to point at yet
             store = open_store(settings.feature_store.repo, tables.warehouse)
-            apply_definitions(store, tables.warehouse)
+            with named_if_unavailable(store):
+                apply_definitions(store, tables.warehouse)
     console.print(f"release [bold]{release.name}[/] is {release.state}")
     return settings
 

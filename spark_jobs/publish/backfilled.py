@@ -4,6 +4,7 @@ from spark_jobs.config import Config
 from spark_jobs.publish.commit import last_recorded
 from spark_jobs.publish.definitions import apply_definitions, open_store
 from spark_jobs.publish.materialization import feast_session, feast_talk, materialize_new
+from spark_jobs.publish.online_server import named_if_unavailable
 from spark_jobs.publish.reconciliation import Reconciled, reconcile
 from spark_jobs.tables import Tables
 
@@ -15,10 +16,11 @@ def serve_release(tables: Tables, config: Config, name: str) -> list[Reconciled]
 
     Raises:
         NotReconciled: the online store does not hold what the tables say.
+        OnlineStoreUnavailable: its server does not answer.
     """
     night = last_recorded(tables)
     store = open_store(config.feature_store.repo, tables.warehouse)
-    with feast_session(tables.spark), feast_talk():
+    with feast_session(tables.spark), feast_talk(), named_if_unavailable(store):
         apply_definitions(store, tables.warehouse)
         materialize_new(store, last=night)
         sample = config.feature_store.reconcile_sample

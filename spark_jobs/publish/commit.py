@@ -14,6 +14,7 @@ from spark_jobs.contracts import NIGHTS, PUBLISHED, Table
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
+from spark_jobs.publish.online_server import named_if_unavailable
 from spark_jobs.tables import Tables, fingerprint
 
 if TYPE_CHECKING:
@@ -91,11 +92,15 @@ def forget_views(store: "FeatureStore", replaced: set[str]) -> None:
 
     A key that only the replaced rows had would otherwise keep its online value for ever. To be
     called before the rows are replaced: a run that is killed in between fills the views again.
+
+    Raises:
+        OnlineStoreUnavailable: its server does not answer; nothing was replaced.
     """
     stale = [view for view in store.list_feature_views() if view.tags["table"] in replaced]
     if stale:
         logger.info("to be filled again: %s", ", ".join(view.name for view in stale))
-        store.apply([], objects_to_delete=stale, partial=False)
+        with named_if_unavailable(store):
+            store.apply([], objects_to_delete=stale, partial=False)
 
 
 def record_night(tables: Tables, night: Night, state: str, detail: str = "") -> None:

@@ -5,6 +5,7 @@ Feast is imported inside the functions: it takes eight seconds.
 
 import importlib
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -13,12 +14,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from spark_jobs.publish.online_server import check_server
+
 if TYPE_CHECKING:
     from feast import FeatureStore
 
 # In the order of their imports. Feast's own loader changes the working directory of the process.
 _MODULES = ("serving", "entities", "data_sources", "feature_views", "feature_services")
 _EXPERIMENTAL = "(The spark|On demand) .* is an experimental feature"
+_SETTINGS = "feature_store.yaml"
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -26,24 +31,34 @@ class FeatureRepoMissing(LookupError):
     """There is no folder of feature definitions where the configuration says."""
 
 
+class SettingsIncomplete(LookupError):
+    """Feast's settings name an environment variable that is not set."""
+
+
 def open_store(repo: str, warehouse: str) -> "FeatureStore":
     """Open the feature store of a warehouse.
 
     Args:
-        repo: folder of the definitions, relative to the working directory or to this checkout.
+        repo: folder of the definitions, relative to the working directory or to this checkout; or a
+            file in it with other settings than its ``feature_store.yaml``, such as ``redis.yaml``.
         warehouse: folder or URI of the warehouse.
 
     Raises:
-        FeatureRepoMissing: there is no ``feature_store.yaml`` in ``repo``.
+        FeatureRepoMissing: there are no such settings.
+        SettingsIncomplete: they name an environment variable that is not set.
+        NoServerNamed: their connection string names no server.
     """
-    folder = repo_folder(repo)
+    settings = settings_file(repo)
     with _warehouse_named(warehouse):
+        _check_environment(settings)
         from feast import FeatureStore
 
         # Feast calls its Spark parts experimental each time that it reads a source: we know.
         importlib.import_module("feast.infra.offline_stores.contrib.spark_offline_store.spark")
         warnings.filterwarnings("ignore", message=_EXPERIMENTAL, category=RuntimeWarning)
-        return FeatureStore(repo_path=str(folder))
+        store = FeatureStore(repo_path=str(settings.parent), fs_yaml_file=settings)
+    check_server(store)
+    return store
 
 
 def apply_definitions(store: "FeatureStore", warehouse: str) -> None:
@@ -65,21 +80,32 @@ def apply_definitions(store: "FeatureStore", warehouse: str) -> None:
         )
 
 
-def repo_folder(repo: str) -> Path:
-    """Return the folder of the feature definitions.
+def settings_file(repo: str) -> Path:
+    """Return the file of Feast's settings; the definitions are beside it.
 
     Raises:
-        FeatureRepoMissing: there is no ``feature_store.yaml`` in it.
+        FeatureRepoMissing: it is not there.
     """
-    candidates = (Path(repo).resolve(), _CHECKOUT / repo)
-    for folder in candidates:
-        if (folder / "feature_store.yaml").is_file():
-            return folder
-    looked = " or ".join(str(folder) for folder in dict.fromkeys(candidates))
+    named = Path(repo) if Path(repo).suffix in (".yaml", ".yml") else Path(repo, _SETTINGS)
+    candidates = (named.resolve(), _CHECKOUT / named)
+    for file in candidates:
+        if file.is_file():
+            return file
+    folders = " or ".join(str(file.parent) for file in dict.fromkeys(candidates))
     raise FeatureRepoMissing(
-        f"no feature_store.yaml in {looked}. "
-        "Set feature_store.repo to the folder of the definitions."
+        f"no {named.name} in {folders}. "
+        "Set feature_store.repo to the folder of the definitions, or to a file of settings in it."
     )
+
+
+def _check_environment(settings: Path) -> None:
+    text = re.sub(r"^\s*#.*$", "", settings.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    unset = sorted({name for name in _VARIABLE.findall(text) if not os.environ.get(name)})
+    if unset:
+        raise SettingsIncomplete(
+            f"{settings} names environment variables that are not set: {', '.join(unset)}. "
+            "What each should hold is said at the top of that file."
+        )
 
 
 def _left_over(store: "FeatureStore", kept: set[str]) -> list[object]:

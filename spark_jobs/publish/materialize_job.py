@@ -16,6 +16,7 @@ from spark_jobs.publish.commit import last_recorded
 from spark_jobs.publish.definitions import apply_definitions, open_store
 from spark_jobs.publish.gate import check_published
 from spark_jobs.publish.materialization import feast_session, feast_talk, materialize_night
+from spark_jobs.publish.online_server import named_if_unavailable
 from spark_jobs.stage import Step, job_main
 from spark_jobs.tables import Tables
 
@@ -25,11 +26,12 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
 
     Raises:
         NotPublished: the night's rows are not in the served tables.
+        OnlineStoreUnavailable: its server does not answer.
     """
     check_published(tables, night)
     started = time.monotonic()
     store = open_store(config.feature_store.repo, tables.warehouse)
-    with feast_session(tables.spark), feast_talk():
+    with feast_session(tables.spark), feast_talk(), named_if_unavailable(store):
         with releases_lock(tables.warehouse, wait=RELEASES_WAIT):
             apply_definitions(store, tables.warehouse)
         views = materialize_night(store, night=night, last=last_recorded(tables))

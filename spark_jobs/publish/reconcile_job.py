@@ -15,6 +15,7 @@ from spark_jobs.publish.commit import record_night
 from spark_jobs.publish.definitions import open_store
 from spark_jobs.publish.gate import check_published
 from spark_jobs.publish.materialization import feast_session, feast_talk
+from spark_jobs.publish.online_server import named_if_unavailable
 from spark_jobs.publish.reconciliation import NotReconciled, reconcile
 from spark_jobs.stage import Step, job_main
 from spark_jobs.tables import Tables
@@ -26,12 +27,13 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     Raises:
         NotPublished: the night's rows are not in the served tables.
         NotReconciled: the online store does not hold what the tables say.
+        OnlineStoreUnavailable: its server does not answer.
     """
     check_published(tables, night)
     started = time.monotonic()
     store = open_store(config.feature_store.repo, tables.warehouse)
     sample = config.feature_store.reconcile_sample
-    with feast_session(tables.spark), feast_talk():
+    with feast_session(tables.spark), feast_talk(), named_if_unavailable(store):
         try:
             views = reconcile(store, tables.spark, night=night, sample=sample)
         except NotReconciled as difference:

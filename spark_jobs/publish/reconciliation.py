@@ -1,5 +1,6 @@
 """Does the online store hold what the published tables say, key by key and value by value?"""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,14 @@ from pyspark.sql import functions as F
 
 from spark_jobs.nights import Night
 from spark_jobs.publish.online import is_present, offline_state, online_values
+from spark_jobs.publish.online_keys import keys_only_online, lists_keys
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
 
+logger = logging.getLogger(__name__)
+
+NEVER = "none, it was never published"
 _SHOWN = 5
 
 
@@ -67,20 +72,26 @@ def reconcile(
 
     Every key ever published is read online: an active one must have a value, one that is gone must
     have none. The values of about ``sample`` keys, and of about as many of those that changed
-    tonight, must be equal.
+    tonight, must be equal. No key that was never published may have a value, where the type of
+    store can be asked which keys it holds.
 
     Raises:
         NotReconciled: naming view, key, feature, expected and seen.
     """
-    checked = [
-        compare(
-            store, view, expected_rows(offline_state(view, spark), view, night=night, sample=sample)
-        )
-        for view in sorted(store.list_feature_views(), key=lambda view: view.name)
-        if release in (None, view.tags.get("release"))
-    ]
-    refuse_differences([difference for _, found in checked for difference in found], night)
-    return [reconciled for reconciled, _ in checked]
+    if not lists_keys(store):
+        kind = store.config.online_store.type
+        logger.warning("keys that only the online store has are not looked for in %s", kind)
+    checked: list[Reconciled] = []
+    differences: list[Difference] = []
+    for view in sorted(store.list_feature_views(), key=lambda view: view.name):
+        if release in (None, view.tags.get("release")):
+            state = offline_state(view, spark)
+            rows = expected_rows(state, view, night=night, sample=sample)
+            reconciled, found = compare(store, view, rows)
+            checked.append(reconciled)
+            differences += [*found, *never_published(store, view, rows)]
+    refuse_differences(differences, night)
+    return checked
 
 
 def refuse_differences(differences: Sequence[Difference], night: Night) -> None:
@@ -94,8 +105,10 @@ def refuse_differences(differences: Sequence[Difference], night: Night) -> None:
         more = f"; and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
         raise NotReconciled(
             f"night {night}: {len(differences)} keys or values of the online store are not those "
-            f"of the published tables: {shown}{more}. Run publish again; if it persists, remove "
-            "the folder feature_store of the warehouse and run it again."
+            f"of the published tables: {shown}{more}. Run materialize and reconcile again. If it "
+            "persists, empty the online store and run them once more, which fills it from the "
+            "beginning: EMBEDMILL_WAREHOUSE=<the warehouse> feast -c feature_repo teardown "
+            "(with -f, where the settings are not those of feature_store.yaml)."
         )
 
 
@@ -152,6 +165,27 @@ def compare(
                 view.name, key, row["values"], dict(zip(names, online, strict=True))
             )
     return Reconciled(view.name, expected.num_rows, active, compared), differences
+
+
+def never_published(
+    store: "FeatureStore", view: "FeatureView", expected: pa.Table
+) -> list[Difference]:
+    """Return the keys that have a value online and no row in the table.
+
+    Args:
+        expected: as from ``expected_rows``: all keys that were ever published.
+    """
+    if not lists_keys(store):
+        return []
+    columns = [expected.column(name).to_pylist() for name in view.join_keys]
+    keys = keys_only_online(store, view, zip(*columns, strict=True))
+    parts = zip(view.join_keys, zip(*keys, strict=True), strict=True) if keys else ()
+    held = pa.table({name: list(values) for name, values in parts})
+    return [
+        Difference(view.name, key, "*", NEVER, "a value")
+        for key, values in zip(keys, online_values(store, view, held), strict=True)
+        if is_present(values)
+    ]
 
 
 def _value_differences(

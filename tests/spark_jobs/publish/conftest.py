@@ -1,8 +1,14 @@
 """Tiny nights: staged rows of every table, and an audit that says what it is told."""
 
+import secrets
+import shutil
+import socket
+import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from types import ModuleType
 
 import numpy as np
@@ -16,6 +22,8 @@ from spark_jobs.nights import Night
 from spark_jobs.releases import KINDS
 from spark_jobs.tables import Tables, schema
 
+# Redis has sixteen.
+_DATABASES = count(1)
 ENCODERS = {kind: f"{kind}@{position:012x}" for position, kind in enumerate(KINDS, start=1)}
 OTHER_ENCODERS = {kind: f"{kind}@{position:012x}" for position, kind in enumerate(KINDS, start=101)}
 
@@ -24,6 +32,71 @@ OTHER_ENCODERS = {kind: f"{kind}@{position:012x}" for position, kind in enumerat
 def staging() -> ModuleType:
     """The functions of this file."""
     return sys.modules[__name__]
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis of our own, empty, on loopback: its connection string."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed: scripts/setup_tests.sh says how")
+    port, password = free_port(), secrets.token_hex(16)
+    settings = {
+        "bind": "127.0.0.1",
+        "port": port,
+        "requirepass": password,
+        "dir": tmp_path_factory.mktemp("redis"),
+        "save": '""',
+        "appendonly": "no",
+    }
+    text = "".join(f"{name} {value}\n" for name, value in settings.items())
+    # By standard input: on the command line every user of the machine would read the password.
+    server = subprocess.Popen(
+        [program, "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    assert server.stdin is not None
+    server.stdin.write(text)
+    server.stdin.close()
+    try:
+        _wait_for(port, server)
+        yield f"127.0.0.1:{port},password={password}"
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+STORES = {"sqlite": "feature_repo", "redis": "feature_repo/redis.yaml"}
+
+
+@pytest.fixture(params=STORES, scope="module")
+def repo(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Feast's settings for each kind of online store; an empty one for each module of tests."""
+    settings = STORES[request.param]
+    if request.param == "sqlite":
+        yield settings
+        return
+    connection: str = request.getfixturevalue("redis_server")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EMBEDMILL_REDIS", f"{connection},db={next(_DATABASES)}")
+        yield settings
+
+
+def free_port() -> int:
+    """Return a port on loopback at which nothing listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
+
+
+def _wait_for(port: int, server: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        assert server.poll() is None, f"redis-server ended with {server.returncode}"
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise TimeoutError(f"redis-server does not listen on {port}")
 
 
 def vector(seed: int, width: int) -> list[float]:

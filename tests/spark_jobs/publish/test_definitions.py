@@ -14,11 +14,13 @@ from spark_jobs.config import DELTA_PACKAGE
 from spark_jobs.contracts import TABLES
 from spark_jobs.publish.definitions import (
     FeatureRepoMissing,
+    SettingsIncomplete,
     apply_definitions,
     open_store,
-    repo_folder,
+    settings_file,
 )
 from spark_jobs.publish.materialization import feast_talk
+from spark_jobs.publish.online_server import NoServerNamed
 from spark_jobs.releases import KINDS
 
 if TYPE_CHECKING:
@@ -151,13 +153,44 @@ def test_loading_leaves_no_trace(store: "FeatureStore") -> None:
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(FeatureRepoMissing, match=r"no feature_store.yaml in .*nowhere"):
-        repo_folder(str(tmp_path / "nowhere"))
+        settings_file(str(tmp_path / "nowhere"))
 
 
 def test_the_settings_lose_no_rows_and_name_the_same_delta() -> None:
-    settings = yaml.safe_load((repo_folder("feature_repo") / "feature_store.yaml").read_text())
+    settings = yaml.safe_load(settings_file("feature_repo").read_text())
     assert settings["materialization"]["online_write_batch_size"] > 0
     assert settings["offline_store"]["spark_conf"]["spark.jars.packages"] == DELTA_PACKAGE
+
+
+def test_redis_differs_in_the_online_store_and_its_registry_alone() -> None:
+    sqlite, redis = (
+        yaml.safe_load(settings_file(name).read_text())
+        for name in ("feature_repo", "feature_repo/redis.yaml")
+    )
+    assert redis.pop("online_store")["type"] == "redis"
+    assert sqlite.pop("online_store")["type"] == "sqlite"
+    assert redis["registry"].pop("path") != sqlite["registry"].pop("path")
+    assert redis == sqlite
+
+
+@pytest.mark.parametrize("unset", [None, ""])
+def test_a_variable_that_is_not_set_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unset: str | None
+) -> None:
+    monkeypatch.delenv("EMBEDMILL_REDIS", raising=False)
+    if unset is not None:
+        monkeypatch.setenv("EMBEDMILL_REDIS", unset)
+    with pytest.raises(SettingsIncomplete, match=r"redis.yaml names .* not set: EMBEDMILL_REDIS"):
+        open_store("feature_repo/redis.yaml", str(tmp_path))
+
+
+def test_a_connection_string_without_a_server_is_refused_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMBEDMILL_REDIS", "localhost,password=hunter2")
+    with pytest.raises(NoServerNamed, match="should be HOST:PORT") as refused:
+        open_store("feature_repo/redis.yaml", str(tmp_path))
+    assert "hunter2" not in str(refused.value)
 
 
 def test_affinity_is_the_cosine(store: "FeatureStore") -> None:

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_jobs import releases
-from spark_jobs.config import Config
+from spark_jobs.config import Config, FeatureStoreConfig
 from spark_jobs.contracts import (
     NIGHTS,
     PUBLISHED,
@@ -24,6 +24,7 @@ from spark_jobs.publish.definitions import open_store
 from spark_jobs.publish.fetching import online_features, training_set
 from spark_jobs.publish.gate import NotAudited
 from spark_jobs.publish.online import online_checksum
+from spark_jobs.publish.online_server import OnlineStoreUnavailable
 from spark_jobs.publish.reconciliation import NotReconciled
 from spark_jobs.stage import Step
 from spark_jobs.tables import Tables
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 FIRST, SECOND = Night.parse("2026-01-31"), Night.parse("2026-02-01")
 CONFIG = Config()
+REDIS = Config(feature_store=FeatureStoreConfig(repo="feature_repo/redis.yaml"))
 
 
 def run(tables: Tables, config: Config, night: Night) -> list[Step]:
@@ -225,6 +227,37 @@ def test_rows_that_the_online_store_lost_fail_the_night(published: Published) ->
     assert published.state_when_lost == "failed"
 
 
+def test_redis_is_filled_once_it_answers_and_holds_what_sqlite_holds(
+    published: Published, staging: ModuleType, redis_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables, spark = published.tables, published.tables.spark
+    password = redis_server.split("password=")[1]
+    away = f"127.0.0.1:{staging.free_port()}"
+    monkeypatch.setenv("EMBEDMILL_REDIS", f"{away},password={password}")
+    with pytest.raises(OnlineStoreUnavailable, match=f"Redis at {away}") as refused:
+        materialize_job.run(tables, REDIS, SECOND)
+    assert password not in str(refused.value)
+
+    monkeypatch.setenv("EMBEDMILL_REDIS", redis_server)
+    materialize_job.run(tables, REDIS, SECOND)
+    reconcile_job.run(tables, REDIS, SECOND)
+
+    store = open_store(REDIS.feature_store.repo, tables.warehouse)
+    assert online_checksum(store, spark) == published.rerun_checksums[1]
+    materialize_job.run(tables, REDIS, SECOND)
+    assert online_checksum(store, spark) == published.rerun_checksums[1]
+    _write_by_hand(store)
+    with pytest.raises(NotReconciled, match=r"spu_cope__r1 \('ghost',\) .* never published"):
+        reconcile_job.run(tables, REDIS, SECOND)
+
+
+def _write_by_hand(store: "FeatureStore") -> None:
+    now = [pd.Timestamp(SECOND.end)]
+    row = {"spu_id": ["ghost"], "spu_cope": [[1.0]]}
+    times = {"event_timestamp": now, "created_timestamp": now}
+    store.write_to_online_store("spu_cope__r1", pd.DataFrame(row | times))
+
+
 def test_an_unaudited_night_changes_nothing(published: Published, staging: ModuleType) -> None:
     tables = published.tables
     before = [tables.version(table) for table in PUBLISHED]
@@ -248,6 +281,7 @@ def test_a_night_on_mended_input_replaces_its_values_and_a_new_release_is_filled
         staging.vector_rows(staging.user_keys(["u2"]), "learn_user", 64, seed=88),
     )
     releases.create_release(tables, staging.ENCODERS)
+    releases.validate(tables, "r2")
     staging.audit(tables, SECOND)
     run(tables, CONFIG, SECOND)
     # What only the replaced rows said of u1 is gone: its vector is the first night's again.

@@ -12,10 +12,12 @@ from spark_jobs.publish.definitions import apply_definitions, open_store
 from spark_jobs.publish.materialization import feast_talk
 from spark_jobs.publish.online import is_present, online_values
 from spark_jobs.publish.reconciliation import (
+    NEVER,
     Difference,
     NotReconciled,
     Reconciled,
     compare,
+    never_published,
     refuse_differences,
     same_value,
 )
@@ -28,12 +30,12 @@ ENCODERS = {kind: f"{kind}@{position:012x}" for position, kind in enumerate(KIND
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> "FeatureStore":
-    """An online store in which SPU a has a vector, b a null and c nothing."""
+def store(repo: str, tmp_path_factory: pytest.TempPathFactory) -> "FeatureStore":
+    """An online store of each kind in which SPU a has a vector, b a null and c nothing."""
     warehouse = tmp_path_factory.mktemp("warehouse")
     release = {"name": "r1", "state": "live", "encoders": ENCODERS}
     (warehouse / "releases.json").write_text(json.dumps({"releases": [release]}))
-    opened = open_store("feature_repo", str(warehouse))
+    opened = open_store(repo, str(warehouse))
     now = pd.Timestamp("2026-02-01", tz="UTC")
     with feast_talk():
         apply_definitions(opened, str(warehouse))
@@ -78,6 +80,31 @@ def test_missing_left_over_and_changed_values_are_found(store: "FeatureStore") -
     ]
     _, found = compare(store, view, expected(("a", True, [0.8, 0.6])))
     assert [(d.key, d.feature, d.expected) for d in found] == [(("a",), "spu_cope", [0.8, 0.6])]
+
+
+def test_a_key_that_was_never_published_is_found(store: "FeatureStore") -> None:
+    view = store.get_feature_view("spu_cope__r1")
+    # b has a null online, which reads as nothing.
+    assert never_published(store, view, expected(("c", True, None))) == [
+        Difference("spu_cope__r1", ("a",), "*", NEVER, "a value")
+    ]
+    assert never_published(store, view, expected(("a", True, None))) == []
+    # Other views of the same entity have rows of their own.
+    other = store.get_feature_view("spu_preference__r1")
+    assert never_published(store, other, expected(("c", True, None))) == []
+
+
+def test_keys_of_several_parts_are_compared_in_the_order_of_the_view(store: "FeatureStore") -> None:
+    view = store.get_feature_view("item_spu")
+    now = pd.Timestamp("2026-02-01", tz="UTC")
+    row = {"domain": ["page"], "item_id": ["ü*?[1]"], "item_spu_id": ["a"]}
+    row |= {"assigned_by": ["link"], "confidence": [1.0]}
+    frame = pd.DataFrame(row | {"event_timestamp": [now], "created_timestamp": [now]})
+    store.write_to_online_store("item_spu", frame)
+    known = pa.table({"domain": ["page", "video"], "item_id": ["ü*?[1]", "x"]})
+    assert never_published(store, view, known) == []
+    found = never_published(store, view, known.slice(1))
+    assert [difference.key for difference in found] == [("page", "ü*?[1]")]
 
 
 def test_values_come_in_the_order_of_the_keys(store: "FeatureStore") -> None:

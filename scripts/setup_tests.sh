@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Install the programs that some tests start themselves; a test whose program is absent skips, and says so.
+# Called by make test. Nothing is left running: a test starts what it needs, on loopback, and stops it.
+set -euo pipefail
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
+as_root() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
+
+# need PROGRAM PACKAGE: have PROGRAM, from Debian's PACKAGE.
+need() {
+  command -v "$1" >/dev/null && return
+  if ! as_root; then
+    say "tests that need $1 will skip. To run them: sudo apt-get install $2   (macOS: brew install ${2%-server})"
+    return
+  fi
+  say "installing $2 for the tests"
+  # Not started as a service, now or at boot: the tests start their own.
+  { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$2"; } >/dev/null 2>&1 ||
+    say "$2 could not be installed: tests that need $1 will skip"
+}
+
+need redis-server redis-server

@@ -1,0 +1,156 @@
+"""What every kind of online store must do: overwrite, forget a retired release, be emptied.
+
+And what is said of one that has a server, when the server is away.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from spark_jobs.publish.commit import forget_views
+from spark_jobs.publish.definitions import apply_definitions, open_store
+from spark_jobs.publish.materialization import feast_talk
+from spark_jobs.publish.online import is_present, online_values
+from spark_jobs.publish.online_keys import keys_only_online
+from spark_jobs.publish.online_server import OnlineStoreUnavailable, named_if_unavailable
+from spark_jobs.releases import KINDS
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+ENCODERS = {kind: f"{kind}@{position:012x}" for position, kind in enumerate(KINDS, start=1)}
+BOTH = {"r1": "live", "r2": "validated"}
+NEXT = {"r1": "retired", "r2": "live"}
+
+
+def tell(warehouse: Path, states: dict[str, str]) -> None:
+    releases = [{"name": n, "state": s, "encoders": ENCODERS} for n, s in states.items()]
+    (warehouse / "releases.json").write_text(json.dumps({"releases": releases}))
+
+
+@pytest.fixture
+def applied(repo: str, tmp_path: Path) -> Callable[[dict[str, str]], "FeatureStore"]:
+    """Return a function that tells Feast the states of releases."""
+
+    def applied_for(states: dict[str, str]) -> "FeatureStore":
+        tell(tmp_path, states)
+        store = open_store(repo, str(tmp_path))
+        with feast_talk():
+            apply_definitions(store, str(tmp_path))
+        return store
+
+    return applied_for
+
+
+def write(store: "FeatureStore", view: str, of_spu: dict[str, list[float] | None]) -> None:
+    at = [pd.Timestamp("2026-02-01", tz="UTC")] * len(of_spu)
+    columns = {"spu_id": list(of_spu), "spu_cope": list(of_spu.values())}
+    rows = pd.DataFrame(columns | {"event_timestamp": at, "created_timestamp": at})
+    with feast_talk():
+        store.write_to_online_store(view, rows)
+
+
+def held(store: "FeatureStore", view: str) -> list[str]:
+    """Return the SPUs of which the store keeps a row of a view."""
+    return [key for (key,) in keys_only_online(store, store.get_feature_view(view), [])]
+
+
+def vector(store: "FeatureStore", view: str, spu: str) -> list[float] | None:
+    keys = pa.table({"spu_id": [spu]})
+    (values,) = online_values(store, store.get_feature_view(view), keys)
+    return list(values[0].float_list_val.val) if is_present(values) else None
+
+
+def test_a_row_of_the_same_time_is_written_again(
+    applied: Callable[[dict[str, str]], "FeatureStore"],
+) -> None:
+    store = applied(BOTH)
+    write(store, "spu_cope__r1", {"a": [1.0, 0.0]})
+    write(store, "spu_cope__r1", {"a": [0.5, 0.5]})
+    assert vector(store, "spu_cope__r1", "a") == [0.5, 0.5]
+    write(store, "spu_cope__r1", {"a": None, "b": [1.0, 0.0]})
+    assert vector(store, "spu_cope__r1", "a") is None
+
+
+def test_a_retired_release_leaves_the_store_and_the_pointer_has_moved(
+    applied: Callable[[dict[str, str]], "FeatureStore"],
+) -> None:
+    store = applied(BOTH)
+    write(store, "spu_cope__r1", {"a": [1.0, 0.0], "b": [1.0, 0.0]})
+    write(store, "spu_cope__r2", {"a": [0.0, 1.0]})
+    assert held(store, "spu_cope__r1") == ["a", "b"]
+
+    after = applied(NEXT)
+
+    pointed = after.get_feature_service("ranking").feature_view_projections
+    assert "spu_cope__r2" in [view.name for view in pointed]
+    assert held(after, "spu_cope__r2") == ["a"]
+    assert vector(after, "spu_cope__r2", "a") == [0.0, 1.0]
+    # Registered once more, its views are empty: no value of theirs was kept.
+    again = applied(BOTH)
+    assert held(again, "spu_cope__r1") == []
+    assert vector(again, "spu_cope__r1", "a") is None
+
+
+def test_the_views_of_a_replaced_table_are_emptied(
+    applied: Callable[[dict[str, str]], "FeatureStore"],
+) -> None:
+    store = applied(BOTH)
+    write(store, "spu_cope__r1", {"a": [1.0, 0.0]})
+    forget_views(store, {"spu_embeddings"})
+    store = applied(BOTH)
+    assert held(store, "spu_cope__r1") == []
+
+
+def test_teardown_empties_the_store(
+    applied: Callable[[dict[str, str]], "FeatureStore"],
+) -> None:
+    store = applied(BOTH)
+    write(store, "spu_cope__r1", {"a": [1.0, 0.0]})
+    with feast_talk():
+        store.teardown()
+    store = applied(BOTH)
+    assert held(store, "spu_cope__r1") == []
+    assert not store.get_feature_view("spu_cope__r1").materialization_intervals
+
+
+def test_a_retire_waits_for_a_server_that_is_away(
+    redis_server: str, staging: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    password = redis_server.split("password=")[1]
+    here = f"{redis_server},db=15"
+    monkeypatch.setenv("EMBEDMILL_REDIS", here)
+    tell(tmp_path, BOTH)
+    _apply(tmp_path)
+    write(open_store("feature_repo/redis.yaml", str(tmp_path)), "spu_cope__r1", {"a": [1.0, 0.0]})
+    tell(tmp_path, NEXT)
+
+    away = f"127.0.0.1:{staging.free_port()}"
+    monkeypatch.setenv("EMBEDMILL_REDIS", f"{away},password={password}")
+    with pytest.raises(OnlineStoreUnavailable, match=f"Redis at {away}, .* run the same") as no:
+        _apply(tmp_path)
+    assert password not in str(no.value)
+    monkeypatch.setenv("EMBEDMILL_REDIS", here.replace(password, "wrong"))
+    with pytest.raises(OnlineStoreUnavailable, match="invalid username-password") as refused:
+        _apply(tmp_path)
+    assert "wrong" not in str(refused.value)
+
+    monkeypatch.setenv("EMBEDMILL_REDIS", here)
+    store = open_store("feature_repo/redis.yaml", str(tmp_path))
+    assert held(store, "spu_cope__r1") == ["a"]
+    _apply(tmp_path)
+    tell(tmp_path, BOTH)
+    _apply(tmp_path)
+    assert held(open_store("feature_repo/redis.yaml", str(tmp_path)), "spu_cope__r1") == []
+
+
+def _apply(warehouse: Path) -> None:
+    store = open_store("feature_repo/redis.yaml", str(warehouse))
+    with feast_talk(), named_if_unavailable(store):
+        apply_definitions(store, str(warehouse))
