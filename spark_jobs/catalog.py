@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs.contracts import TABLES, Table
 from spark_jobs.nights import Night
-from spark_jobs.releases import SERVED_STATES, Release, all_releases, encoder_kind
+from spark_jobs.releases import ENCODED, SERVED_STATES, Release, all_releases
 from spark_jobs.tables import Tables, schema
 
 
@@ -69,7 +69,7 @@ def _every_row(catalog: Catalog, table: Table) -> DataFrame:
 
 
 def _current(catalog: Catalog, table: Table) -> DataFrame:
-    kind = encoder_kind(table)
+    kind = ENCODED.get(table.name)
     state = _state(catalog, table)
     if kind is None:
         return state
@@ -79,7 +79,7 @@ def _current(catalog: Catalog, table: Table) -> DataFrame:
 
 
 def _live(catalog: Catalog, table: Table) -> DataFrame:
-    kind, live = encoder_kind(table), catalog.live
+    kind, live = ENCODED.get(table.name), catalog.live
     version = None if kind is None or live is None else live.encoders[kind]
     return _state(catalog, table).filter(F.col("encoder_version") == F.lit(version))
 

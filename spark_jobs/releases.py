@@ -125,11 +125,6 @@ def live_release(tables: Tables) -> Release | None:
     return next((r for r in all_releases(tables) if r.state == "live"), None)
 
 
-def encoder_kind(table: Table) -> str | None:
-    """Return the kind of encoder whose output a published table holds; None where no model is."""
-    return next((kind for kind, encoded in _ENCODED_BY if encoded == table), None)
-
-
 def encoder_path(warehouse: str, version: str) -> str:
     """Return the folder of an encoder version."""
     return f"{warehouse.rstrip('/')}/encoders/{version}"

@@ -11,12 +11,12 @@ from pyspark.sql import functions as F
 from spark_jobs.catalog import Catalog
 from spark_jobs.config import Config, IngestConfig
 from spark_jobs.contracts import SPU_EVENTS
+from spark_jobs.encoder_facts import encoder_config
 from spark_jobs.ingest.pictures import FORMATS, Picture, read_pictures
 from spark_jobs.ingest.reasons import CONTROL_IN_TEXT
 from spark_jobs.releases import Release, encoder_path
 from spark_jobs.similarity.search import Vector
 from spark_jobs.spu.identity import survivors
-from spark_jobs.vector_changes import encoder_config
 
 
 class NothingServed(LookupError):
