@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from spark_jobs.commands import night, release, train
+from spark_jobs.commands import night, release, report, train
 from spark_jobs.commands.opening import OURS, console
 
 AUDIT_FAILED = 3
@@ -19,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(night.run)
+app.command("report")(report.report)
 app.add_typer(train.app, name="train")
 app.add_typer(release.app, name="release")
 
@@ -41,7 +42,8 @@ def main() -> None:
     except Exception as error:
         if type(error).__module__.split(".")[0] not in OURS:
             raise
-        message = f"[bold red]error[/] {escape(str(error))}"
+        said = "\n".join((str(error), *getattr(error, "__notes__", ())))
+        message = f"[bold red]error[/] {escape(said)}"
         Console(stderr=True).print(message, highlight=False, soft_wrap=True)
         sys.exit(AUDIT_FAILED if type(error).__name__ == "AuditFailed" else 1)
 
