@@ -62,7 +62,7 @@ def fit(vectors_ND: Vectors, *, codebook_size: int, seed: int = 0) -> Codebooks:
         TooFewVectors: there are none.
     """
     from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     if len(vectors_ND) == 0:
         raise TooFewVectors(

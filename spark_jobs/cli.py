@@ -8,7 +8,17 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from spark_jobs.commands import doctor, forget, maintain, night, release, similar, sql, train
+from spark_jobs.commands import (
+    doctor,
+    forget,
+    maintain,
+    night,
+    release,
+    report,
+    similar,
+    sql,
+    train,
+)
 from spark_jobs.commands.opening import OURS, console
 
 AUDIT_FAILED = 3
@@ -24,6 +34,7 @@ app.command("similar")(similar.similar)
 app.command("doctor")(doctor.doctor)
 app.command("forget")(forget.forget)
 app.command("maintain")(maintain.maintain)
+app.command("report")(report.report)
 app.add_typer(train.app, name="train")
 app.add_typer(release.app, name="release")
 
@@ -46,7 +57,8 @@ def main() -> None:
     except Exception as error:
         if type(error).__module__.split(".")[0] not in OURS:
             raise
-        message = f"[bold red]error[/] {escape(str(error))}"
+        said = "\n".join((str(error), *getattr(error, "__notes__", ())))
+        message = f"[bold red]error[/] {escape(said)}"
         Console(stderr=True).print(message, highlight=False, soft_wrap=True)
         sys.exit(AUDIT_FAILED if type(error).__name__ == "AuditFailed" else 1)
 

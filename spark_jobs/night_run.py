@@ -10,23 +10,14 @@ from threading import Thread
 from spark_jobs.config import Config
 from spark_jobs.locks import warehouse_lock
 from spark_jobs.nights import Night
-from spark_jobs.stage import Run, Step, run_stage
+from spark_jobs.stage import JOBS, STAGES, Run, Step, run_stage
 from spark_jobs.tables import Tables
+from validation.checks import AuditFailed
 
-_JOBS = {
-    "ingest": "spark_jobs.ingest.job",
-    "spu": "spark_jobs.spu.job",
-    "item_embeddings": "spark_jobs.item_embeddings.job",
-    "spu_embeddings": "spark_jobs.spu_embeddings.job",
-    "user_embeddings": "spark_jobs.user_embeddings.job",
-    "validation": "validation.job",
-    "publish": "spark_jobs.publish.job",
-    "materialize": "spark_jobs.publish.materialize_job",
-    "reconcile": "spark_jobs.publish.reconcile_job",
-}
-STAGES = tuple(_JOBS)
+REPORT = "report"
+
 # What takes seconds to import in the driver, and is not needed before the stage.
-_IMPORTS = {"validation": "validation.audit", "materialize": "feast"}
+_IMPORTS = {"validation": "validation.audit", "materialize": "feast", "report": "sklearn.manifold"}
 
 # Called with a stage's name, for as long as the stage runs.
 Watch = Callable[[str], AbstractContextManager[object]]
@@ -70,19 +61,35 @@ def run_night(
 ) -> list[StageResult]:
     """Run stages of a night one after the other, alone in the warehouse.
 
+    A night that the audit stops gets its report all the same: it says why.
+
     Raises:
         WarehouseBusy: another run is writing to the warehouse.
         Exception: what a stage raises; the stages after it do not run.
     """
-    results = []
+
+    def run(stage: str) -> StageResult:
+        started = time.monotonic()
+        with watch(stage):
+            steps = run_stage(stage, load_stage(stage), tables, config, night)
+        return StageResult(stage, steps, time.monotonic() - started)
+
     import_ahead(_IMPORTS[stage] for stage in stages if stage in _IMPORTS)
     with warehouse_lock(tables.warehouse):
-        for stage in stages:
-            started = time.monotonic()
-            with watch(stage):
-                steps = run_stage(stage, load_stage(stage), tables, config, night)
-            results.append(StageResult(stage, steps, time.monotonic() - started))
-    return results
+        try:
+            return [run(stage) for stage in stages]
+        except AuditFailed as stopped:
+            if REPORT in stages:
+                _report_on(stopped, run)
+            raise
+
+
+def _report_on(stopped: AuditFailed, run: Callable[[str], StageResult]) -> None:
+    """Write the report of a stopped night; what keeps it from that must not hide why it stopped."""
+    try:
+        run(REPORT)
+    except Exception as error:
+        stopped.add_note(str(error))
 
 
 def import_ahead(modules: Iterable[str]) -> None:
@@ -100,7 +107,7 @@ def import_ahead(modules: Iterable[str]) -> None:
 
 def load_stage(stage: str) -> Run:
     """Import a stage when it is needed: Great Expectations and Feast take seconds to import."""
-    if stage not in _JOBS:
+    if stage not in JOBS:
         raise UnknownStage(f"no stage {stage!r}; there are {STAGES}.")
-    run: Run = importlib.import_module(_JOBS[stage]).run
+    run: Run = importlib.import_module(JOBS[stage]).run
     return run

@@ -21,6 +21,21 @@ from spark_jobs.tables import Tables, schema
 
 logger = logging.getLogger(__name__)
 
+# The stages of a night in their order, and the module that each is.
+JOBS = {
+    "ingest": "spark_jobs.ingest.job",
+    "spu": "spark_jobs.spu.job",
+    "item_embeddings": "spark_jobs.item_embeddings.job",
+    "spu_embeddings": "spark_jobs.spu_embeddings.job",
+    "user_embeddings": "spark_jobs.user_embeddings.job",
+    "validation": "validation.job",
+    "publish": "spark_jobs.publish.job",
+    "materialize": "spark_jobs.publish.materialize_job",
+    "reconcile": "spark_jobs.publish.reconcile_job",
+    "report": "spark_jobs.report.job",
+}
+STAGES = tuple(JOBS)
+
 
 class RowsLost(ValueError):
     """A stage cannot say where all of its input went."""

@@ -8,10 +8,11 @@ from rich.table import Table as Grid
 
 from spark_jobs.commands.opening import ConfigOption, NightOption, console, open_tables
 from spark_jobs.config import load_config
-from spark_jobs.night_run import STAGES, StageResult, run_night, stages_between
+from spark_jobs.night_run import StageResult, run_night, stages_between
 from spark_jobs.nights import Night
 from spark_jobs.progress import working
 from spark_jobs.session import start_workers
+from spark_jobs.stage import STAGES
 
 
 def run(

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from spark_jobs import contracts
 from spark_jobs.demo.three_nights import NIGHTS
-from spark_jobs.night_run import STAGES, run_night
+from spark_jobs.night_run import run_night
 from spark_jobs.nights import Night
+from spark_jobs.stage import STAGES
 
 FIRST = Night.parse(NIGHTS[0])
 START_LIMIT_S = 180

@@ -1,0 +1,136 @@
+"""Drawing: the page of a night and the index, out of facts; self-contained, and safe to open.
+
+Titles and the rest come from outside. Everything is escaped, and a content security policy lets the
+page's own style and script work, by their hashes, and nothing else: no address is ever asked.
+"""
+
+from base64 import b64encode
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from statistics import fmean
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from spark_jobs.report import sections
+from spark_jobs.report.facts import NightLine, Report, SpuMap
+
+_TRENDS = 14
+_FOLDER = "templates"
+# Size of the map's drawing, and the space left at its edges for half a mark.
+_MAP_WIDTH, _MAP_HEIGHT, _EDGE = 1000, 620, 16
+
+
+def draw_night(report: Report) -> str:
+    """Return the page of a night."""
+    template = _environment().get_template("night.html.j2")
+    script = _asset("night.js")
+    return template.render(
+        report=report,
+        ledger=report.ledger,
+        samples=report.samples,
+        sections=sections,
+        map_size=(_MAP_WIDTH, _MAP_HEIGHT),
+        places=map_places(report.samples.spu_map),
+        written_at=report.written_at,
+        **_page_parts(script),
+    )
+
+
+def draw_index(
+    lines: Sequence[NightLine], written: Collection[str], *, written_at: datetime
+) -> str:
+    """Return the index of nights.
+
+    Args:
+        lines: newest night first.
+        written: nights that have a page; the others are named without a link.
+    """
+    recent = lines[:_TRENDS][::-1]
+    template = _environment().get_template("index.html.j2")
+    return template.render(
+        lines=lines,
+        written=written,
+        recent=recent,
+        trends=[
+            ("Seconds", sparkline([line.seconds for line in recent])),
+            ("Inputs that models read", sparkline([float(line.encoded) for line in recent])),
+            ("Rows from the feeds", sparkline([float(line.rows) for line in recent])),
+            ("Checks failed", sparkline([float(line.failed) for line in recent])),
+        ],
+        written_at=written_at,
+        **_page_parts(_asset("index.js")),
+    )
+
+
+def map_places(spu_map: SpuMap | None) -> list[tuple[int, int]]:
+    """Return where each point of the map lies in its drawing."""
+    if spu_map is None:
+        return []
+    width, height = _MAP_WIDTH - 2 * _EDGE, _MAP_HEIGHT - 2 * _EDGE
+    return [
+        (round(_EDGE + point.x * width), round(_EDGE + (1 - point.y) * height))
+        for point in spu_map.points
+    ]
+
+
+def sparkline(values: Sequence[float | None]) -> list[tuple[float, float, float | None]]:
+    """Return x and y between 0 and 100 and the value of each point; y is None's mean."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return []
+    low, high = min(0.0, *known), max(known)
+    span = (high - low) or 1.0
+    middle = fmean(known)
+    step = 100 / max(len(values) - 1, 1)
+    return [
+        (round(i * step, 2), round(100 * (1 - ((middle if v is None else v) - low) / span), 2), v)
+        for i, v in enumerate(values)
+    ]
+
+
+def _page_parts(script: str) -> dict[str, str]:
+    style = _asset("page.css")
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{_digest(style)}'; "
+        f"script-src 'sha256-{_digest(script)}'; base-uri 'none'; form-action 'none'"
+    )
+    return {"style": Markup(style), "script": Markup(script), "policy": policy}  # noqa: S704 ours
+
+
+def _digest(text: str) -> str:
+    return b64encode(sha256(text.encode()).digest()).decode()
+
+
+def _asset(name: str) -> str:
+    return (files("spark_jobs.report") / _FOLDER / name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        autoescape=True,
+        loader=PackageLoader("spark_jobs.report", _FOLDER),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "count": lambda number: f"{number:,}",
+        "percent": lambda share: f"{share:.1%}",
+        "seconds": lambda seconds: f"{seconds:,.1f}",
+        "figure": _figure,
+        "width": lambda share: f"{100 * share:.1f}",
+        "rate": lambda rate: f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}",
+    }
+    return environment
+
+
+def _figure(value: float) -> str:
+    """Write a figure of the audit: three digits after the point, or that it is less."""
+    if value and abs(value) < 0.0005:
+        return "< 0.001" if value > 0 else "> -0.001"
+    return f"{value:,.3f}"
