@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from spark_jobs.commands import night, release, similar, sql, train
+from spark_jobs.commands import dictionary, night, release, shell, similar, sql, train
 from spark_jobs.commands.opening import OURS, console
 
 AUDIT_FAILED = 3
@@ -21,6 +21,8 @@ app = typer.Typer(
 app.command("run")(night.run)
 app.command("sql")(sql.sql)
 app.command("similar")(similar.similar)
+app.command("shell")(shell.shell)
+app.command("dictionary")(dictionary.dictionary)
 app.add_typer(train.app, name="train")
 app.add_typer(release.app, name="release")
 
