@@ -9,12 +9,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from spark_jobs.commands import (
+    dictionary,
     doctor,
     forget,
     maintain,
     night,
     release,
     report,
+    shell,
     similar,
     sql,
     train,
@@ -35,6 +37,8 @@ app.command("doctor")(doctor.doctor)
 app.command("forget")(forget.forget)
 app.command("maintain")(maintain.maintain)
 app.command("report")(report.report)
+app.command("shell")(shell.shell)
+app.command("dictionary")(dictionary.dictionary)
 app.add_typer(train.app, name="train")
 app.add_typer(release.app, name="release")
 

@@ -4,6 +4,7 @@ Feast is imported inside the functions: it takes eight seconds.
 """
 
 import importlib
+import json
 import os
 import re
 import sys
@@ -11,10 +12,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from spark_jobs.publish.online_server import check_server
+from spark_jobs.releases import KINDS
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -78,6 +81,25 @@ def apply_definitions(store: "FeatureStore", warehouse: str) -> None:
             objects_to_delete=_left_over(store, {o.name for o in (*views, *on_demand, *services)}),
             partial=False,
         )
+
+
+def views_by_table(repo: str) -> dict[str, list[str]]:
+    """Return the names of the feature views over each table, by its name.
+
+    A view that each release has one of is ``<view>__<release>``.
+    """
+    encoders = {kind: f"{kind}@{0:012x}" for kind in KINDS}
+    release = {"name": "r1", "state": "live", "encoders": encoders}
+    names: dict[str, list[str]] = {}
+    with TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=_EXPERIMENTAL, category=RuntimeWarning)
+        Path(folder, "releases.json").write_text(json.dumps({"releases": [release]}))
+        with _warehouse_named(folder), _definitions(settings_file(repo).parent) as modules:
+            views = modules["feature_views"]
+            for view in (views.spu_facts, views.item_spu, *views.VIEWS.values()):
+                name = view.name.replace("__r1", "__<release>")
+                names.setdefault(view.tags["table"], []).append(name)
+    return names
 
 
 def settings_file(repo: str) -> Path:

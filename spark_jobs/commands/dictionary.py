@@ -1,0 +1,36 @@
+"""``embedmill dictionary``: the data dictionary, made from the contracts."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spark_jobs.commands.opening import notes
+from spark_jobs.config import FeatureStoreConfig, SparkConfig
+from spark_jobs.progress import working
+
+
+def dictionary(
+    output: Annotated[Path, typer.Option(help="page to write; - writes it to stdout")] = Path(
+        "docs/data-dictionary.md"
+    ),
+    repo: Annotated[
+        str, typer.Option(help="folder of the feature definitions")
+    ] = FeatureStoreConfig().repo,
+) -> None:
+    """Write a page about every table and column. It needs no warehouse."""
+    from spark_jobs.dictionary import data_dictionary
+    from spark_jobs.publish.definitions import views_by_table
+    from spark_jobs.session import build_session
+
+    log = Path(tempfile.gettempdir()) / "embedmill-dictionary.log"
+    with working(notes, "read the contracts"):
+        build_session(SparkConfig(driver_memory="1g"), log=log)  # it reads their DDL
+        page = data_dictionary(views_by_table(repo))
+    if str(output) == "-":
+        print(page, end="")
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(page, encoding="utf-8")
+    notes.print(f"wrote {output}", highlight=False)
