@@ -4,7 +4,8 @@ With ``tables.py`` the only module that says "delta".
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ import fsspec
 from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 # Delta refuses to remove files younger than this: a reader may have opened them.
 SAFE_HOURS = 168
@@ -39,10 +41,15 @@ def delta_frame(spark: SparkSession, path: str) -> DataFrame:
     return spark.read.format("delta").load(path)
 
 
-def physical_frame(spark: SparkSession, files: list[str]) -> DataFrame:
-    """Return the rows of Parquet files, whether or not any version of a table still names them."""
+def physical_frame(spark: SparkSession, files: Sequence[str], columns: Sequence[str]) -> DataFrame:
+    """Return the rows of Parquet files, whether or not any version of a table still names them.
+
+    Args:
+        columns: texts to carry; null in files that do not have them.
+    """
+    texts = T.StructType([T.StructField(name, T.StringType()) for name in columns])
     with _setting(spark, _FORMAT_CHECK, "false"):
-        return spark.read.option("mergeSchema", "true").parquet(*files)
+        return spark.read.schema(texts).parquet(*files)
 
 
 def delete_rows(spark: SparkSession, path: str, condition: Column) -> int:
@@ -82,6 +89,9 @@ def compact(spark: SparkSession, path: str) -> tuple[int, int]:
 
 def small_files(spark: SparkSession, path: str) -> int:
     """Return how many files ``compact`` is worth running for: many small ones in one partition."""
+    folders = Counter(file.rsplit("/", 1)[0] for file in _data_files(path))
+    if not folders or max(folders.values()) < _MANY:
+        return 0  # as a rule, and at the price of a listing
     files = DataFrame(_snapshot(spark, path).allFiles().toDF(), spark)
     small = files.filter(F.col("size") < _SMALL_BYTES)
     crowded = small.groupBy(F.to_json("partitionValues")).count().filter(F.col("count") >= _MANY)
@@ -115,6 +125,9 @@ def check_hours(hours: int, force: bool) -> None:
 
 def vacuumable(spark: SparkSession, path: str, hours: int) -> int:
     """Return how many files ``vacuum`` would remove, up to Delta's 1000."""
+    known = _snapshot(spark, path).numOfFilesIfKnown()
+    if known.isDefined() and known.get() == len(_data_files(path)):
+        return 0  # every file is of the latest version
     quoted = path.replace("`", "``")
     with _setting(spark, _CHECK, "false"), _silence(spark):
         plan = spark.sql(f"VACUUM delta.`{quoted}` RETAIN {int(hours)} HOURS DRY RUN")
@@ -145,6 +158,12 @@ def _snapshot(spark: SparkSession, path: str) -> Any:
     none = jvm.scala.Option.empty()
     log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)
     return log.update(False, none, none)
+
+
+def _data_files(path: str) -> list[str]:
+    filesystem, root = fsspec.url_to_fs(path)
+    found: list[str] = filesystem.find(root)
+    return [file for file in found if file.endswith(".parquet") and "/_delta_log/" not in file]
 
 
 def _remove_before(path: str, version: int) -> None:

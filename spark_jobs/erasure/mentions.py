@@ -15,6 +15,8 @@ from pyspark.sql import functions as F
 FORGOTTEN_TEXT = "[forgotten]"
 # What a ledger says in words, with examples of keys.
 TEXTS = ("detail", "seen")
+# What the quarantine says of a refused row.
+_REFUSAL = {"record_key", "payload", "reason"}
 # Delta keeps this much of the least and greatest key of a file.
 _STATS_LENGTH = 32
 
@@ -49,6 +51,12 @@ def in_delta_log(user: str) -> re.Pattern[str]:
     return re.compile(name + equals + ends)
 
 
+def telling_columns(columns: Collection[str]) -> list[str]:
+    """Return the columns that may say who a user is; none for tables that are not about users."""
+    refusal = _REFUSAL if set(columns) >= _REFUSAL else set()
+    return [name for name in columns if _names_users(name) or name in {*refusal, *TEXTS}]
+
+
 def row_of_user(columns: Collection[str], user: str) -> Column | None:
     """Return which rows are a user's; None where the columns cannot say.
 
@@ -56,7 +64,7 @@ def row_of_user(columns: Collection[str], user: str) -> Column | None:
         columns: names of the table's columns.
     """
     conditions = [F.col(name) == F.lit(user) for name in columns if _names_users(name)]
-    if {"record_key", "payload", "reason"} <= set(columns):
+    if set(columns) >= _REFUSAL:
         conditions += _refused_rows(user)
     return _any(conditions)
 

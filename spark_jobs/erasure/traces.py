@@ -10,8 +10,15 @@ from typing import Literal
 
 import fsspec
 import pyarrow.parquet as pq
+from pyspark.sql import functions as F
 
-from spark_jobs.erasure.mentions import in_delta_log, row_of_user, text_about_user, whole_word
+from spark_jobs.erasure.mentions import (
+    in_delta_log,
+    row_of_user,
+    telling_columns,
+    text_about_user,
+    whole_word,
+)
 from spark_jobs.table_files import physical_frame
 from spark_jobs.tables import Tables
 
@@ -89,9 +96,15 @@ def _rows(tables: Tables, files: list[str], user: str) -> list[Trace]:
 
 
 def _count(tables: Tables, paths: list[str], user: str) -> int:
-    frame = physical_frame(tables.spark, paths)
-    conditions = [row_of_user(frame.columns, user), text_about_user(frame.columns, user)]
-    return sum(frame.filter(one).count() for one in conditions if one is not None)
+    filesystem, first = fsspec.url_to_fs(paths[0])
+    with filesystem.open(first, "rb") as file:
+        columns = telling_columns(pq.read_schema(file).names)
+    if not columns:
+        return 0
+    frame = physical_frame(tables.spark, paths, columns)
+    conditions = [row_of_user(columns, user), text_about_user(columns, user)]
+    found = [F.count_if(condition) for condition in conditions if condition is not None]
+    return sum(frame.agg(*found).collect()[0])
 
 
 def _log_mentions(warehouse: str, files: list[str], user: str) -> list[Trace]:

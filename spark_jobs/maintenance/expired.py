@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import fsspec
 
@@ -12,8 +12,9 @@ from spark_jobs.releases import Change, Release
 def expired_releases(changes: Sequence[Change], now: datetime, days: int) -> list[Release]:
     """Return the releases that were retired ``days`` ago or earlier."""
     last = {change.release.name: change for change in changes}
-    until = now - timedelta(days=days)
-    return [c.release for c in last.values() if c.release.state == "retired" and c.at <= until]
+    retired = [change for change in last.values() if change.release.state == "retired"]
+    # Spark gives times without a zone, in this machine's; asked for another, they have one.
+    return [c.release for c in retired if c.at.astimezone(UTC) <= now - timedelta(days=days)]
 
 
 def expired_versions(
