@@ -116,7 +116,7 @@ def told(warehouse: Tables, staging: ModuleType) -> Iterator[Told]:
     """Run the guide from top to bottom."""
     told, port = Told(), str(staging.free_port())
     servers: list[subprocess.Popen[bytes]] = []
-    with pytest.MonkeyPatch.context() as patch, feast_session(warehouse.spark):
+    with pytest.MonkeyPatch.context() as patch:
         patch.chdir(CHECKOUT)
         patch.setenv("EMBEDMILL_WAREHOUSE", warehouse.warehouse)
         try:
@@ -143,7 +143,7 @@ def _run(
     warehouse: Tables,
 ) -> None:
     if language == "python":
-        with feast_talk():
+        with feast_session(warehouse.spark), feast_talk():
             exec(compile(code, str(GUIDE), "exec"), told.names)
     elif code.startswith("feast "):
         servers.append(_started(code))
