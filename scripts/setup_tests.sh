@@ -14,9 +14,12 @@ need() {
     return
   fi
   say "installing $2 for the tests"
-  # Not started as a service, now or at boot: the tests start their own.
-  { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$2"; } >/dev/null 2>&1 ||
+  if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$2"; } >/dev/null 2>&1; then
     say "$2 could not be installed: tests that need $1 will skip"
+    return
+  fi
+  # Debian starts what it installs, now and at boot; the tests start their own.
+  systemctl disable --now "$2" >/dev/null 2>&1 || true
 }
 
 need redis-server redis-server

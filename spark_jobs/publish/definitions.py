@@ -5,6 +5,7 @@ Feast is imported inside the functions: it takes eight seconds.
 
 import importlib
 import json
+import logging
 import os
 import re
 import sys
@@ -59,6 +60,9 @@ def open_store(repo: str, warehouse: str) -> "FeatureStore":
         # Feast calls its Spark parts experimental each time that it reads a source: we know.
         importlib.import_module("feast.infra.offline_stores.contrib.spark_offline_store.spark")
         warnings.filterwarnings("ignore", message=_EXPERIMENTAL, category=RuntimeWarning)
+        # A setting of ours is of use with SQL registries alone, Feast says at each start; with a
+        # file readers are refused without it, as a test shows.
+        logging.getLogger("feast.repo_config").addFilter(_is_news)
         store = FeatureStore(repo_path=str(settings.parent), fs_yaml_file=settings)
     check_server(store)
     return store
@@ -118,6 +122,10 @@ def settings_file(repo: str) -> Path:
         f"no {named.name} in {folders}. "
         "Set feature_store.repo to the folder of the definitions, or to a file of settings in it."
     )
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return "serve_features_while_materializing" not in record.getMessage()
 
 
 def _check_environment(settings: Path) -> None:

@@ -108,6 +108,20 @@ def test_the_views_of_a_replaced_table_are_emptied(
     assert held(store, "spu_cope__r1") == []
 
 
+def test_a_view_is_read_while_it_is_filled(
+    applied: Callable[[dict[str, str]], "FeatureStore"], caplog: pytest.LogCaptureFixture
+) -> None:
+    from feast.feature_view import FeatureViewState
+
+    store = applied(BOTH)
+    write(store, "spu_cope__r1", {"a": [1.0, 0.0]})
+    view = store.get_feature_view("spu_cope__r1")
+    view.state = FeatureViewState.MATERIALIZING
+    store.registry.apply_feature_view(view, store.project, commit=True)
+    assert vector(applied(BOTH), "spu_cope__r1", "a") == [1.0, 0.0]
+    assert "serve_features_while_materializing" not in caplog.text
+
+
 def test_teardown_empties_the_store(
     applied: Callable[[dict[str, str]], "FeatureStore"],
 ) -> None:
