@@ -20,14 +20,8 @@ from spark_jobs.frames import local_frame
 from spark_jobs.night_run import load_stage
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
-from spark_jobs.releases import (
-    ENCODED,
-    SERVED_STATES,
-    Release,
-    all_releases,
-    named_release,
-    validate,
-)
+from spark_jobs.release_steps import validate
+from spark_jobs.releases import ENCODED, SERVED_STATES, Release, all_releases, named_release
 from spark_jobs.stage import run_stage
 from spark_jobs.tables import Tables
 

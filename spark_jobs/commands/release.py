@@ -11,16 +11,8 @@ from spark_jobs.config import Config, load_config
 from spark_jobs.locks import RELEASES_WAIT, releases_lock, warehouse_lock
 from spark_jobs.nights import Night
 from spark_jobs.progress import working
-from spark_jobs.releases import (
-    Release,
-    all_releases,
-    check_kinds,
-    create_release,
-    named_release,
-    promote,
-    retire,
-    rollback,
-)
+from spark_jobs.release_steps import check_kinds, create_release, promote, retire, rollback
+from spark_jobs.releases import Release, all_releases, named_release
 from spark_jobs.tables import Tables
 
 app = typer.Typer(help="Releases: encoder versions that move together.", no_args_is_help=True)

@@ -18,14 +18,8 @@ from spark_jobs.publish.backfilled import serve_release
 from spark_jobs.publish.definitions import apply_definitions, open_store
 from spark_jobs.publish.fetching import online_features
 from spark_jobs.publish.online import online_checksum
-from spark_jobs.releases import (
-    ENCODED,
-    create_release,
-    named_release,
-    promote,
-    retire,
-    rollback,
-)
+from spark_jobs.release_steps import create_release, promote, retire, rollback
+from spark_jobs.releases import ENCODED, named_release
 from spark_jobs.tables import Tables, fingerprint
 from spark_jobs.training.cope_job import train_cope
 from spark_jobs.training.learn_job import train_learn

@@ -6,22 +6,24 @@ from pathlib import Path
 import pytest
 
 from spark_jobs.contracts import RELEASES
-from spark_jobs.releases import (
-    KINDS,
+from spark_jobs.release_steps import (
     AlreadyLive,
-    Release,
     TransitionRefused,
-    UnknownRelease,
-    all_changes,
-    all_releases,
     create_release,
-    export_releases,
-    live_release,
     promote,
     retire,
     rollback,
-    served_releases,
     validate,
+)
+from spark_jobs.releases import (
+    KINDS,
+    Release,
+    UnknownRelease,
+    all_changes,
+    all_releases,
+    export_releases,
+    live_release,
+    served_releases,
 )
 from spark_jobs.tables import Tables
 
@@ -85,6 +87,18 @@ def test_a_rollback_goes_back_one_release_at_a_time(tables: Tables) -> None:
 
     promote(tables, "r3")
     assert rollback(tables).name == "r1"
+
+
+def test_a_rollback_that_was_killed_before_its_export_is_finished_by_the_next(
+    tables: Tables,
+) -> None:
+    _promoted(tables, "r1", "r2", "r3")
+    export = Path(tables.warehouse) / "releases.json"
+    told = export.read_text()
+    rollback(tables)
+    export.write_text(told)
+    assert rollback(tables).name == "r2"
+    assert json.loads(export.read_text())["live"] == "r2"
 
 
 def test_a_rollback_passes_over_a_retired_release(tables: Tables) -> None:

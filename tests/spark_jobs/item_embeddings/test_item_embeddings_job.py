@@ -16,7 +16,8 @@ from spark_jobs.config import Config, CopeConfig, EncodingConfig
 from spark_jobs.contracts import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS, QUARANTINE
 from spark_jobs.item_embeddings.job import run
 from spark_jobs.nights import Night
-from spark_jobs.releases import create_release, encoder_path
+from spark_jobs.release_steps import create_release
+from spark_jobs.releases import encoder_path
 from spark_jobs.stage import Step, run_stage
 from spark_jobs.tables import Tables
 from spark_jobs.vector_changes import NothingServed

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_jobs import releases
+from spark_jobs import release_steps, releases
 from spark_jobs.config import Config, FeatureStoreConfig
 from spark_jobs.contracts import (
     NIGHTS,
@@ -67,8 +67,8 @@ def published(
     spark: SparkSession, staging: ModuleType, tmp_path_factory: pytest.TempPathFactory
 ) -> Published:
     tables = Tables(spark, str(tmp_path_factory.mktemp("a shop") / "warehouse"))
-    releases.create_release(tables, staging.ENCODERS)
-    releases.promote(tables, "r1")
+    release_steps.create_release(tables, staging.ENCODERS)
+    release_steps.promote(tables, "r1")
     staging.stage_shop(
         tables, FIRST, items=["i1", "i2", "i3"], spus=["s1", "s2", "s3"], users=["u1", "u2"]
     )
@@ -280,8 +280,8 @@ def test_a_night_on_mended_input_replaces_its_values_and_a_new_release_is_filled
         SECOND,
         staging.vector_rows(staging.user_keys(["u2"]), "learn_user", 64, seed=88),
     )
-    releases.create_release(tables, staging.ENCODERS)
-    releases.validate(tables, "r2")
+    release_steps.create_release(tables, staging.ENCODERS)
+    release_steps.validate(tables, "r2")
     staging.audit(tables, SECOND)
     run(tables, CONFIG, SECOND)
     # What only the replaced rows said of u1 is gone: its vector is the first night's again.

@@ -14,7 +14,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs import releases
+from spark_jobs import release_steps
 from spark_jobs.config import Config, RetentionConfig
 from spark_jobs.contracts import (
     INTERACTIONS,
@@ -72,14 +72,14 @@ def shop(
 ) -> Shop:
     folder = tmp_path_factory.mktemp("a shop") / "warehouse"
     tables = Tables(spark, str(folder))
-    releases.create_release(tables, staging.ENCODERS)
-    releases.promote(tables, "r1")
+    release_steps.create_release(tables, staging.ENCODERS)
+    release_steps.promote(tables, "r1")
     stage_first(tables, staging)
     job.run(tables, CONFIG, FIRST)
     stage_second(tables, staging)
     publish(tables, SECOND)
-    releases.create_release(tables, staging.OTHER_ENCODERS)
-    releases.retire(tables, "r2")
+    release_steps.create_release(tables, staging.OTHER_ENCODERS)
+    release_steps.retire(tables, "r2")
     leave_behind(tables, folder, staging)
     store = open_store("feature_repo", tables.warehouse)
     now = datetime.now(UTC) + timedelta(days=31)

@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_jobs import releases
+from spark_jobs import release_steps, releases
 from spark_jobs.config import Config
 from spark_jobs.contracts import TABLES
 from spark_jobs.nights import Night
@@ -54,13 +54,13 @@ def warehouse(
 ) -> Tables:
     tables = Tables(spark, str(tmp_path_factory.mktemp("guide") / "warehouse"))
     for encoders in (staging.ENCODERS, staging.OTHER_ENCODERS):
-        releases.create_release(tables, encoders)
+        release_steps.create_release(tables, encoders)
         folder = Path(tables.warehouse, "encoders", encoders["semantic_id"])
         folder.mkdir(parents=True)
         (folder / "config.json").write_text(json.dumps({"levels": 3, "size": 4}))
-    releases.promote(tables, "r1")
+    release_steps.promote(tables, "r1")
     _publish(tables, staging, FIRST, _rows(staging, "r1", user=["u1"], spus=["s1", "s2"]))
-    releases.validate(tables, "r2")
+    release_steps.validate(tables, "r2")
     _publish(
         tables,
         staging,
@@ -199,7 +199,11 @@ def _moved(line: str, warehouse: Tables) -> str | None:
     """Take the step of ``embedmill release ...`` without its look at the encoders' weights."""
     step = re.fullmatch(r"embedmill release (\w+) --config my.toml ?(\w+)?", line)
     assert step, line
-    steps = {"promote": releases.promote, "retire": releases.retire, "rollback": releases.rollback}
+    steps = {
+        "promote": release_steps.promote,
+        "retire": release_steps.retire,
+        "rollback": release_steps.rollback,
+    }
     steps[step[1]](warehouse, *([step[2]] if step[2] else []))
     store = open_store("feature_repo", warehouse.warehouse)
     with feast_talk():
