@@ -6,11 +6,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pyspark.sql import functions as F
 
 from spark_jobs import contracts
 from spark_jobs.backfill import backfill
+from spark_jobs.catalog import Catalog
 from spark_jobs.demo.three_nights import BROKEN_MERCHANT, NIGHTS
 from spark_jobs.night_run import StageResult, run_night
 from spark_jobs.nights import Night
@@ -20,6 +22,8 @@ from spark_jobs.publish.fetching import online_features
 from spark_jobs.publish.online import online_checksum
 from spark_jobs.release_steps import create_release, promote, retire, rollback
 from spark_jobs.releases import ENCODED, named_release
+from spark_jobs.similarity.asked import Question, asked
+from spark_jobs.similarity.ranking import similar_spus
 from spark_jobs.tables import Tables, fingerprint
 from spark_jobs.training.cope_job import train_cope
 from spark_jobs.training.learn_job import train_learn
@@ -263,3 +267,29 @@ def test_two_releases_are_served_until_one_is_retired(two_releases: dict) -> Non
     assert "spu_cope__r1" in views
     assert not {view for view in views if view.endswith("__r2")}
     assert [tables.version(table) for table in contracts.PUBLISHED] == versions
+
+
+def test_an_item_that_is_asked_for_gets_the_vector_that_the_night_gave_it(story: dict) -> None:
+    warehouse = story["warehouse"]
+    catalog = Catalog(warehouse.tables)
+    pages = catalog.frame("items_current").filter("text IS NULL AND size(images) > 0")
+    vectors = catalog.frame("item_embeddings_live").select("domain", "item_id", "embedding")
+    page = pages.join(vectors, on=["domain", "item_id"]).orderBy("item_id").first()
+    files = [image["uri"] for image in page["images"]]
+
+    question = Question(text=page["title"], images=files, domain="page")
+    wanted = asked(catalog, warehouse.config, question)
+
+    assert float(np.dot(wanted.vector, page["embedding"])) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_words_find_the_products_that_they_describe(story: dict) -> None:
+    warehouse = story["warehouse"]
+    catalog = Catalog(warehouse.tables)
+    spu = catalog.frame("spus_current").filter("n_items > 2").orderBy("spu_id").first()
+
+    ranked = similar_spus(catalog, warehouse.config, Question(text=spu["title"]), 5)
+
+    found = [row["spu_id"] for row in ranked.collect()]
+    assert len(found) == 5
+    assert spu["spu_id"] in found

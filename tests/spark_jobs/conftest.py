@@ -1,14 +1,21 @@
 """Fixtures of the stages' tests: rows written down as dictionaries, in a table's columns."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
-from spark_jobs.contracts import LOG_COLUMN_NAMES, Table
+from spark_jobs.contracts import LOG_COLUMN_NAMES, TABLES, Table
 from spark_jobs.frames import local_frame
-from spark_jobs.tables import schema
+from spark_jobs.nights import Night
+from spark_jobs.parallel import at_once
+from spark_jobs.releases import export_releases
+from spark_jobs.tables import Tables, schema
 
 ContractFrame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
 
@@ -27,3 +34,37 @@ def contract_frame(spark: SparkSession) -> ContractFrame:
         return local_frame(spark, values, T.StructType(columns))
 
     return frame
+
+
+@pytest.fixture(scope="session")
+def analysts_shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """Two published nights, written down in ``analysts_shop.json``, and one half published.
+
+    On the second night s4 is merged into s2, s5 splits off s3, page p5 loses its vector, and a
+    second release is built; of the third only ``spus`` is there, and it lacks s1.
+    """
+    tables = Tables(spark, str(tmp_path_factory.mktemp("analysts") / "warehouse"))
+    written = json.loads((Path(__file__).parent / "analysts_shop.json").read_text())
+
+    def write(name: str) -> None:
+        table = TABLES[name]
+        columns = [c for c in schema(table) if c.name != "created_timestamp"]
+        columns = [T.StructField(c.name, c.dataType) for c in columns]
+        rows = [_written(row) for row in written[name]]
+        values = [tuple(row.get(column.name) for column in columns) for row in rows]
+        tables.append(local_frame(spark, values, T.StructType(columns)), table)
+
+    at_once(partial(write, name) for name in written)
+    export_releases(tables)
+    return tables
+
+
+def _written(row: Mapping[str, object]) -> dict[str, object]:
+    """Return a row of JSON with the values that JSON has no types for."""
+    values = dict(row)
+    if "ds" in row:
+        night = Night.parse(str(row["ds"]))
+        values = {"is_active": True, **row, "ds": night.ds, "event_timestamp": night.end}
+    if "occurred_at" in row:
+        values["occurred_at"] = datetime.fromisoformat(str(row["occurred_at"]))
+    return {name: [*v.items()] if isinstance(v, dict) else v for name, v in values.items()}

@@ -1,0 +1,38 @@
+"""What ``embedmill similar`` refuses before anything is started."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from spark_jobs.cli import app
+from spark_jobs.similarity.asked import UnusableQuery
+
+CONFIG = ["similar", "--config", "spark_jobs/conf/local.toml"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--spu", "s1", "--user", "u1"],
+        ["--text", "shoes", "--spu", "s1"],
+        ["--spu", "s1", "--domain", "video"],
+        ["--text", "shoes", "--top", "0"],
+        ["--text", "shoes", "--domain", "song"],
+        ["--text", "shoes", "--format", "xml"],
+    ],
+)
+def test_questions_that_are_none_or_two_are_usage_errors(options: list[str]) -> None:
+    assert CliRunner().invoke(app, [*CONFIG, *options]).exit_code == 2
+
+
+def test_an_unreadable_picture_is_refused_before_spark_is_started(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f'warehouse = "{tmp_path}/warehouse"\n')
+    options = ["similar", "--config", str(config), "--image", str(tmp_path / "absent.png")]
+
+    result = CliRunner().invoke(app, options)
+
+    assert isinstance(result.exception, UnusableQuery)
+    assert not (tmp_path / "warehouse").exists()
