@@ -21,6 +21,7 @@ demo: $(VENV)/.ready ## three nights in a generated shop, start to end
 	@$(BIN)/embedmill demo
 
 test: $(VENV)/.ready lint type ## every check and every test, two files of tests at a time
+	@bash scripts/setup_tests.sh
 	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder --durations 25
 
 test-fast: $(VENV)/.ready ## the tests that need no Spark, under a minute
