@@ -22,4 +22,5 @@ need() {
   systemctl disable --now "$2" >/dev/null 2>&1 || true
 }
 
-need redis-server redis-server
+need chromium chromium         # tests/end_to_end looks at the night's report in it
+need redis-server redis-server # tests/spark_jobs/publish fills an online store in it

@@ -10,6 +10,7 @@ from threading import Thread
 from spark_jobs.config import Config
 from spark_jobs.locks import warehouse_lock
 from spark_jobs.nights import Night
+from spark_jobs.report.files import report_path
 from spark_jobs.stage import JOBS, STAGES, Run, Step, run_stage
 from spark_jobs.tables import Tables
 from validation.checks import AuditFailed
@@ -80,16 +81,18 @@ def run_night(
             return [run(stage) for stage in stages]
         except AuditFailed as stopped:
             if REPORT in stages:
-                _report_on(stopped, run)
+                _report_on(stopped, run, report_path(tables, night))
             raise
 
 
-def _report_on(stopped: AuditFailed, run: Callable[[str], StageResult]) -> None:
+def _report_on(stopped: AuditFailed, run: Callable[[str], StageResult], path: str) -> None:
     """Write the report of a stopped night; what keeps it from that must not hide why it stopped."""
     try:
         run(REPORT)
     except Exception as error:
         stopped.add_note(str(error))
+    else:
+        stopped.add_note(f"The night's report: {path}")
 
 
 def import_ahead(modules: Iterable[str]) -> None:

@@ -1,7 +1,10 @@
 """Fixtures: one Spark session for all tests, and a warehouse of its own for each test."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from pyspark.sql import SparkSession
@@ -10,6 +13,9 @@ from spark_jobs.config import SparkConfig
 from spark_jobs.nights import Night
 from spark_jobs.session import build_session
 from spark_jobs.tables import Tables
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Dialog, Page, Request
 
 DATASETS = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 
@@ -60,6 +66,58 @@ def tables(spark: SparkSession, tmp_path: Path) -> Tables:
 @pytest.fixture
 def night() -> Night:
     return Night.parse("2026-01-31")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator["Browser"]:
+    """The system's Chromium, without a window; tests skip where there is none."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("chromium is not installed: see scripts/setup_tests.sh")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visit:
+    """A page that is open, what went wrong in it, and whom it asked for something."""
+
+    page: "Page"
+    troubles: list[str] = field(default_factory=list)
+    asked_elsewhere: list[str] = field(default_factory=list)
+
+    def note_request(self, request: "Request") -> None:
+        if not request.url.startswith(("file:", "data:")):
+            self.asked_elsewhere.append(request.url)
+
+    def note_dialog(self, dialog: "Dialog") -> None:
+        self.troubles.append(f"dialog {dialog.message}")
+        dialog.dismiss()
+
+
+@pytest.fixture
+def visit(chromium: "Browser") -> Iterator[Callable[..., Visit]]:
+    """Return a function that opens a file in the browser."""
+    contexts = []
+
+    def open_(file: Path, size: dict[str, int], scheme: str = "light") -> Visit:
+        context = chromium.new_context(viewport=size, color_scheme=scheme)
+        contexts.append(context)
+        opened = Visit(context.new_page())
+        opened.page.on("console", lambda message: opened.troubles.append(message.text))
+        opened.page.on("pageerror", lambda error: opened.troubles.append(str(error)))
+        opened.page.on("dialog", opened.note_dialog)
+        opened.page.on("request", opened.note_request)
+        opened.page.goto(file.as_uri())
+        return opened
+
+    yield open_
+    for context in contexts:
+        context.close()
 
 
 @pytest.fixture(scope="session")

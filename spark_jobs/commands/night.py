@@ -8,9 +8,10 @@ from rich.table import Table as Grid
 
 from spark_jobs.commands.opening import ConfigOption, NightOption, console, open_tables
 from spark_jobs.config import load_config
-from spark_jobs.night_run import StageResult, run_night, stages_between
+from spark_jobs.night_run import REPORT, StageResult, run_night, stages_between
 from spark_jobs.nights import Night
 from spark_jobs.progress import working
+from spark_jobs.report.files import report_path
 from spark_jobs.session import start_workers
 from spark_jobs.stage import STAGES
 
@@ -30,6 +31,8 @@ def run(
         tables, settings, night, stages=stages, watch=lambda stage: working(console, stage)
     )
     print_steps(night, results)
+    if REPORT in stages:
+        console.print(f"report: {report_path(tables, night)}", highlight=False, soft_wrap=True)
 
 
 def print_steps(night: Night, results: Sequence[StageResult]) -> None:

@@ -184,6 +184,10 @@ def print_what_next(console: Console, config_file: Path, night: Night, seconds: 
             "the same night again: the same tables",
         ),
         (f"embedmill release list --config {config_file}", "the release and its encoders"),
+        (
+            f"xdg-open {config_file.parent}/warehouse/reports/index.html",
+            "the report of each night, in a browser",
+        ),
         (f"ls {config_file.parent}/warehouse", "the Delta tables; audit pages in data_docs/"),
         ("make demo", "all of it again, with nothing left to encode"),
     )

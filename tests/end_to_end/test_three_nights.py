@@ -1,13 +1,14 @@
 """The whole platform on a small shop: nights that are published, spared, stopped and run again."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from pyspark.sql import functions as F
 
 from spark_jobs import contracts
@@ -56,7 +57,7 @@ def keys(frame, *columns: str) -> set[tuple[str, ...]]:
 
 
 @pytest.fixture(scope="module")
-def story(open_warehouse: Callable) -> Iterator[dict]:
+def story(open_warehouse: Callable, tmp_path_factory: pytest.TempPathFactory) -> dict:
     """Three nights in a row, and what was served after each."""
     warehouse = open_warehouse()
     told: dict = {"warehouse": warehouse, "results": {}, "served": {}}
@@ -67,6 +68,9 @@ def story(open_warehouse: Callable) -> Iterator[dict]:
         run_night(warehouse.tables, warehouse.config, THIRD)
     told["failed"] = failed.value
     told["served"][THIRD] = served(warehouse)
+    # Kept as they were: the same nights run again below, with nothing left to encode.
+    told["pages"] = tmp_path_factory.mktemp("reports") / "kept"
+    shutil.copytree(Path(warehouse.config.warehouse) / "reports", told["pages"])
     return told
 
 
@@ -139,6 +143,41 @@ def test_the_broken_night_is_stopped_and_says_why(story: dict) -> None:
 def test_the_broken_night_changes_nothing_that_is_served(story: dict) -> None:
     assert story["served"][THIRD] == story["served"][SECOND]
     assert story["served"][SECOND] != story["served"][FIRST]
+
+
+@pytest.mark.parametrize("night", [SECOND, THIRD], ids=["published", "stopped"])
+def test_the_report_of_a_night_is_whole_and_works_in_a_browser(story, visit, night: Night) -> None:
+    seen = visit(story["pages"] / f"{night}.html", {"width": 390, "height": 844})
+    page = seen.page
+
+    assert (seen.troubles, seen.asked_elsewhere) == ([], [])
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    for link in page.eval_on_selector_all(".toc a", "all => all.map(a => a.getAttribute('href'))"):
+        filled = page.locator(f"section{link}").locator("tbody tr, dd, use, article")
+        assert filled.count() > 1, link
+    domains = page.locator("#samples article").first.locator(".domain")
+    assert [domains.nth(i).locator("img").count() > 0 for i in range(3)] == [True, True, True]
+    assert page.evaluate("[...document.images].every(i => i.naturalWidth > 0)")
+    assert Axe().run(page).response["violations"] == []
+
+
+def test_the_stopped_nights_report_says_first_what_the_audit_said(story: dict, visit) -> None:
+    page = visit(story["pages"] / f"{THIRD}.html", {"width": 1400, "height": 900}).page
+
+    told = page.locator("section").first.inner_text()
+    for check in story["failed"].report.failures:
+        for words in (check.table_name, check.check_name, check.expected, check.seen, check.advice):
+            assert words in told
+
+
+def test_the_index_has_the_three_nights_and_how_they_ended(story: dict, visit) -> None:
+    page = visit(story["pages"] / "index.html", {"width": 390, "height": 844}).page
+
+    rows = page.locator("#nights-table tbody tr")
+    states = [rows.nth(i).locator("td").first.inner_text().split()[-1] for i in range(3)]
+    assert states == ["stopped", "published", "published"]
+    page.get_by_role("link", name=str(SECOND)).click()
+    assert page.locator("h1").inner_text().startswith(f"Night {SECOND}")
 
 
 def test_the_same_nights_again_give_the_same_tables(story: dict) -> None:

@@ -20,7 +20,7 @@ from spark_jobs.tables import Tables, schema
 ContractFrame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def contract_frame(spark: SparkSession) -> ContractFrame:
     """Rows as a frame in the table's columns but the dates; null where a row does not say."""
 
