@@ -44,9 +44,7 @@ def open_store(repo: str, warehouse: str) -> "FeatureStore":
     with _warehouse_named(warehouse):
         from feast import FeatureStore
 
-        # Feast calls its Spark parts experimental each time that it reads a source: we know.
-        importlib.import_module("feast.infra.offline_stores.contrib.spark_offline_store.spark")
-        warnings.filterwarnings("ignore", message=_EXPERIMENTAL, category=RuntimeWarning)
+        _ignore_experimental()
         return FeatureStore(repo_path=str(folder))
 
 
@@ -78,7 +76,7 @@ def views_by_table(repo: str) -> dict[str, list[str]]:
     release = {"name": "r1", "state": "live", "encoders": encoders}
     names: dict[str, list[str]] = {}
     with TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=_EXPERIMENTAL, category=RuntimeWarning)
+        _ignore_experimental()
         Path(folder, "releases.json").write_text(json.dumps({"releases": [release]}))
         with _warehouse_named(folder), _definitions(repo_folder(repo)) as modules:
             views = modules["feature_views"]
@@ -103,6 +101,13 @@ def repo_folder(repo: str) -> Path:
         f"no feature_store.yaml in {looked}. "
         "Set feature_store.repo to the folder of the definitions."
     )
+
+
+def _ignore_experimental() -> None:
+    """Feast calls its Spark parts experimental each time that it reads a source: we know."""
+    # Its import sets a filter of its own.
+    importlib.import_module("feast.infra.offline_stores.contrib.spark_offline_store.spark")
+    warnings.filterwarnings("ignore", message=_EXPERIMENTAL, category=RuntimeWarning)
 
 
 def _left_over(store: "FeatureStore", kept: set[str]) -> list[object]:
