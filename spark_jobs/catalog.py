@@ -8,13 +8,14 @@ live release alone, where rows belong to an encoder version: one row an item, SP
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import TABLES, Table
 from spark_jobs.nights import Night
+from spark_jobs.parallel import at_once
 from spark_jobs.releases import ENCODED, SERVED_STATES, Release, all_releases
 from spark_jobs.tables import Tables, schema
 
@@ -60,8 +61,11 @@ class Catalog:
 
     def register(self, names: Iterable[str]) -> None:
         """Make names known to SQL in the session of the tables."""
-        for name in names:
+
+        def register(name: str) -> None:
             self.frame(name).createOrReplaceTempView(name)
+
+        at_once(partial(register, name) for name in names)
 
 
 def _every_row(catalog: Catalog, table: Table) -> DataFrame:

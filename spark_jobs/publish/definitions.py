@@ -57,9 +57,7 @@ def open_store(repo: str, warehouse: str) -> "FeatureStore":
         _check_environment(settings)
         from feast import FeatureStore
 
-        # Feast calls its Spark parts experimental each time that it reads a source: we know.
-        importlib.import_module("feast.infra.offline_stores.contrib.spark_offline_store.spark")
-        warnings.filterwarnings("ignore", message=_EXPERIMENTAL, category=RuntimeWarning)
+        _ignore_experimental()
         # A setting of ours is of use with SQL registries alone, Feast says at each start; with a
         # file readers are refused without it, as a test shows.
         logging.getLogger("feast.repo_config").addFilter(_is_news)
@@ -96,7 +94,7 @@ def views_by_table(repo: str) -> dict[str, list[str]]:
     release = {"name": "r1", "state": "live", "encoders": encoders}
     names: dict[str, list[str]] = {}
     with TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=_EXPERIMENTAL, category=RuntimeWarning)
+        _ignore_experimental()
         Path(folder, "releases.json").write_text(json.dumps({"releases": [release]}))
         with _warehouse_named(folder), _definitions(settings_file(repo).parent) as modules:
             views = modules["feature_views"]
@@ -136,6 +134,13 @@ def _check_environment(settings: Path) -> None:
             f"{settings} names environment variables that are not set: {', '.join(unset)}. "
             "What each should hold is said at the top of that file."
         )
+
+
+def _ignore_experimental() -> None:
+    """Feast calls its Spark parts experimental each time that it reads a source: we know."""
+    # Its import sets a filter of its own.
+    importlib.import_module("feast.infra.offline_stores.contrib.spark_offline_store.spark")
+    warnings.filterwarnings("ignore", message=_EXPERIMENTAL, category=RuntimeWarning)
 
 
 def _left_over(store: "FeatureStore", kept: set[str]) -> list[object]:
