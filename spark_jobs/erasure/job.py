@@ -57,10 +57,14 @@ def forget(tables: Tables, config: Config, user: str, *, watch: Watch) -> Receip
         UnknownUser: nothing is kept of the user, and never was forgotten. Nothing was changed.
         NotForgotten: something is still there.
     """
+    if not user.strip():
+        raise UnknownUser("the id of a user should not be empty. Nothing was changed.")
     online = _online(tables, config, user)
     with watch("look for the user in every file"):
         before, mentions = search(tables, user), online.count()
-    if not (before.traces or mentions or is_forgotten(tables, user)):
+    # A word on a page makes no user.
+    known = mentions or any(trace.kind != "page" for trace in before.traces)
+    if not (known or is_forgotten(tables, user)):
         raise UnknownUser(
             f"no user {user!r}: none of {before.files:,} files of the warehouse "
             f"{tables.warehouse!r} and no value of the online store is about them. Give the id "

@@ -51,10 +51,6 @@ class Receipt:
     files_searched: int
     online: str
 
-    @property
-    def rows(self) -> int:
-        return sum(each.count for each in self.removed if each.what == "rows")
-
 
 def receipt_path(warehouse: str, receipt: Receipt) -> str:
     """Return where the receipt of a user lies."""

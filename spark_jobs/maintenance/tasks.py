@@ -57,8 +57,12 @@ def tasks(
         yield from _staged(tables, Night(last.ds - timedelta(days=retention.staged_nights)))
         yield from _pages(tables, Night(last.ds - timedelta(days=retention.report_days)))
     yield from _left_behind(tables)
-    for folder in delta_folders(tables.warehouse):
-        yield from _files(tables, folder, retention.table_history_days * 24, force)
+    folders = delta_folders(tables.warehouse)
+    for folder in folders:
+        yield from _old_files(tables, folder, retention.table_history_days * 24, force)
+    # Last: it needs room.
+    for folder in folders:
+        yield from _small_files(tables, folder)
 
 
 def _retired(tables: Tables, days: int, now: datetime) -> Iterator[Task]:
@@ -121,12 +125,16 @@ def _left_behind(tables: Tables) -> Iterator[Task]:
             yield from _folder(f"backfill/{name}", path, "backfill that is over")
 
 
-def _files(tables: Tables, folder: str, hours: int, force: bool) -> Iterator[Task]:
+def _small_files(tables: Tables, folder: str) -> Iterator[Task]:
     path = f"{tables.warehouse}/{folder}"
     small = small_files(tables.spark, path)
     if small:
         what = "small files made one"
         yield Task(what, folder, f"{small:,} files", partial(compact, tables.spark, path))
+
+
+def _old_files(tables: Tables, folder: str, hours: int, force: bool) -> Iterator[Task]:
+    path = f"{tables.warehouse}/{folder}"
     old = vacuumable(tables.spark, path, hours)
     if old:
         remove = partial(vacuum, tables.spark, path, hours, force=force)
