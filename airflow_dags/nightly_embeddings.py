@@ -45,6 +45,7 @@ STAGES = (
     ("publish", "spark_jobs/publish/job.py"),
     ("materialize", "spark_jobs/publish/materialize_job.py"),
     ("reconcile", "spark_jobs/publish/reconcile_job.py"),
+    ("report", "spark_jobs/report/job.py"),
 )
 # These run whatever became of the stages before them.
 ALWAYS_RUN = ("report",)
