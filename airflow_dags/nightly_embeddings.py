@@ -177,8 +177,8 @@ with DAG(
     },
     tags=["embedmill", "nightly"],
 ):
-    stages = [
-        SparkSubmitOperator(
+    stages = {
+        stage: SparkSubmitOperator(
             task_id=stage,
             application=f"{HOME}/{job}",
             application_args=["--config", CONFIG, "--ds", NIGHT],
@@ -189,7 +189,8 @@ with DAG(
             trigger_rule=TriggerRule.ALL_DONE if stage in ALWAYS_RUN else TriggerRule.ALL_SUCCESS,
         )
         for stage, job in STAGES
-    ]
-    chain(night_is_due(), *stages)
+    }
+    chain(night_is_due(), *stages.values())
     # A stage that always runs would otherwise make a success of a night that failed.
-    stages >> EmptyOperator(task_id="night_is_done")
+    ends = [stages["reconcile"], *(stages[stage] for stage in ALWAYS_RUN if stage in stages)]
+    ends >> EmptyOperator(task_id="night_is_done")
