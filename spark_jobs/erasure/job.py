@@ -5,7 +5,7 @@ user's rows but the encoders, which were trained on the behaviour of all users; 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import fsspec
@@ -15,6 +15,7 @@ from spark_jobs.erasure.mentions import (
     FORGOTTEN_TEXT,
     redacted_texts,
     row_of_user,
+    telling_columns,
     text_about_user,
     whole_word,
 )
@@ -87,21 +88,22 @@ def forget(tables: Tables, config: Config, user: str, *, watch: Watch) -> Receip
 def _erase(tables: Tables, user: str, found: Search, watch: Watch) -> list[Removed]:
     removed = []
     for folder in delta_folders(tables.warehouse):
-        with watch(folder):
-            removed += _erase_from_table(tables, folder, user)
+        columns = delta_frame(tables.spark, f"{tables.warehouse}/{folder}").columns
+        if telling_columns(columns):
+            with watch(folder):
+                removed += _erase_from_table(tables, folder, columns, user)
     with watch("pages and logs"):
         removed += _redact_pages(tables.warehouse, found.traces, user)
     _remove_scratch(tables)
     return removed
 
 
-def _erase_from_table(tables: Tables, folder: str, user: str) -> list[Removed]:
+def _erase_from_table(
+    tables: Tables, folder: str, columns: Sequence[str], user: str
+) -> list[Removed]:
     """Remove a user from a table, from its old files and from its log."""
     path = f"{tables.warehouse}/{folder}"
-    columns = delta_frame(tables.spark, path).columns
     rows, texts = row_of_user(columns, user), text_about_user(columns, user)
-    if rows is None and texts is None:
-        return []
     deleted = 0 if rows is None else delete_rows(tables.spark, path, rows)
     redacted = (
         0
