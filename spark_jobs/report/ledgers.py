@@ -1,10 +1,9 @@
 """Ledgers: what do ``stage_runs``, ``audit_results``, ``nights`` and the others say of a night?"""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
@@ -130,7 +129,7 @@ def releases_at(rows: Iterable[Row], moment: datetime | None) -> list[Release]:
     return list(latest.values())
 
 
-def _moment(tonight: Sequence[Mapping[str, Any] | Row]) -> datetime | None:
+def _moment(tonight: Sequence[Row]) -> datetime | None:
     """When the night ended: a release that was promoted later was not live in it."""
     return max((row["created_timestamp"] for row in tonight), default=None)
 

@@ -1,8 +1,6 @@
 """Projection: where on a plane do vectors lie, so that like ones lie near each other?"""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +46,7 @@ def project(vectors_ND: Vectors) -> Projection:
         if len(vectors_ND) < _LEAST_FOR_TSNE:
             plane_N2, method = _padded(reduced_ND[:, :2]), "PCA"
         else:
-            plane_N2, method = _embedded(reduced_ND, manifold.TSNE), "PCA, then t-SNE"
+            plane_N2, method = _embedded(reduced_ND), "PCA, then t-SNE"
         trust = None
         # Scikit-learn asks for more than twice as many points as neighbours.
         if len(vectors_ND) > 2 * _NEIGHBOURS:
@@ -69,11 +67,13 @@ def _principal(vectors_ND: Vectors, width: int) -> Plane:
     return components_NW
 
 
-def _embedded(reduced_ND: Plane, tsne: Callable[..., Any]) -> Plane:
+def _embedded(reduced_ND: Plane) -> Plane:
+    from sklearn.manifold import TSNE
+
     perplexity = min(_PERPLEXITY, (len(reduced_ND) - 1) / 3)
     # The two main directions are the start: an outcome that does not hang on a random one.
     start_N2 = reduced_ND[:, :2] / max(reduced_ND[:, 0].std(), 1e-12) * 1e-4
-    run = tsne(perplexity=perplexity, init=start_N2, random_state=0, n_jobs=1)
+    run = TSNE(perplexity=perplexity, init=start_N2, random_state=0, n_jobs=1)
     plane_N2: Plane = run.fit_transform(reduced_ND).astype(np.float64)
     return plane_N2
 
