@@ -72,13 +72,16 @@ def answer(tables: Tables, statement: str) -> DataFrame:
 
     Raises:
         QueryRefused: the statement is none that only reads the warehouse's tables.
-        QueryFailed: it is no SQL, or names something that there is not.
+        QueryFailed: it is no SQL, or names something that there is not, or not yet.
     """
     session = reading_session(tables.spark)
     with_views = Tables(session, tables.warehouse)
     with explained():
         plan = _parsed(session, statement)
-        Catalog(with_views).register(_names_read(plan))
+        names, catalog = _names_read(plan), Catalog(with_views)
+        if _kind(plan) not in _DESCRIBING:
+            _check_published(catalog, names)
+        catalog.register(names)
         # What was looked at is what runs: parsed once.
         dataset = cast(Any, session._jvm).org.apache.spark.sql.classic.Dataset
         return DataFrame(dataset.ofRows(session._jsparkSession, plan), session)
@@ -119,7 +122,7 @@ def _names_read(plan: Any) -> list[str]:
     Raises:
         QueryRefused: some part of it may do more than read.
     """
-    top = plan.getClass().getSimpleName()
+    top = _kind(plan)
     allowed = _READING | _DESCRIBING | _DESCRIBED if top in _DESCRIBING else _READING
     nodes = list(_nodes(plan))
     _check_only_reads(nodes, allowed)
@@ -165,6 +168,22 @@ def _check_known(unknown: list[str]) -> None:
         raise QueryFailed(f"there is no table {unknown[0]!r}. {meant}There are {_listed()}.")
 
 
+def _check_published(catalog: Catalog, names: list[str]) -> None:
+    states = [name for name in names if name.endswith(("_current", "_live"))]
+    if states and catalog.night is None:
+        raise QueryFailed(
+            f"no night in {catalog.tables.warehouse!r} is published, so {states[0]} has no rows. "
+            "Run one: embedmill run --config CONFIG.toml --ds YYYY-MM-DD. "
+            "What stages did is in stage_runs, quarantine, audit_results and nights."
+        )
+    served = [name for name in names if name.endswith("_live")]
+    if served and catalog.live is None:
+        raise QueryFailed(
+            f"no release in {catalog.tables.warehouse!r} is live, so {served[0]} has no rows. "
+            "Promote one: embedmill release promote. Its states are in releases."
+        )
+
+
 def _listed() -> str:
     """Return the names there are, short enough to be read."""
     return ", ".join(sorted({view.table.name for view in VIEWS.values()})) + (
@@ -174,7 +193,7 @@ def _listed() -> str:
 
 def _nodes(plan: Any) -> Iterator[_Node]:
     """Yield every part of a parsed statement, those of subqueries too."""
-    kind = plan.getClass().getSimpleName().rstrip("$")
+    kind = _kind(plan)
     yield _Node(kind, plan)
     for below in (plan.children(), plan.innerChildren(), plan.subqueries()):
         for child in _scala(below):
@@ -183,6 +202,10 @@ def _nodes(plan: Any) -> Iterator[_Node]:
         for window in _scala(plan.windowDefinitions().values()):
             for subquery in _subqueries(window):
                 yield from _nodes(subquery)
+
+
+def _kind(plan: Any) -> str:
+    return str(plan.getClass().getSimpleName()).rstrip("$")
 
 
 def _subqueries(expression: Any) -> Iterator[Any]:

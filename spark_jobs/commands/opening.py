@@ -17,6 +17,11 @@ console = Console()
 # For commands whose stdout is read by other programs.
 notes = Console(stderr=True)
 
+
+class WarehouseMissing(LookupError):
+    """The folder that the configuration names is not there."""
+
+
 ConfigOption = Annotated[str, typer.Option("--config", help="TOML file, see spark_jobs/conf/")]
 NightOption = Annotated[str, typer.Option("--ds", help="night, YYYY-MM-DD")]
 
@@ -29,6 +34,21 @@ def open_tables(config: Config, said_on: Console = console) -> Tables:
     log_to(logs / "embedmill.log")
     with working(said_on, "start Spark"):
         return Tables(build_session(config.spark, log=logs / "spark.log"), config.warehouse)
+
+
+def open_to_read(config: Config) -> Tables:
+    """Open a warehouse that is there, for a command whose stdout is for its answer alone.
+
+    Raises:
+        WarehouseMissing: there is no such folder; none is made.
+    """
+    if "://" not in config.warehouse and not Path(config.warehouse).is_dir():
+        raise WarehouseMissing(
+            f"there is no warehouse at {str(Path(config.warehouse).resolve())!r}. "
+            "Start the command in the folder that the config's warehouse is relative to, or run a "
+            "night first: embedmill run --config CONFIG.toml --ds YYYY-MM-DD."
+        )
+    return open_tables(config, notes)
 
 
 def log_folder(warehouse: str) -> Path:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from spark_jobs.catalog import VIEWS, Catalog
-from spark_jobs.commands.opening import ConfigOption, console, notes, open_tables
+from spark_jobs.commands.opening import ConfigOption, console, notes, open_to_read
 from spark_jobs.config import Config, load_config
 from spark_jobs.progress import working
 from spark_jobs.tables import Tables
@@ -43,7 +43,7 @@ def shell(
     Unlike embedmill sql, this session can write: it is for those who run the warehouse.
     """
     settings = load_config(config)
-    tables = open_tables(settings, notes)
+    tables = open_to_read(settings)
     with working(notes, "name the tables"):
         names = shell_names(tables, settings)
     source = sys.stdin.read() if command is None and not sys.stdin.isatty() else command

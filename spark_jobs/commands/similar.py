@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from spark_jobs.commands.answers import FormatOption, give
-from spark_jobs.commands.opening import ConfigOption, notes, open_tables
+from spark_jobs.commands.opening import ConfigOption, open_to_read
 from spark_jobs.config import load_config
 from spark_jobs.night_run import import_ahead
 
@@ -42,5 +42,5 @@ def similar(
     check_usable(question, settings.ingest)
     if is_item:  # torch takes as long to import as Spark to start
         import_ahead(["encoders.loading", "encoders.cope.features", "sentence_transformers"])
-    catalog = Catalog(open_tables(settings, notes))
+    catalog = Catalog(open_to_read(settings))
     give(similar_spus(catalog, settings, question, top), form, limit=top)

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table as Grid
 
 from spark_jobs.commands.answers import FormatOption, give
-from spark_jobs.commands.opening import ConfigOption, console, notes, open_tables
+from spark_jobs.commands.opening import ConfigOption, console, open_to_read
 from spark_jobs.config import load_config
 
 
@@ -36,7 +36,7 @@ def sql(
     from spark_jobs.queries import answer
 
     said = sys.stdin.read() if statement is None else statement
-    give(answer(open_tables(settings, notes), said), form, limit)
+    give(answer(open_to_read(settings), said), form, limit)
 
 
 def _list_tables() -> None:

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from spark_jobs.contracts import NIGHTS
+from spark_jobs.frames import local_frame
+from spark_jobs.nights import Night
 from spark_jobs.queries import QueryFailed, QueryRefused, answer, explained, reading_session
 from spark_jobs.tables import Tables
 
@@ -144,6 +147,23 @@ def test_what_is_no_question_gets_one_clear_sentence(
 
     assert "\n" not in str(failed.value)
     assert "at org." not in str(failed.value)
+
+
+def test_before_the_first_night_a_state_is_no_answer_but_a_ledger_is(tables: Tables) -> None:
+    with pytest.raises(QueryFailed, match=r"no night .* spus_current .*embedmill run"):
+        answer(tables, "SELECT * FROM spus_current")
+
+    assert answer(tables, "SELECT * FROM nights").isEmpty()
+    assert not answer(tables, "DESCRIBE spus_current").isEmpty()
+    assert not Path(tables.warehouse).exists()
+
+
+def test_without_a_live_release_its_vectors_are_no_answer(tables: Tables) -> None:
+    published = local_frame(tables.spark, [("published", "")], "state string, detail string")
+    tables.record(published, NIGHTS, Night.parse("2026-01-31"), "publish")
+
+    with pytest.raises(QueryFailed, match=r"no release .* spu_embeddings_live .*promote"):
+        answer(tables, "SELECT * FROM spu_embeddings_live")
 
 
 def test_what_fails_while_it_runs_gets_one_clear_sentence(analysts_shop: Tables) -> None:

@@ -1,4 +1,4 @@
-"""What ``embedmill similar`` refuses before anything is started."""
+"""What the commands that read refuse before anything is started."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spark_jobs.cli import app
+from spark_jobs.commands.opening import WarehouseMissing
 from spark_jobs.similarity.asked import UnusableQuery
 
 CONFIG = ["similar", "--config", "spark_jobs/conf/local.toml"]
@@ -35,4 +36,15 @@ def test_an_unreadable_picture_is_refused_before_spark_is_started(tmp_path: Path
     result = CliRunner().invoke(app, options)
 
     assert isinstance(result.exception, UnusableQuery)
+    assert not (tmp_path / "warehouse").exists()
+
+
+@pytest.mark.parametrize("command", [["similar", "--spu", "s1"], ["sql", "SELECT 1"], ["shell"]])
+def test_a_warehouse_that_is_not_there_is_not_made(command: list[str], tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f'warehouse = "{tmp_path}/warehouse"\n')
+
+    result = CliRunner().invoke(app, [*command, "--config", str(config)])
+
+    assert isinstance(result.exception, WarehouseMissing)
     assert not (tmp_path / "warehouse").exists()
