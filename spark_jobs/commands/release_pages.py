@@ -37,11 +37,11 @@ def print_release(console: Console, tables: Tables, release: Release, *, every: 
         if change.release.name == release.name:
             when = f"{change.at:%Y-%m-%d %H:%M:%S}"
             history.add_row("", when, change.action, change.release.state)
-    console.print(history)
+    console.print(history, "")
     served = _grid("", "table", "encoder version", "keys in force")
     for name, keys in served_keys(tables, release).items():
         served.add_row("", name, release.encoders[ENCODED[name]], f"{keys:,}")
-    console.print(served)
+    console.print(served, "")
     console.print(_figures_grid([release.name], [_figures(tables, release, every)]))
 
 
@@ -55,18 +55,18 @@ def print_comparison(
         pair = left.encoders[kind], right.encoders[kind]
         shown = (f"@{version.rsplit('@')[-1]}" for version in pair)
         encoders.add_row(kind, *shown)
-    console.print(encoders)
+    console.print(encoders, "")
     counts = [served_keys(tables, release) for release in (left, right)]
     served = _grid("keys in force", *names)
     for name in ENCODED:
         served.add_row(name, *(f"{count[name]:,}" for count in counts))
-    console.print(served)
+    console.print(served, "")
     console.print(_figures_grid(names, [_figures(tables, r, every) for r in (left, right)]))
     alike = _grid("of the 10 nearest, in both")
     alike.add_column("share", justify="right")
     for what, share in release_agreement(tables, left, right).items():
         alike.add_row(what, f"{share:.0%}")
-    console.print(alike)
+    console.print("", alike, "")
     console.print(
         "Each figure was measured when its encoder was trained, on what was held out then: compare "
         "those of trainings on the same night."
