@@ -21,12 +21,22 @@
 
   // Mark i is row i of the table below the map: the facts are in the page once.
   const rows = document.querySelectorAll("#map-table tbody tr");
-  const marks = [...svg.querySelectorAll("g > use")].map((use, i) => ({
+  const marks = [...svg.querySelectorAll("g[data-group] > use")].map((use, i) => ({
     x: +use.getAttribute("x"),
     y: +use.getAttribute("y"),
     group: use.parentNode,
     words: [...rows[i].cells].map((cell) => cell.textContent),
   }));
+  // The drawing shrinks with the screen; its marks must stay large enough to be told apart.
+  const enlarge = () => {
+    const times = Math.min(2.2, Math.max(1, 660 / svg.clientWidth));
+    for (const shape of svg.querySelectorAll(".mark-of-map")) {
+      shape.setAttribute("transform", `scale(${times * shape.dataset.size})`);
+    }
+    ring.setAttribute("r", 12 * times);
+  };
+  addEventListener("resize", enlarge);
+  enlarge();
   const visible = () => marks.filter((mark) => !mark.group.hasAttribute("hidden"));
   let current = null;
 

@@ -114,7 +114,7 @@ def test_arrow_keys_go_from_mark_to_mark_and_say_what_it_is(open_page, report: R
 
 def test_pointing_at_a_mark_shows_its_facts(open_page, report: Report) -> None:
     page = open_page(report).page
-    marks = page.locator("#map-stage svg g > use")
+    marks = page.locator("#map-stage svg g[data-group] > use")
     title = page.locator("#map-table tbody th").first.text_content()
 
     marks.first.scroll_into_view_if_needed()
