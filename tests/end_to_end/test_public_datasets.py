@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs import contracts
 from spark_jobs.config import load_config
-from spark_jobs.night_run import run_night, stages_between
+from spark_jobs.night_run import STAGES, run_night, stages_between
 from spark_jobs.nights import Night
 from spark_jobs.release_steps import create_release, promote
 from spark_jobs.tables import Tables
@@ -120,7 +120,7 @@ def warehouse(
     create_release(tables, encoders)
     promote(tables, "r1")
     results[FIRST] += run_night(
-        tables, config, FIRST, stages=stages_between("item_embeddings", "publish")
+        tables, config, FIRST, stages=stages_between("item_embeddings", STAGES[-1])
     )
     results[SECOND] = run_night(tables, config, SECOND)
     return tables, results

@@ -16,7 +16,7 @@ from spark_jobs.config import Config, CopeConfig, EncodingConfig
 from spark_jobs.contracts import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS, QUARANTINE
 from spark_jobs.item_embeddings.job import run
 from spark_jobs.nights import Night
-from spark_jobs.release_steps import create_release
+from spark_jobs.release_steps import create_release, validate
 from spark_jobs.releases import encoder_path
 from spark_jobs.stage import Step, run_stage
 from spark_jobs.tables import Tables
@@ -46,7 +46,8 @@ class Shop:
         version = Path(save_artifact(artifact, f"{self.tables.warehouse}/encoders")).name
         others = ("learn_content", "learn_user", "learn_item", "semantic_id")
         encoders = dict.fromkeys(others, "other@000000000000")
-        create_release(self.tables, {"cope": version, **encoders})
+        released = create_release(self.tables, {"cope": version, **encoders})
+        validate(self.tables, released.name)
         return version
 
     def run(self, night: Night, *items: dict[str, object]) -> dict[str, Step]:

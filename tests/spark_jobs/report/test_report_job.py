@@ -25,7 +25,8 @@ from spark_jobs.contracts import (
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
-from spark_jobs.releases import KINDS, create_release, promote
+from spark_jobs.release_steps import create_release, promote
+from spark_jobs.releases import KINDS
 from spark_jobs.report import job
 from spark_jobs.report.ledgers import NothingToReport
 from spark_jobs.tables import Tables

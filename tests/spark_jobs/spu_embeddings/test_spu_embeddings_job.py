@@ -23,7 +23,7 @@ from spark_jobs.contracts import (
     Table,
 )
 from spark_jobs.nights import Night
-from spark_jobs.release_steps import create_release
+from spark_jobs.release_steps import create_release, promote
 from spark_jobs.spu_embeddings.job import run
 from spark_jobs.stage import Step, run_stage
 from spark_jobs.tables import Tables
@@ -79,6 +79,7 @@ def codebooks(tables: Tables, contract_frame: Frame) -> semantic_ids.Codebooks:
             "learn_item": "learn_item@000000000000",
         },
     )
+    promote(tables, "r1")
     prompts = [spu_prompt(f"title of s{number}") for number in range(1, 5)]
     states = [
         {"content_hash": prompt_hash(p), "encoder_version": llm, "embedding": unit(0)}

@@ -25,7 +25,7 @@ from spark_jobs.contracts import (
 )
 from spark_jobs.features import scratch_folder
 from spark_jobs.nights import Night
-from spark_jobs.release_steps import create_release
+from spark_jobs.release_steps import create_release, promote
 from spark_jobs.stage import Step, run_stage
 from spark_jobs.tables import Tables
 from spark_jobs.user_embeddings.job import run
@@ -78,6 +78,7 @@ def towers(tables: Tables, contract_frame: Frame) -> PreferenceTowers:
     encoders = {kind: Path(save_artifact(a, folder)).name for kind, a in artifacts.items()}
     others = {"cope": "cope@000000000000", "semantic_id": "semantic_id@000000000000"}
     create_release(tables, {**encoders, **others, "learn_content": content})
+    promote(tables, "r1")
     titles = [*map(title, ("s1", "s2", "s3", "s4")), "another title"]
     states = [
         {
