@@ -313,10 +313,10 @@ FORGOTTEN = Table(
     "ledger",
     "one row a user who was forgotten: ingest leaves out what feeds still say of them",
     ("user_hash",),
-    """
+    f"""
     user_hash         STRING    NOT NULL COMMENT 'SHA-256 of salt and user id; the id itself is kept nowhere',
     salt              STRING    NOT NULL COMMENT 'random, the same in every row of a warehouse',
-    created_timestamp TIMESTAMP NOT NULL
+    created_timestamp {_WRITTEN}
     """,
 )
 
