@@ -7,7 +7,7 @@ AIRFLOW_VENV := .venv-airflow
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo airflow airflow-setup test test-fast fmt lint type bench clean
+.PHONY: help setup demo airflow airflow-setup test test-fast test-slow fmt lint type bench clean
 
 help: ## list these verbs
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ test: $(VENV)/.ready $(AIRFLOW_VENV)/.ready lint type ## every check and every t
 
 test-fast: $(VENV)/.ready ## the tests that need no Spark and no Airflow, under a minute
 	@$(PYTEST) -m "not spark and not airflow and not bench" -q
+
+test-slow: $(VENV)/.ready $(AIRFLOW_VENV)/.ready ## nights under a real Airflow, a quarter of an hour
+	@$(PYTEST) -m slow
 
 fmt: $(VENV)/.ready ## format, and mend what can be mended
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .

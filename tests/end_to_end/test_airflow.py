@@ -22,6 +22,9 @@ from spark_jobs.nights import Night
 from spark_jobs.publish.definitions import open_store
 from spark_jobs.publish.online import online_checksum
 
+# Every stage under Airflow starts a Spark of its own, 17 in all.
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 DAG = "nightly_embeddings"
 FIRST, SECOND = (Night.parse(ds) for ds in NIGHTS[:2])
