@@ -47,7 +47,7 @@ STAGES = (
     ("reconcile", "spark_jobs/publish/reconcile_job.py"),
     ("report", "spark_jobs/report/job.py"),
 )
-# These run whatever became of the stages before them.
+# These run whatever became of the stages between ingest and them.
 ALWAYS_RUN = ("report",)
 
 # The one place that says which night a run is about.
@@ -186,11 +186,16 @@ with DAG(
             name=f"embedmill {stage} {NIGHT}",
             properties_file=SPARK_PROPERTIES,
             retry_policy=AuditIsFinal() if stage == "validation" else None,
-            trigger_rule=TriggerRule.ALL_DONE if stage in ALWAYS_RUN else TriggerRule.ALL_SUCCESS,
+            trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS
+            if stage in ALWAYS_RUN
+            else TriggerRule.ALL_SUCCESS,
         )
         for stage, job in STAGES
     }
     chain(night_is_due(), *stages.values())
+    for stage in ALWAYS_RUN:
+        # Of a night that was refused, or whose feeds could not be read, there is nothing to say.
+        stages["ingest"] >> stages[stage]
     # A stage that always runs would otherwise make a success of a night that failed.
-    ends = [stages["reconcile"], *(stages[stage] for stage in ALWAYS_RUN if stage in stages)]
+    ends = [stages["reconcile"], *(stages[stage] for stage in ALWAYS_RUN)]
     ends >> EmptyOperator(task_id="night_is_done")
