@@ -39,11 +39,11 @@ def remove_staged(tables: Tables, nights: Mapping[Night, int]) -> None:
     """Remove the staged rows of nights; from then on each is run from ingest on, or not at all."""
     columns = (
         "step string, rows_in bigint, rows_out bigint, rows_quarantined bigint, "
-        "rows_encoded bigint, rows_spared bigint, seconds double"
+        "rows_encoded bigint, rows_spared bigint, seconds double, stage_seconds double"
     )
     for night, rows in nights.items():
         # Before the rows go: a run that is killed in between has removed nothing in silence.
-        said = [("staged rows removed", rows, rows, 0, None, None, 0.0)]
+        said = [("staged rows removed", rows, rows, 0, None, None, 0.0, None)]
         tables.record(local_frame(tables.spark, said, columns), STAGE_RUNS, night, MAINTENANCE)
     days = [F.lit(night.ds) for night in nights]
     for table in PUBLISHED:
