@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from spark_jobs.config import Config
 from spark_jobs.contracts import NIGHTS, TABLES, Table
 from spark_jobs.frames import local_frame
-from spark_jobs.night_run import load_stage
+from spark_jobs.night_run import Watch, load_stage
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
 from spark_jobs.release_steps import validate
@@ -29,9 +29,6 @@ logger = logging.getLogger(__name__)
 
 STAGES = ("item_embeddings", "spu_embeddings", "user_embeddings", "validation")
 _DONE = "backfilled"
-
-# Called with what is at work, for as long as it is.
-Watch = Callable[[str], AbstractContextManager[object]]
 
 
 class BackfillRefused(ValueError):

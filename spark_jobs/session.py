@@ -114,6 +114,19 @@ def _remember_names(spark: SparkSession) -> None:
         setattr(jvm, name, getattr(jvm, name))
 
 
+@contextmanager
+def setting_kept(spark: SparkSession, name: str) -> Iterator[None]:
+    """Put a setting of the session back to what it was, whatever happens to it in between."""
+    before = spark.conf.get(name, None)
+    try:
+        yield
+    finally:
+        if before is None:
+            spark.conf.unset(name)
+        else:
+            spark.conf.set(name, before)
+
+
 def start_workers(spark: SparkSession) -> None:
     """Let the executor start its Python side while the driver still plans its first query.
 

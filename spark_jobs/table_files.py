@@ -15,6 +15,8 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from spark_jobs.session import setting_kept
+
 # Delta refuses to remove files younger than this: a reader may have opened them.
 SAFE_HOURS = 168
 # Two of these make one file of the size that OPTIMIZE aims at, 1 GB.
@@ -195,12 +197,6 @@ def _silence(spark: SparkSession) -> Iterator[None]:
 @contextmanager
 def _setting(spark: SparkSession, name: str, value: str) -> Iterator[None]:
     """Set a session's setting for one call, and put back what was there."""
-    before = spark.conf.get(name, None)
-    spark.conf.set(name, value)
-    try:
+    with setting_kept(spark, name):
+        spark.conf.set(name, value)
         yield
-    finally:
-        if before is None:
-            spark.conf.unset(name)
-        else:
-            spark.conf.set(name, before)

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 from pyspark.sql import SparkSession
 
 from spark_jobs.nights import Night
+from spark_jobs.session import setting_kept
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
@@ -71,14 +72,8 @@ def feast_session(spark: SparkSession) -> Iterator[None]:
     """
     jvm_session = spark._jsparkSession
     jvm_session.setActiveSession(jvm_session)
-    before = spark.conf.get(_REGEX_NAMES, None)
-    try:
+    with setting_kept(spark, _REGEX_NAMES):
         yield
-    finally:
-        if before is None:
-            spark.conf.unset(_REGEX_NAMES)
-        else:
-            spark.conf.set(_REGEX_NAMES, before)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from spark_jobs.nights import Night
+from spark_jobs.releases import Release
 
 # ``unfinished``: neither published nor stopped: it failed on the way, or is still running.
 State = Literal["published", "stopped", "unfinished"]
@@ -62,15 +63,6 @@ class Check:
         """Return what the name has in brackets: columns, a figure, an encoder or a feed."""
         inner = self.name.partition("(")[2].removesuffix(")")
         return tuple(inner.split(", ")) if inner else ()
-
-
-@dataclass(frozen=True)
-class Release:
-    """A release as it stood at the night."""
-
-    name: str
-    state: str
-    encoders: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from spark_jobs.contracts import (
 )
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
-from spark_jobs.report.facts import Check, Ledger, Refusal, Release, State, StepRun
+from spark_jobs.releases import Release
+from spark_jobs.report.facts import Check, Ledger, Refusal, State, StepRun
 from spark_jobs.tables import Tables, schema
 
 # The report's own row is there when it is written again, and not the first time.

@@ -12,10 +12,11 @@ from pyspark.sql import functions as F
 
 from spark_jobs.contracts import ITEM_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS, USER_EMBEDDINGS
 from spark_jobs.parallel import at_once
+from spark_jobs.releases import Release
 from spark_jobs.report.cards import ChosenCard, choose_cards
 from spark_jobs.report.catalogue import Catalogue, open_catalogue
 from spark_jobs.report.doubts import ChosenPair, UnsureMember, choose_far_pairs, choose_unsure
-from spark_jobs.report.facts import Ledger, Release, Samples, SpuMap
+from spark_jobs.report.facts import Ledger, Samples, SpuMap
 from spark_jobs.report.lookups import Looks, Shown, look_up
 from spark_jobs.report.reasons import COPE, LEARN, empty_parts, missing_parts
 from spark_jobs.report.reasons import SPUS as SPU_PART

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from spark_jobs.nights import Night
+from spark_jobs.releases import Release
 from spark_jobs.report.facts import (
     Card,
     Check,
@@ -22,7 +23,6 @@ from spark_jobs.report.facts import (
     Picture,
     Point,
     Refusal,
-    Release,
     Report,
     Samples,
     Spu,
