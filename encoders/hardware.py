@@ -1,7 +1,6 @@
 """Hardware: which device and which precision a model runs in on this machine."""
 
 import re
-import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -9,10 +8,6 @@ from pathlib import Path
 import torch
 
 PRECISIONS = ("auto", "float32", "bfloat16")
-
-# Below this gain bfloat16 is not worth its rounding, and the choice could flip between two runs.
-_WORTHWHILE_SPEED_UP = 1.4
-_PROBE_ROUNDS = 5
 
 
 class UnusableHardware(ValueError):
@@ -30,9 +25,9 @@ class Hardware:
 def choose_hardware(device: str = "auto", precision: str = "auto") -> Hardware:
     """Return the device and dtype to run a frozen model with.
 
-    ``auto`` takes CUDA where there is one, and bfloat16 where the machine computes it natively; on
-    a CPU a short measurement must agree, because emulated bfloat16 is several times slower than
-    float32.
+    ``auto`` takes CUDA where there is one, and bfloat16 where the machine computes it natively, for
+    emulated bfloat16 is several times slower than float32. It is read off the machine and not
+    measured: two busy workers would measure differently, and a rerun would get other bits.
 
     Raises:
         UnusableHardware: unknown precision, or a device that this machine does not have.
@@ -41,9 +36,7 @@ def choose_hardware(device: str = "auto", precision: str = "auto") -> Hardware:
         raise UnusableHardware(f"precision should be one of {PRECISIONS}, but is {precision!r}.")
     chosen = _device(device)
     if precision == "auto":
-        return Hardware(
-            chosen, torch.bfloat16 if _bfloat16_is_faster(chosen.type) else torch.float32
-        )
+        return Hardware(chosen, torch.bfloat16 if _has_bfloat16(chosen.type) else torch.float32)
     return Hardware(chosen, torch.bfloat16 if precision == "bfloat16" else torch.float32)
 
 
@@ -61,16 +54,13 @@ def _device(name: str) -> torch.device:
     return device
 
 
-@cache
-def _bfloat16_is_faster(device_type: str) -> bool:
+def _has_bfloat16(device_type: str) -> bool:
     if device_type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device_type != "cpu" or not cpu_has_bfloat16():
-        return False
-    plain, short = _seconds(torch.float32), _seconds(torch.bfloat16)
-    return plain / short > _WORTHWHILE_SPEED_UP
+    return device_type == "cpu" and cpu_has_bfloat16()
 
 
+@cache
 def cpu_has_bfloat16(cpuinfo: str = "/proc/cpuinfo") -> bool:
     """Say whether the CPU's flags name native bfloat16 products (AMX, AVX512 or Arm)."""
     try:
@@ -80,15 +70,3 @@ def cpu_has_bfloat16(cpuinfo: str = "/proc/cpuinfo") -> bool:
     return (
         re.search(r"^(flags|Features)\b.*\b(amx_bf16|avx512_bf16|bf16)\b", flags, re.M) is not None
     )
-
-
-def _seconds(dtype: torch.dtype) -> float:
-    """Return the best time of a matrix product of the size that backbones are made of."""
-    left, right = torch.ones(512, 384, dtype=dtype), torch.ones(384, 1536, dtype=dtype)
-    times = []
-    with torch.inference_mode():
-        for _ in range(_PROBE_ROUNDS):
-            started = time.perf_counter()
-            torch.matmul(left, right)
-            times.append(time.perf_counter() - started)
-    return min(times)

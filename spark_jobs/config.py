@@ -1,18 +1,30 @@
 """Configuration: frozen dataclasses with defaults in code, one TOML file an environment.
 
-``[a.b]`` in the file is ``Config.a.b`` here. Unknown keys and wrong types are refused, all at once.
+``[a.b]`` in the file is ``Config.a.b`` here. Unknown keys, wrong types and
+values out of range are refused, all at once.
 Relative paths are relative to the folder the command runs in.
 """
 
 import tomllib
 from dataclasses import field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import (
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass
 
 _STRICT = ConfigDict(extra="forbid")
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 DELTA_PACKAGE = "io.delta:delta-spark_4.1_2.13:4.4.0"
 
@@ -27,7 +39,7 @@ class SparkConfig:
 
     master: str = "local[2]"
     driver_memory: str = "4g"
-    shuffle_partitions: int = 2
+    shuffle_partitions: PositiveInt = 2
     packages: str = DELTA_PACKAGE
     conf: dict[str, str] = field(default_factory=dict)
 
@@ -69,10 +81,10 @@ class Source:
 class IngestConfig:
     """Limits past which input goes to quarantine."""
 
-    max_price: float = 1_000_000.0
-    max_image_bytes: int = 20_000_000
-    max_image_pixels: int = 50_000_000
-    max_images: int = 8
+    max_price: PositiveFloat = 1_000_000.0
+    max_image_bytes: PositiveInt = 20_000_000
+    max_image_pixels: PositiveInt = 50_000_000
+    max_images: PositiveInt = 8
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -83,12 +95,16 @@ class SpuConfig:
         exclusive_sources: sources that list a product at most once: two of their pages never share
         an SPU.
             ``["*"]`` means all of them. A property of a feed, declared and never assumed.
+        arrivals_at_most: share of pages that came or changed, up to which they alone are resolved.
+        all_pages_every: nights from one that resolves all pages to the next; 1 is every night.
     """
 
-    max_block_size: int = 200
+    max_block_size: PositiveInt = 200
     exclusive_sources: tuple[str, ...] = ()
-    self_training_rounds: int = 2
-    cut: float | None = None
+    self_training_rounds: NonNegativeInt = 2
+    cut: Share | None = None
+    arrivals_at_most: Share = 0.05
+    all_pages_every: PositiveInt = 7
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -97,11 +113,11 @@ class EncodingConfig:
 
     Attributes:
         device: ``auto`` takes CUDA where there is one.
-        precision: ``auto`` measures or reads the machine's flags.
+        precision: ``auto`` reads what the machine says of itself; name one where workers differ.
     """
 
-    batch_size: int = 32
-    buffer_rows: int = 1024
+    batch_size: PositiveInt = 32
+    buffer_rows: PositiveInt = 4096
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
@@ -112,15 +128,15 @@ class CopeConfig:
 
     image_backbone: str = "efficientnet-lite0"
     text_backbone: str = "all-minilm-l6-v2"
-    dim: int = 128
-    epochs: int = 40
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    temperature: float = 0.05
-    label_smoothing: float = 0.1
+    dim: PositiveInt = 128
+    epochs: NonNegativeInt = 40
+    batch_size: PositiveInt = 256
+    learning_rate: PositiveFloat = 1e-3
+    temperature: PositiveFloat = 0.05
+    label_smoothing: Share = 0.1
     cosface: bool = False
-    held_out: float = 0.25
-    seed: int = 0
+    held_out: Share = 0.25
+    seed: NonNegativeInt = 0
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -128,38 +144,39 @@ class LearnConfig:
     """LEARN: the frozen language model by name, sizes of the towers, their training."""
 
     language_model: str = "smollm2-135m"
-    dim: int = 64
-    width: int = 64
-    layers: int = 2
-    heads: int = 4
-    max_history: int = 80
-    max_target: int = 40
-    sampled_positions: int = 10
-    epochs: int = 10
-    batch_size: int = 64
-    learning_rate: float = 3e-3
-    temperature: float = 0.05
+    dim: PositiveInt = 64
+    width: PositiveInt = 64
+    layers: PositiveInt = 2
+    heads: PositiveInt = 4
+    max_history: PositiveInt = 80
+    max_target: PositiveInt = 40
+    sampled_positions: PositiveInt = 10
+    epochs: NonNegativeInt = 10
+    batch_size: PositiveInt = 64
+    learning_rate: PositiveFloat = 3e-3
+    temperature: PositiveFloat = 0.05
     item_tower: Literal["shared_causal", "shared_single", "content"] = "shared_causal"
     positions: bool = False
-    whitened_width: int = 256
-    seed: int = 0
+    whitened_width: PositiveInt = 256
+    seed: NonNegativeInt = 0
 
 
 @dataclass(frozen=True, config=_STRICT)
 class SemanticIdConfig:
     """Residual k-means codebooks."""
 
-    codebook_size: int = 32
-    seed: int = 0
+    codebook_size: PositiveInt = 32
+    seed: NonNegativeInt = 0
 
 
 @dataclass(frozen=True, config=_STRICT)
 class AuditConfig:
     """Thresholds of the audit; each has its evidence in ``validation/suites``."""
 
-    min_coverage: float = 0.98
-    max_quarantined: float = 0.05
-    max_row_drop: float = 0.3
+    min_coverage: Share = 0.98
+    max_quarantined: Share = 0.05
+    max_row_drop: Share = 0.3
+    max_collisions: Share = 0.5
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -172,7 +189,7 @@ class FeatureStoreConfig:
     """
 
     repo: str = "feature_repo"
-    reconcile_sample: int = 200
+    reconcile_sample: NonNegativeInt = 200
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -187,10 +204,10 @@ class RetentionConfig:
         report_days: pages about a night, back from the last published one.
     """
 
-    retired_release_days: int = 30
-    staged_nights: int = 14
-    table_history_days: int = 7
-    report_days: int = 90
+    retired_release_days: NonNegativeInt = 30
+    staged_nights: NonNegativeInt = 14
+    table_history_days: NonNegativeInt = 7
+    report_days: NonNegativeInt = 90
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -202,7 +219,7 @@ class Config:
     """
 
     warehouse: str = "warehouse"
-    min_free_gb: float = 1.0
+    min_free_gb: NonNegativeFloat = 1.0
     spark: SparkConfig = field(default_factory=SparkConfig)
     sources: tuple[Source, ...] = ()
     ingest: IngestConfig = field(default_factory=IngestConfig)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import fsspec
 
-from spark_jobs.releases import KINDS, encoder_path
+from spark_jobs.releases import KINDS, encoder_path, encoders_folder
 
 if TYPE_CHECKING:
     from encoders.artifacts import Artifact
@@ -66,7 +66,7 @@ def _loaded(warehouse: str, kind: str, version: str) -> "Artifact":
 
 
 def _versions(warehouse: str) -> list[str]:
-    filesystem, root = fsspec.url_to_fs(f"{warehouse}/encoders")
+    filesystem, root = fsspec.url_to_fs(encoders_folder(warehouse))
     if not filesystem.exists(root):
         return []
     names = (path.rstrip("/").rsplit("/", 1)[-1] for path in filesystem.ls(root, detail=False))

@@ -104,9 +104,14 @@ def live_release(tables: Tables) -> Release | None:
     return next((r for r in all_releases(tables) if r.state == "live"), None)
 
 
+def encoders_folder(warehouse: str) -> str:
+    """Return the folder in which all encoder versions lie."""
+    return f"{warehouse.rstrip('/')}/encoders"
+
+
 def encoder_path(warehouse: str, version: str) -> str:
     """Return the folder of an encoder version."""
-    return f"{warehouse.rstrip('/')}/encoders/{version}"
+    return f"{encoders_folder(warehouse)}/{version}"
 
 
 def export_releases(tables: Tables) -> str:

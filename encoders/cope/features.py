@@ -21,7 +21,7 @@ from encoders.protocol import Batch, Encoded, Problem
 
 KIND = "cope_features"
 _PICTURES_AT_ONCE = 32
-_CHARACTERS_A_PICTURE = 200
+_TOKENS_A_PICTURE = 200
 
 Features = NDArray[np.float32]
 
@@ -116,9 +116,13 @@ class CopeFeatures:
         return {"image_features": self._image.width, "text_features": self._text.width}
 
     def length(self, row: Mapping[str, object]) -> int:
-        """Pictures weigh most; among rows of as many pictures, the length of the text orders."""
+        """Pictures weigh most; among rows of as many pictures, the tokens of the text order.
+
+        Tokens and not characters: texts share a batch of the backbone where they have as many.
+        """
         text = item_text(row.get("title"), row.get("text"), self._limits)
-        return _CHARACTERS_A_PICTURE * len(self._pictures(row.get("images"))) + len(text or "")
+        tokens = len(self._text.tokenize([text])[0]) if text else 0
+        return _TOKENS_A_PICTURE * len(self._pictures(row.get("images"))) + tokens
 
     def encode(self, batch: Batch) -> Encoded:
         """Encode items; NaN where a modality is absent or not one picture can be read."""

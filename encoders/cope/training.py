@@ -5,18 +5,14 @@ domains, a row a SPU; optionally CosFace over SPUs. The heads start at a discrim
 (``initialization.py``); gradients refine it, and products that neither step saw say when to stop.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from encoders.cope.checkpoints import (
-    Checkpoint,
-    load_checkpoint,
-    part_of,
-    save_checkpoint,
-    training_fingerprint,
-)
+from encoders.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from encoders.cope.evaluation import directions, mean_of, raw_vectors
 from encoders.cope.initialization import initialize
 from encoders.cope.losses import cosface, info_nce
@@ -98,7 +94,7 @@ class _Run:
                 f"COPE needs items with a picture or a text; of {len(data.items)} none has either. "
                 "Run the night's ingest and spu stages first, and see quarantine."
             )
-        self._fingerprint = training_fingerprint(data, config)
+        self._identity = _identity(data, config)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self._heads = CopeHeads(self._heads_config())
@@ -250,24 +246,32 @@ class _Run:
             tensors["classes"] = self._classes_SD.detach()
         for row, state in self._optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{row}.{name}": value for name, value in state.items()}
-        checkpoint = Checkpoint(self._fingerprint, self._curve, self._best_epoch, tensors)
-        save_checkpoint(checkpoint, path)
+        figures = {"curve": self._curve, "best_epoch": self._best_epoch}
+        write_checkpoint(path, Checkpoint(self._identity, figures, tensors))
 
     def resume(self, path: str) -> None:
         """Go on where a killed run of the same data and config stopped, if there is one."""
-        found = load_checkpoint(path, self._fingerprint)
+        found = read_checkpoint(path, self._identity)
         if found is None:
             return
-        self._curve, self._best_epoch = found.curve, found.best_epoch
-        self._heads.load_state_dict(part_of(found.tensors, "heads."))
-        self._best = part_of(found.tensors, "best.")
+        self._curve, self._best_epoch = found.state["curve"], found.state["best_epoch"]
+        self._heads.load_state_dict(found.part("heads."))
+        self._best = found.part("best.")
         if self._classes_SD is not None:
             self._classes_SD.data.copy_(found.tensors["classes"])
         state = self._optimiser.state_dict()
-        for name, value in part_of(found.tensors, "optimiser.").items():
+        for name, value in found.part("optimiser.").items():
             row, _, key = name.partition(".")
             state["state"].setdefault(int(row), {})[key] = value
         self._optimiser.load_state_dict(state)
+
+
+def _identity(data: CopeData, config: TrainingConfig) -> str:
+    """Return the hash of all that a training depends on."""
+    digest = hashlib.sha256(json.dumps([asdict(config), list(data.spu_ids)]).encode())
+    for tensor in (data.items.domain_B, data.items.image_BI, data.items.text_BT, data.spu_N):
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _dropped(x_BF: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:

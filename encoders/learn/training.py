@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from encoders.checkpoint import read_checkpoint, remove_checkpoint, write_checkpoint
 from encoders.hardware import choose_hardware
 from encoders.learn.batches import History
-from encoders.learn.checkpoint import read_checkpoint, remove_checkpoint, write_checkpoint
 from encoders.learn.towers import PreferenceTowers, TowerConfig, fitted_whitening
 from encoders.learn.training_run import (
     VALIDATION_STREAM,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from encoders.checkpoint import Checkpoint
 from encoders.learn.batches import (
     CutBatch,
     History,
@@ -21,7 +22,6 @@ from encoders.learn.batches import (
     drawn_cuts,
     shuffled_batches,
 )
-from encoders.learn.checkpoint import Checkpoint
 from encoders.learn.losses import dense_all_action_loss, known_targets, sampled_positions
 from encoders.learn.towers import PreferenceTowers
 
@@ -151,19 +151,17 @@ class TrainingRun:
         weights = {f"towers.{name}": value for name, value in _copied(self.towers).items()}
         best = {f"best.{name}": value for name, value in self.best.items()}
         tensors = {**optimizer, **weights, **best}
-        return Checkpoint(identity, len(self.curve) - 1, self.curve, tensors)
+        return Checkpoint(identity, {"curve": self.curve}, tensors)
 
     def restore(self, saved: Checkpoint) -> None:
         """Go back to a checkpoint."""
-        parts: dict[str, dict[str, torch.Tensor]] = {"towers": {}, "best": {}, "optimizer": {}}
-        for name, value in saved.tensors.items():
-            part, rest = name.split(".", 1)
-            parts[part][rest] = value
-        self.curve = list(saved.curve)
-        self.towers.load_state_dict(parts["towers"])
-        self.best = {name: value.to(self.white_NK.device) for name, value in parts["best"].items()}
+        self.curve = list(saved.state["curve"])
+        self.towers.load_state_dict(saved.part("towers."))
+        self.best = {
+            name: value.to(self.white_NK.device) for name, value in saved.part("best.").items()
+        }
         state: dict[int, dict[str, torch.Tensor]] = {}
-        for name, value in parts["optimizer"].items():
+        for name, value in saved.part("optimizer.").items():
             number, key = name.split(".", 1)
             state.setdefault(int(number), {})[key] = value
         self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import fsspec
 
-from spark_jobs.releases import Change, Release
+from spark_jobs.releases import Change, Release, encoders_folder
 
 
 def expired_releases(changes: Sequence[Change], now: datetime, days: int) -> list[Release]:
@@ -40,7 +40,7 @@ def expired_versions(
 
 def encoders_read(warehouse: str) -> dict[str, list[str]]:
     """Return which other encoder versions each encoder of a warehouse reads."""
-    filesystem, root = fsspec.url_to_fs(f"{warehouse}/encoders")
+    filesystem, root = fsspec.url_to_fs(encoders_folder(warehouse))
     if not filesystem.exists(root):
         return {}
     folders = {path.rsplit("/", 1)[-1]: path for path in filesystem.ls(root, detail=False)}

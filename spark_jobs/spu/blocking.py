@@ -40,13 +40,18 @@ def blocking_keys(item: Record) -> set[str]:
 
 
 def candidate_pairs(
-    items: Catalogue, max_block_size: int, *, per_item: int = CANDIDATES_PER_ITEM
+    items: Catalogue,
+    max_block_size: int,
+    *,
+    per_item: int = CANDIDATES_PER_ITEM,
+    asking: Ints | None = None,
 ) -> tuple[Ints, Ints]:
     """Pair items that share a blocking key; two items of one exclusive source are no pair.
 
     Args:
         max_block_size: most items a key may hold.
         per_item: most candidates an item asks for; others may still ask for it.
+        asking: rows that look for candidates, among all rows; None is all of them.
 
     Returns:
         row_l [M], row_r [M]: each unordered pair once, smaller row left, in ascending order.
@@ -59,18 +64,21 @@ def candidate_pairs(
     keys = sparse.csr_matrix(
         present[:, useful] @ sparse.diags(np.sqrt(idf(present) * kind)[useful])
     )
-    pairs = [_numbered(*found, len(items.records)) for found in _nearest(keys, items, per_item)]
+    rows = np.arange(len(items.records)) if asking is None else asking
+    found = _nearest(keys, items, rows, per_item)
+    pairs = [_numbered(*of, len(items.records)) for of in found]
     numbers = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *pairs]))
     return numbers // len(items.records), numbers % len(items.records)
 
 
 def _nearest(
-    keys: sparse.csr_matrix, items: Catalogue, per_item: int
+    keys: sparse.csr_matrix, items: Catalogue, rows: Ints, per_item: int
 ) -> Iterator[tuple[Ints, Ints]]:
     other_way = sparse.csr_matrix(keys.T)
-    for start in range(0, keys.shape[0], _CHUNK):
-        shared = sparse.coo_matrix(keys[start : start + _CHUNK] @ other_way)
-        row, column = shared.row.astype(np.int64) + start, shared.col.astype(np.int64)
+    for start in range(0, len(rows), _CHUNK):
+        chunk = rows[start : start + _CHUNK]
+        shared = sparse.coo_matrix(keys[chunk] @ other_way)
+        row, column = chunk[shared.row], shared.col.astype(np.int64)
         allowed = (row != column) & ~forbidden(items, row, column)
         yield _strongest(row[allowed], column[allowed], shared.data[allowed], per_item)
 

@@ -30,8 +30,27 @@ class ScoredPairs:
     score: Floats
 
 
+@dataclass(frozen=True)
+class Start:
+    """Clusters that there are before any merge.
+
+    Attributes:
+        label: [n] smallest row of each row's cluster.
+        most_links: most rows of a cluster that another row can have a score with. Means are taken
+            over so many, or no row would ever be near enough to a large cluster.
+    """
+
+    label: Ints
+    most_links: int
+
+
 def average_linkage(
-    pairs: ScoredPairs, n: int, *, cut: float, exclusive_source: Sequence[int] | Ints
+    pairs: ScoredPairs,
+    n: int,
+    *,
+    cut: float,
+    exclusive_source: Sequence[int] | Ints,
+    start: Start | None = None,
 ) -> Ints:
     """Merge the nearest two clusters for as long as their mean score is at least ``cut``.
 
@@ -41,11 +60,12 @@ def average_linkage(
         n: number of rows.
         exclusive_source: [n] number of the row's source where that source lists a product at most
             once, or -1: two rows of one such source never share a cluster.
+        start: clusters to begin with; None begins with a cluster a row.
 
     Returns:
         [n] the smallest row of each row's cluster.
     """
-    linkage = _Linkage(pairs, n, exclusive_source)
+    linkage = _Linkage(pairs, exclusive_source, start or Start(np.arange(n), 1))
     while linkage.queue and linkage.queue[0][0] <= -cut:
         linkage.take_nearest(cut)
     return linkage.labels()
@@ -54,20 +74,30 @@ def average_linkage(
 class _Linkage:
     """Clusters by their smallest row, sums of scores between them, a queue of what may merge."""
 
-    def __init__(self, pairs: ScoredPairs, n: int, exclusive_source: Sequence[int] | Ints) -> None:
-        self.parent = np.arange(n)
-        self.sizes = [1] * n
-        self.sources = [frozenset({int(s)}) if s >= 0 else frozenset() for s in exclusive_source]
+    def __init__(
+        self, pairs: ScoredPairs, exclusive_source: Sequence[int] | Ints, start: Start
+    ) -> None:
+        n = len(start.label)
+        self.parent = start.label.copy()
+        sizes = np.bincount(self.parent, minlength=n)
+        self.sizes = np.minimum(sizes, start.most_links).tolist()
+        sources: list[set[int]] = [set() for _ in range(n)]
+        for row, source in enumerate(exclusive_source):
+            if source >= 0:
+                sources[self.parent[row]].add(int(source))
+        self.sources = [frozenset(held) for held in sources]
         self.sums: list[dict[int, float]] = [{} for _ in range(n)]
         kept = pairs.score > _NEGLIGIBLE
         triples = zip(
-            pairs.row_l[kept].tolist(),
-            pairs.row_r[kept].tolist(),
+            self.parent[pairs.row_l[kept]].tolist(),
+            self.parent[pairs.row_r[kept]].tolist(),
             pairs.score[kept].tolist(),
             strict=True,
         )
         for left, right, score in triples:
-            self.sums[left][right] = self.sums[right][left] = score
+            if left != right:
+                total = self.sums[left].get(right, 0.0) + score
+                self.sums[left][right] = self.sums[right][left] = total
         self.queue = [self._entry(a, b) for a in range(n) for b in self.sums[a] if a < b]
         heapq.heapify(self.queue)
 

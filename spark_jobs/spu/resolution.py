@@ -46,15 +46,15 @@ def page_clusters(pages: pd.DataFrame, config: SpuConfig) -> Clusters:
     if n == 0:
         return Clusters(np.zeros(0, dtype=np.int64), np.zeros(0))
     items = catalogue(pages, config.exclusive_sources)
-    known = _numbered_spus(pages["spu_id"])
+    known = numbered_spus(pages["spu_id"])
     pairs = candidate_pairs(items, config.max_block_size)
-    row_l, row_r = with_pairs(pairs, _yesterdays_pairs(known, items), n)
+    row_l, row_r = with_pairs(pairs, yesterdays_pairs(known, items), n)
     candidates = Candidates(items, row_l, row_r, pair_features(items, row_l, row_r))
     cut = DEFAULT_CUT if config.cut is None else config.cut
     scores = pair_scores(candidates, config.self_training_rounds)
     steadied = ScoredPairs(row_l, row_r, with_hysteresis(scores, known[row_l], known[row_r]))
     label = average_linkage(steadied, n, cut=cut, exclusive_source=exclusive_source(items))
-    return Clusters(label, _confidence(label, ScoredPairs(row_l, row_r, scores)))
+    return Clusters(label, link_confidence(label, ScoredPairs(row_l, row_r, scores)))
 
 
 def with_hysteresis(scores: Floats, spu_l: Ints, spu_r: Ints) -> Floats:
@@ -69,12 +69,13 @@ def with_hysteresis(scores: Floats, spu_l: Ints, spu_r: Ints) -> Floats:
     return np.clip(scores + np.where(known, verdict, 0.0), 0.0, 1.0)
 
 
-def _numbered_spus(spu_ids: pd.Series) -> Ints:
+def numbered_spus(spu_ids: pd.Series) -> Ints:
+    """Return [N] a number of each row's SPU, -1 where it has none."""
     numbers, _ = pd.factorize(spu_ids, sort=True)
     return np.asarray(numbers, dtype=np.int64)
 
 
-def _yesterdays_pairs(spu: Ints, items: Catalogue) -> tuple[Ints, Ints]:
+def yesterdays_pairs(spu: Ints, items: Catalogue) -> tuple[Ints, Ints]:
     """Return each row with the next three of its SPU: blocking cannot tear yesterday's apart."""
     rows = np.flatnonzero(spu >= 0)
     rows = rows[np.argsort(spu[rows], kind="stable")]
@@ -84,7 +85,8 @@ def _yesterdays_pairs(spu: Ints, items: Catalogue) -> tuple[Ints, Ints]:
     return left[kept], right[kept]
 
 
-def _confidence(label: Ints, pairs: ScoredPairs) -> Floats:
+def link_confidence(label: Ints, pairs: ScoredPairs) -> Floats:
+    """Return [N] mean score of each row's links inside its cluster; 1 where it has none."""
     inside = label[pairs.row_l] == label[pairs.row_r]
     ends = np.concatenate([pairs.row_l[inside], pairs.row_r[inside]])
     total = np.bincount(ends, np.tile(pairs.score[inside], 2), minlength=len(label))

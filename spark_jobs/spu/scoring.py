@@ -72,15 +72,43 @@ def prior_scores(features: pd.DataFrame) -> Floats:
 def pair_scores(candidates: Candidates, rounds: int, *, cut: float = _LABEL_CUT) -> Floats:
     """Return [M] scores from 0 to 1 after self-training; the prior's where it cannot learn."""
     scores = prior_scores(candidates.features)
+    items, n = candidates.items, len(candidates.items.records)
     for _ in range(rounds):
-        labels, used = pseudo_labels(candidates, scores, cut=cut)
-        if min(labels[used].sum(), (~labels[used]).sum()) < _FEWEST_OF_A_KIND:
+        pairs = ScoredPairs(candidates.row_l, candidates.row_r, scores)
+        cluster = average_linkage(pairs, n, cut=cut, exclusive_source=exclusive_source(items))
+        taught = _taught(candidates, scores, pseudo_labels(candidates, scores, cluster, cut=cut))
+        if taught is None:
             break
-        inputs = _inputs(candidates, scores)
-        chosen = _sample(np.flatnonzero(used))
-        model = _model().fit(inputs[chosen], labels[chosen])
-        scores = np.asarray(model.predict_proba(inputs)[:, 1], dtype=float)
+        scores = taught
     return scores
+
+
+def scores_by_example(
+    candidates: Candidates, cluster: Ints, is_example: NDArray[np.bool_]
+) -> Floats:
+    """Return [M] scores from 0 to 1 that clusters known beforehand have taught.
+
+    Args:
+        cluster: [N] cluster of each row.
+        is_example: [M] pairs whose rows' clusters are to be learned from.
+    """
+    prior = prior_scores(candidates.features)
+    labels, used = pseudo_labels(candidates, prior, cluster, cut=_LABEL_CUT)
+    taught = _taught(candidates, prior, (labels, used & is_example))
+    return prior if taught is None else taught
+
+
+def _taught(
+    candidates: Candidates, scores: Floats, examples: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+) -> Floats | None:
+    """Return [M] scores of a model that has learned labels; None where they are too few."""
+    labels, used = examples
+    if min(labels[used].sum(), (~labels[used]).sum()) < _FEWEST_OF_A_KIND:
+        return None
+    inputs = _inputs(candidates, scores)
+    chosen = _sample(np.flatnonzero(used))
+    model = _model().fit(inputs[chosen], labels[chosen])
+    return np.asarray(model.predict_proba(inputs)[:, 1], dtype=float)
 
 
 def exclusive_source(items: Catalogue) -> Ints:
@@ -89,7 +117,7 @@ def exclusive_source(items: Catalogue) -> Ints:
 
 
 def pseudo_labels(
-    candidates: Candidates, scores: Floats, *, cut: float
+    candidates: Candidates, scores: Floats, cluster: Ints, *, cut: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return [M] whether clusters put a pair together, and [M] whether to learn from it.
 
@@ -98,9 +126,6 @@ def pseudo_labels(
     from such pairs as non-matches makes each round more timid than the one before.
     """
     row_l, row_r, items = candidates.row_l, candidates.row_r, candidates.items
-    pairs = ScoredPairs(row_l, row_r, scores)
-    n = len(items.records)
-    cluster = average_linkage(pairs, n, cut=cut, exclusive_source=exclusive_source(items))
     together = cluster[row_l] == cluster[row_r]
     taken = _place_taken(items, cluster, row_l, row_r) | _place_taken(items, cluster, row_r, row_l)
     apart = ~together & (taken | (scores < _SURELY_APART))

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import fsspec
 from pyspark.sql import functions as F
 
 from spark_jobs.config import Config, CopeConfig
@@ -21,6 +20,7 @@ from spark_jobs.features import (
     scratch_folder,
 )
 from spark_jobs.nights import Night
+from spark_jobs.releases import encoder_path, encoders_folder
 from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:
@@ -49,12 +49,13 @@ def train_cope(
         NothingToTrainOn: there is no item with a vector.
     """
     from encoders.artifacts import save_artifact
+    from encoders.checkpoint import remove_checkpoint
     from encoders.cope.features import feature_artifact
     from encoders.cope.model import heads_artifact
     from encoders.cope.training import train
 
     features = feature_artifact(config.cope)
-    save_artifact(features, _folder(tables))
+    save_artifact(features, encoders_folder(tables.warehouse))
     ensure_item_features(tables, config, night, features.version)
     data = _collected(tables, night, features.version)
     checkpoint = f"{scratch_folder(tables)}/cope_training.safetensors"
@@ -66,9 +67,9 @@ def train_cope(
         progress=progress,
     )
     cope = heads_artifact(trained.heads, features.version, trained.metrics)
-    save_artifact(cope, _folder(tables))
+    save_artifact(cope, encoders_folder(tables.warehouse))
     versions = {"cope": cope.version, "semantic_id": _codebooks(tables, config, data, cope.version)}
-    _remove(checkpoint)
+    remove_checkpoint(checkpoint)
     logger.info("train cope night=%s items=%d versions=%s", night, len(data.items), versions)
     return versions
 
@@ -111,7 +112,7 @@ def _codebooks(tables: Tables, config: Config, data: "CopeData", cope_version: s
     from encoders.semantic_ids import codebook_artifact, codebook_metrics, fit
     from spark_jobs.training.cope_data import pooled
 
-    encoder = load_encoder(f"{_folder(tables)}/{cope_version}")
+    encoder = load_encoder(encoder_path(tables.warehouse, cope_version))
     batch = {
         "domain": [DOMAINS[row] for row in data.items.domain_B.tolist()],
         "image_features": list(data.items.image_BI.numpy()),
@@ -122,15 +123,5 @@ def _codebooks(tables: Tables, config: Config, data: "CopeData", cope_version: s
     codebooks = fit(vectors, codebook_size=settings.codebook_size, seed=settings.seed)
     metrics = codebook_metrics(codebooks.codes(vectors), vectors, codebooks)
     artifact = codebook_artifact(codebooks, metrics, cope_version)
-    save_artifact(artifact, _folder(tables))
+    save_artifact(artifact, encoders_folder(tables.warehouse))
     return artifact.version
-
-
-def _folder(tables: Tables) -> str:
-    return f"{tables.warehouse}/encoders"
-
-
-def _remove(path: str) -> None:
-    filesystem, file = fsspec.url_to_fs(path)
-    if filesystem.exists(file):
-        filesystem.rm(file)

@@ -13,6 +13,7 @@ from spark_jobs.features import (
     ensure_spu_content_embeddings,
 )
 from spark_jobs.nights import Night
+from spark_jobs.releases import encoders_folder
 from spark_jobs.stage import Step
 from spark_jobs.tables import Tables
 
@@ -24,7 +25,7 @@ def read_items(tables: Tables, config: Config, night: Night) -> Step:
 
     started = time.monotonic()
     artifact = feature_artifact(config.cope)
-    save_artifact(artifact, f"{tables.warehouse}/encoders")
+    save_artifact(artifact, encoders_folder(tables.warehouse))
     counts = ensure_item_features(tables, config, night, artifact.version)
     seconds = time.monotonic() - started
     return encoding_step(ITEM_FEATURES, artifact.version, counts, seconds=seconds)
@@ -37,7 +38,7 @@ def read_prompts(tables: Tables, config: Config, night: Night) -> Step:
 
     started = time.monotonic()
     artifact = content_artifact(config.learn)
-    save_artifact(artifact, f"{tables.warehouse}/encoders")
+    save_artifact(artifact, encoders_folder(tables.warehouse))
     counts = ensure_spu_content_embeddings(tables, config, night, artifact.version)
     seconds = time.monotonic() - started
     return encoding_step(SPU_CONTENT_EMBEDDINGS, artifact.version, counts, seconds=seconds)

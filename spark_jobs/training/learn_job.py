@@ -18,6 +18,7 @@ from spark_jobs.config import Config, LearnConfig
 from spark_jobs.contracts import INTERACTIONS, SPU_CONTENT_EMBEDDINGS, SPU_MEMBERS, SPUS
 from spark_jobs.features import ensure_spu_content_embeddings, scratch_folder, spu_prompts
 from spark_jobs.nights import Night
+from spark_jobs.releases import encoders_folder
 from spark_jobs.tables import Tables
 from spark_jobs.training.learn_data import (
     HeldOut,
@@ -61,7 +62,7 @@ def train_learn(
     from encoders.learn.training import train
 
     content = content_artifact(config.learn)
-    save_artifact(content, _folder(tables))
+    save_artifact(content, encoders_folder(tables.warehouse))
     ensure_spu_content_embeddings(tables, config, night, content.version)
     contents_NC, sequences = _collected(tables, night, content.version)
     parts = held_out(sequences)
@@ -78,7 +79,7 @@ def train_learn(
     metrics |= _held_out_metrics(trained.towers, contents_NC, parts)
     artifacts = tower_artifacts(trained.towers, content.version, metrics)
     for artifact in artifacts.values():
-        save_artifact(artifact, _folder(tables))
+        save_artifact(artifact, encoders_folder(tables.warehouse))
     versions = {kind: artifact.version for kind, artifact in artifacts.items()}
     logger.info(
         "train learn night=%s users=%d spus=%d versions=%s",
@@ -155,7 +156,3 @@ def _held_out_metrics(
         "users": len(parts.before),
         "spus": len(contents_NC),
     }
-
-
-def _folder(tables: Tables) -> str:
-    return f"{tables.warehouse}/encoders"

@@ -14,7 +14,12 @@ import pytest
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[1]
-_PACKAGES = ("pyspark", "delta-spark", "feast", "torch", "sentence-transformers", "transformers")
+_PACKAGES = (
+    *("pyspark", "delta-spark", "feast", "torch", "sentence-transformers", "transformers"),
+    *("daft", "ray"),
+)
+# Workers of other engines import the benchmarks' modules too.
+_PATH = os.pathsep.join(map(str, (CHECKOUT, HERE, HERE / "engines")))
 
 # Runs a script of this folder and returns the JSON that it printed last.
 RunScript = Callable[..., dict]
@@ -26,7 +31,14 @@ WriteResults = Callable[..., None]
 def run_script() -> RunScript:
     def run(script: str, *arguments: object) -> dict:
         command = [sys.executable, str(HERE / script), *map(str, arguments)]
-        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command,
+            cwd=CHECKOUT,
+            env={**os.environ, "PYTHONPATH": _PATH},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode:
             pytest.fail(
                 f"{script} {arguments} ended with {done.returncode}:\n{done.stderr[-3000:]}"

@@ -1,20 +1,17 @@
 """Run three nights over a catalogue: ``night_cost.py ITEMS FOLDER ENCODERS``. Prints JSON.
 
-The first night brings everything, the second one changes 1 %, the third one nothing: what it costs
-is what any night costs, start-up of the stages included. ``ENCODERS`` is the ``encoders`` folder of
-a warehouse; the versions that make a release are in ``release.json`` beside it.
+The first night brings everything, the second one changes 1 %, the third one nothing: what that
+costs is what any night costs, start-up of the stages included. ``ENCODERS`` is the ``encoders``
+folder of a warehouse; the versions that make a release are in ``release.json`` beside it.
 """
 
 import json
 import logging
-import os
 import shutil
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 from catalogue import FIRST, SECOND, THIRD, write_catalogue
 from clock import Clock
@@ -35,7 +32,6 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     config_file.write_text(write_catalogue(folder, items), encoding="utf-8")
     config = load_config(config_file)
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
     timed = {"spark.python.daemon.module": "timed_daemon"}
     config = replace(config, spark=replace(config.spark, conf={**config.spark.conf, **timed}))
     shutil.copytree(encoders, Path(config.warehouse) / "encoders")

@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spark_jobs.config import SpuConfig
+from spark_jobs.spu.arrivals import joined_clusters
 from spark_jobs.spu.resolution import page_clusters
 
 pytestmark = pytest.mark.bench
@@ -141,3 +142,39 @@ def test_two_tables(
     f1, f1_in_gold = (_f1(len(pairs), len(gold), len(pairs & gold)) for pairs in (found, in_gold))
     report(f"{name}: F1 {f1:.3f}, on records in gold {f1_in_gold:.3f}, {seconds:.0f} s")
     assert f1 > floor
+
+
+def _arrivals_f1(labels: _Labels, gold: _Labels, arrived: NDArray[np.bool_]) -> float:
+    """Return the F1 of pairs that have a page that arrived, each counted from that page."""
+    frame = pd.DataFrame({"found": labels, "gold": gold})
+    partners = (
+        frame.groupby(by)["gold"].transform("size")[arrived].sum() - arrived.sum()
+        for by in (["found"], ["gold"], ["found", "gold"])
+    )
+    return _f1(*partners)
+
+
+@pytest.mark.parametrize(("exclusive", "share"), [(("*",), 0.01), ((), 0.01), (("*",), 0.05)])
+def test_pages_that_arrive(
+    datasets: Path, report: Report, exclusive: Sequence[str], share: float
+) -> None:
+    """Do pages find their products as well when they arrive alone as when all are resolved?"""
+    pages, gold = _pricerunner(datasets)
+    everything, seconds_all = _resolved(pages, exclusive)
+    arrived = np.random.default_rng(0).random(len(pages)) < share
+    config = SpuConfig(exclusive_sources=tuple(exclusive))
+    before = page_clusters(pages[~arrived].reset_index(drop=True), config).label
+    spu_id = np.full(len(pages), None, dtype=object)
+    spu_id[~arrived] = [f"spu_{label}" for label in before]
+    pages = pages.assign(spu_id=spu_id)
+
+    started = time.monotonic()
+    joined = joined_clusters(pages, arrived, np.ones(len(pages)), config).label
+    seconds = time.monotonic() - started
+
+    alone, together = (_arrivals_f1(labels, gold, arrived) for labels in (joined, everything))
+    report(
+        f"pricerunner, exclusive sources {list(exclusive)}, {arrived.sum()} offers arrive: "
+        f"F1 {alone:.3f} in {seconds:.0f} s; all resolved {together:.3f} in {seconds_all:.0f} s"
+    )
+    assert alone > together - 0.03

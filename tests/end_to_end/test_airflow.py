@@ -1,5 +1,6 @@
-"""Nights under Airflow: run for real, stopped by an audit, mended, cleared and run again."""
+"""Nights under Airflow: run, stopped by an audit, mended, cleared, and all run again in order."""
 
+import datetime
 import json
 import os
 import signal
@@ -22,8 +23,8 @@ from spark_jobs.nights import Night
 from spark_jobs.publish.definitions import open_store
 from spark_jobs.publish.online import online_checksum
 
-# Every stage under Airflow starts a Spark of its own, 17 in all.
-pytestmark = pytest.mark.slow
+# Every stage under Airflow starts a Spark of its own, some forty in all.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DAG = "nightly_embeddings"
@@ -51,6 +52,8 @@ class Airflow:
             "AIRFLOW_VAR_EMBEDMILL_CONFIG": str(config_file),
             "AIRFLOW_VAR_EMBEDMILL_SPARK_PROPERTIES": str(_quick_properties(home)),
             "AIRFLOW_CONN_SPARK_DEFAULT": '{"conn_type": "spark", "host": "local[1]"}',
+            # A schedule, which a backfill asks for, and no night that is due by it.
+            "EMBEDMILL_FIRST_NIGHT": str(datetime.date.today() + datetime.timedelta(days=1)),
         }
         self.command("db", "migrate")
 
@@ -69,6 +72,12 @@ class Airflow:
             os.killpg(process.pid, signal.SIGKILL)  # its spark-submit too
             raise
         return subprocess.CompletedProcess(process.args, process.returncode, printed)
+
+    def backfill(self, first: Night, last: Night) -> subprocess.CompletedProcess[str]:
+        """Run nights again as the guide says."""
+        nights = ["--from-date", str(first), "--to-date", str(last)]
+        how = ["--reprocess-behavior", "completed", "--max-active-runs", "1"]
+        return self.command("backfill", "create", "--dag-id", DAG, *nights, *how)
 
     def serve(self, config_file: Path) -> subprocess.Popen[str]:
         """Start ``make airflow``'s parts and UI."""
@@ -112,10 +121,13 @@ class Api:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
-    def run_of(self, night: Night) -> str:
+    def run(self, night: Night) -> dict:
         runs = self.call(f"/api/v2/dags/{DAG}/dagRuns")["dag_runs"]
         (run,) = (run for run in runs if run["logical_date"].startswith(str(night)))
-        return run["dag_run_id"]
+        return run
+
+    def run_id(self, night: Night) -> str:
+        return self.run(night)["dag_run_id"]
 
     def clear(self, night: Night, task: str) -> None:
         """Clear a task and those after it."""
@@ -123,7 +135,7 @@ class Api:
             f"/api/v2/dags/{DAG}/clearTaskInstances",
             {
                 "dry_run": False,
-                "dag_run_id": self.run_of(night),
+                "dag_run_id": self.run_id(night),
                 "task_ids": [task],
                 "include_downstream": True,
                 "only_failed": False,
@@ -132,17 +144,16 @@ class Api:
 
     def wait(self, night: Night) -> str:
         """Return the state in which the night's run ends."""
-        run = self.run_of(night).replace("+", "%2B")
         deadline = time.monotonic() + LIMIT_S
         while time.monotonic() < deadline:
-            state = self.call(f"/api/v2/dags/{DAG}/dagRuns/{run}")["state"]
+            state = self.run(night)["state"]
             if state in ("success", "failed"):
                 return state
             time.sleep(1)
         raise TimeoutError(f"night {night} did not end in {LIMIT_S} s")
 
     def tasks(self, night: Night) -> dict[str, tuple[str, int]]:
-        run = self.run_of(night).replace("+", "%2B")
+        run = self.run_id(night).replace("+", "%2B")
         found = self.call(f"/api/v2/dags/{DAG}/dagRuns/{run}/taskInstances")["task_instances"]
         return {task["task_id"]: (task["state"], task["try_number"]) for task in found}
 
@@ -159,7 +170,7 @@ def read_until(process: subprocess.Popen[str], words: str) -> str:
 
 @pytest.fixture(scope="module")
 def story(open_warehouse: Callable, tmp_path_factory: pytest.TempPathFactory) -> dict:
-    """A night, one that the audit stops, the same mended, and a stage of it cleared."""
+    """A night, one that the audit stops, the same mended, a stage of it cleared, a backfill."""
     if not (CHECKOUT / ".venv-airflow" / "bin" / "airflow").exists():
         pytest.skip("there is no Airflow environment (.venv-airflow). Run: make airflow-setup")
     warehouse = open_warehouse()
@@ -189,6 +200,11 @@ def story(open_warehouse: Callable, tmp_path_factory: pytest.TempPathFactory) ->
         told["cleared"] = api.wait(SECOND)
         told["cleared tasks"] = api.tasks(SECOND)
         told["after clearing"] = served(warehouse)
+
+        told["backfill"] = airflow.backfill(FIRST, SECOND)
+        told["backfilled"] = [api.wait(night) for night in (FIRST, SECOND)]
+        told["backfill runs"] = [api.run(night) for night in (FIRST, SECOND)]
+        told["after the backfill"] = served(warehouse)
         told["processes"] = psutil.Process(ui.pid).children(recursive=True)
     finally:
         ui.send_signal(signal.SIGINT)
@@ -251,6 +267,16 @@ def test_a_cleared_stage_runs_again_to_the_same_tables(story: dict) -> None:
         assert after[stage][1] == before[stage][1] + 1
     assert after["validation"] == before["validation"]
     assert story["after clearing"] == story["after mending"]
+
+
+def test_a_backfill_runs_its_nights_again_in_order_to_the_same_tables(story: dict) -> None:
+    first, second = story["backfill runs"]
+
+    assert story["backfill"].returncode == 0, story["backfill"].stdout[-3000:]
+    assert story["backfilled"] == ["success", "success"]
+    assert (first["run_type"], second["run_type"]) == ("backfill", "backfill")
+    assert first["end_date"] <= second["start_date"]
+    assert story["after the backfill"] == story["after clearing"]
 
 
 def test_ctrl_c_leaves_no_process(story: dict) -> None:

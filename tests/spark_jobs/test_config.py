@@ -32,6 +32,24 @@ def test_load_config_names_every_problem_at_once(tmp_path: Path) -> None:
         assert part in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "[spu]\nall_pages_every = 0",
+        "[spu]\narrivals_at_most = 5",
+        "[encoding]\nbatch_size = 0",
+        "[audit]\nmin_coverage = 98.0",
+        "[retention]\nstaged_nights = -1",
+        "[cope]\nlearning_rate = 0.0",
+    ],
+)
+def test_load_config_refuses_what_is_out_of_range(tmp_path: Path, setting: str) -> None:
+    section, name, value = setting.translate(str.maketrans("[]=", "   ")).split()
+
+    with pytest.raises(InvalidConfig, match=rf"{section}\.{name}: .*found {value}"):
+        load_config(written(tmp_path, setting))
+
+
 @pytest.mark.parametrize("content", [b"a = ", b"\xff\xfe"])
 def test_load_config_says_when_the_file_is_not_toml(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "config.toml"

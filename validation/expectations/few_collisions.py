@@ -12,5 +12,5 @@ class ExpectFewCollisions(gxe.ExpectColumnMaxToBeBetween):
     description: str | None = "at most 50% of SPUs share their code with one of other content"
     notes: str | list[str] | None = (
         "Train the semantic ids again with a larger semantic_ids.codebook_size, as part of a new "
-        "release."
+        "release. Where products are that much alike, raise audit.max_collisions."
     )

@@ -19,6 +19,7 @@ from validation.words import on_figures, on_rows
 
 def suite(figures: Sequence[Figure], config: Config) -> list[Expectation]:
     """Return the checks of the table, from what was measured about it."""
+    most = config.audit.max_collisions
     return [
         *every_table(SPU_SEMANTIC_IDS, figures),
         *[
@@ -34,5 +35,11 @@ def suite(figures: Sequence[Figure], config: Config) -> list[Expectation]:
         *covered(figures, config, "active SPUs"),
         *on_figures(ExpectCodebookUsed, figures, "codebook_use"),
         *on_figures(ExpectCodesBalanced, figures, "code_entropy"),
-        *on_figures(ExpectFewCollisions, figures, "collisions"),
+        *on_figures(
+            ExpectFewCollisions,
+            figures,
+            "collisions",
+            max_value=most,
+            description=f"at most {most:.0%} of SPUs share their code with one of other content",
+        ),
     ]

@@ -12,10 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from model import BATCH, WIDTHS, encode, loaded
+from model import BATCH, UNSORTED_BATCH, WIDTHS, encode, loaded
 
 CORES = os.cpu_count() or 1
 
@@ -78,10 +75,9 @@ def predict_batch_udf(path: str, output: str) -> Engine:
     from pyspark.sql import functions as F
     from pyspark.sql import types as T
 
-    spark, here = _spark(), str(Path(__file__).parent)
+    spark = _spark()
 
     def make_predict():
-        sys.path.insert(0, here)
         from model import encode, loaded
 
         encoder = loaded(path, 1)
@@ -91,7 +87,9 @@ def predict_batch_udf(path: str, output: str) -> Engine:
 
         return predict
 
-    udf = spark_predict(make_predict, return_type=T.ArrayType(T.FloatType()), batch_size=BATCH)
+    udf = spark_predict(
+        make_predict, return_type=T.ArrayType(T.FloatType()), batch_size=UNSORTED_BATCH[output]
+    )
 
     def run(rows: Sequence[dict]) -> np.ndarray:
         # A predict function takes scalars or tensors: the row goes in as JSON.
@@ -110,11 +108,23 @@ def predict_batch_udf(path: str, output: str) -> Engine:
 
 def sentence_transformers(path: str, output: str) -> Engine:
     """``SentenceTransformer.encode`` as it comes; texts alone."""
+    return _sentence_transformer({})
+
+
+def sentence_transformers_precision(path: str, output: str) -> Engine:
+    """``SentenceTransformer.encode`` in the precision that the encoder has here; texts alone."""
+    from encoders.hardware import choose_hardware
+
+    return _sentence_transformer({"dtype": choose_hardware().dtype})
+
+
+def _sentence_transformer(model_kwargs: dict[str, object]) -> Engine:
     from sentence_transformers import SentenceTransformer
 
-    from encoders.backbones.text import _folder
+    from encoders.backbones.text import ALL_MINILM, weight_files
 
-    model = SentenceTransformer(str(_folder("all-minilm-l6-v2")), device="cpu")
+    (weights,) = weight_files(ALL_MINILM)
+    model = SentenceTransformer(str(weights.parent), model_kwargs=model_kwargs)
     return lambda rows: model.encode([row["title"] for row in rows])
 
 
@@ -128,16 +138,18 @@ def daft(path: str, output: str) -> Engine:
         def __init__(self) -> None:
             self.encoder = loaded(path, 1)
 
-        @engine.method.batch(return_dtype=DataType.list(DataType.float32()), batch_size=BATCH)
+        @engine.method.batch(
+            return_dtype=DataType.list(DataType.float32()), batch_size=UNSORTED_BATCH[output]
+        )
         def __call__(self, content: Series) -> list:
             rows = [json.loads(row) for row in content.to_pylist()]
-            return [list(vector) for vector in encode(self.encoder, rows, output)]
+            return encode(self.encoder, rows, output).tolist()
 
     features = Features()
 
     def run(rows: Sequence[dict]) -> np.ndarray:
         columns = {"row": [r["row"] for r in rows], "content": [json.dumps(r) for r in rows]}
-        frame = engine.from_pydict(columns).into_partitions(CORES)
+        frame = engine.from_pydict(columns)
         found = frame.select(frame["row"], features(frame["content"]).alias(output))
         return _ordered(found.to_pylist(), output)
 
@@ -150,14 +162,11 @@ def ray_data(path: str, output: str) -> Engine:
 
     import ray
 
-    here = str(Path(__file__).parent)
-    environment = {"env_vars": {"PYTHONPATH": f"{here}:{Path.cwd()}"}}
     ray.init(
         num_cpus=CORES,
         include_dashboard=False,
         logging_level=logging.ERROR,
         log_to_driver=False,
-        runtime_env=environment,
     )
     ray.data.DataContext.get_current().enable_progress_bars = False
 
@@ -175,9 +184,10 @@ def ray_data(path: str, output: str) -> Engine:
 
     def run(rows: Sequence[dict]) -> np.ndarray:
         items = [{"row": row["row"], "content": json.dumps(row)} for row in rows]
-        # Blocks of a few hundred rows keep both actors busy to the end.
-        source = ray.data.from_items(items, override_num_blocks=max(2, len(items) // 256))
-        found = source.map_batches(Features, batch_size=BATCH, concurrency=CORES).take_all()
+        size = UNSORTED_BATCH[output]
+        # A block is a batch: more would be joined again, fewer would leave actors idle.
+        source = ray.data.from_items(items, override_num_blocks=max(CORES, len(items) // size))
+        found = source.map_batches(Features, batch_size=size, concurrency=CORES).take_all()
         return _ordered(found, output)
 
     return run
@@ -185,7 +195,15 @@ def ray_data(path: str, output: str) -> Engine:
 
 ENGINES = {
     engine.__name__: engine
-    for engine in (bare, embedmill, sentence_transformers, predict_batch_udf, daft, ray_data)
+    for engine in (
+        bare,
+        embedmill,
+        sentence_transformers,
+        sentence_transformers_precision,
+        predict_batch_udf,
+        daft,
+        ray_data,
+    )
 }
 _DDL = (
     "row long, domain string, title string, text string, "

@@ -164,7 +164,9 @@ def test_pairs_that_nothing_speaks_against_are_not_learned_as_non_matches() -> N
     row_l, row_r = np.array([0, 0, 2]), np.array([1, 2, 3])
     candidates = Candidates(items, row_l, row_r, pair_features(items, row_l, row_r))
 
-    labels, used = pseudo_labels(candidates, np.array([0.9, 0.3, 0.3]), cut=0.5)
+    labels, used = pseudo_labels(
+        candidates, np.array([0.9, 0.3, 0.3]), np.array([0, 0, 2, 3]), cut=0.5
+    )
 
     assert labels.tolist() == [True, False, False]
     # Row 0 has its partner, so the pair (0, 2) is a non-match; rows 2 and 3 might still be one

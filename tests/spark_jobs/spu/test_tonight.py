@@ -1,6 +1,6 @@
 """What a night makes of the items, without Spark."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from spark_jobs.spu import tonight
 from spark_jobs.spu.resolution import Clusters
 from spark_jobs.spu.tonight import ITEM_COLUMNS, MEMBER_COLUMNS, SPU_COLUMNS, Yesterday
 
-FIRST, SECOND = Night.parse("2026-01-31"), Night.parse("2026-02-01")
+FIRST, SECOND, SUNDAY = map(Night.parse, ("2026-02-02", "2026-02-03", "2026-02-08"))
 NOTHING = Yesterday(pd.DataFrame(columns=MEMBER_COLUMNS), pd.DataFrame(columns=SPU_COLUMNS))
 TITLES = {
     "p1": ("shop_a", "Acme Phone X200 64 GB black"),
@@ -43,12 +43,25 @@ def yesterday() -> Yesterday:
     return Yesterday(pd.DataFrame(first.members), pd.DataFrame(first.spus))
 
 
+@pytest.fixture
+def resolutions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Number of pages of each resolution of all pages."""
+    seen = []
+
+    def clusters(pages: pd.DataFrame, _: SpuConfig) -> Clusters:
+        seen.append(len(pages))
+        return Clusters(np.arange(len(pages)), np.ones(len(pages)))
+
+    monkeypatch.setattr(tonight, "page_clusters", clusters)
+    return seen
+
+
 def test_pages_that_all_stayed_are_not_resolved_again(
-    yesterday: Yesterday, monkeypatch: pytest.MonkeyPatch
+    yesterday: Yesterday, resolutions: list[int]
 ) -> None:
-    monkeypatch.setattr(tonight, "page_clusters", lambda *_: pytest.fail("resolved"))
     second = resolve(items(FIRST.end, video=True), yesterday, SECOND)
 
+    assert resolutions == []
     pages = [row for row in second.members if row["domain"] == "page"]
     assert pages == yesterday.members.to_dict("records")
     assert second.events == []
@@ -57,22 +70,31 @@ def test_pages_that_all_stayed_are_not_resolved_again(
     assert linked["spu_id"] == spu_of["p3"]
 
 
-@pytest.mark.parametrize("rows", [items(SECOND.end), items(FIRST.end, without="p2")])
-def test_pages_that_changed_or_went_are_resolved(
-    rows: pd.DataFrame, yesterday: Yesterday, monkeypatch: pytest.MonkeyPatch
+def test_of_pages_that_went_the_others_stay(yesterday: Yesterday, resolutions: list[int]) -> None:
+    second = resolve(items(FIRST.end, without="p2"), yesterday, SECOND)
+
+    assert resolutions == []
+    before = yesterday.members[yesterday.members["item_id"] != "p2"]
+    assert second.members == before.to_dict("records")
+
+
+def test_where_many_pages_changed_all_are_resolved(
+    yesterday: Yesterday, resolutions: list[int]
 ) -> None:
-    resolved = []
+    resolve(items(SECOND.end), yesterday, SECOND)
 
-    def clusters(pages: pd.DataFrame, _: SpuConfig) -> Clusters:
-        resolved.append(len(pages))
-        return Clusters(np.arange(len(pages)), np.ones(len(pages)))
+    assert resolutions == [3]
 
-    monkeypatch.setattr(tonight, "page_clusters", clusters)
-    resolve(rows, yesterday, SECOND)
-    assert resolved == [len(rows)]
+
+def test_on_the_night_for_all_pages_all_are_resolved(
+    yesterday: Yesterday, resolutions: list[int]
+) -> None:
+    resolve(items(FIRST.end), yesterday, SUNDAY)
+
+    assert resolutions == [3]
 
 
 def test_a_night_run_again_resolves_its_pages_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = resolve(items(datetime(2026, 2, 1, tzinfo=UTC)), NOTHING, FIRST)
+    first = resolve(items(FIRST.end), NOTHING, FIRST)
     assert {row["item_id"] for row in first.members} == set(TITLES)
     assert resolve(items(FIRST.end), NOTHING, FIRST) == first
