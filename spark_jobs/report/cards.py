@@ -8,11 +8,11 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import DOMAINS
+from spark_jobs.nearest import Hit, nearest
 from spark_jobs.report.catalogue import Catalogue
 from spark_jobs.report.choices import for_cards, of_each_domain
 from spark_jobs.report.facts import Card, Key, Member, Near
 from spark_jobs.report.lookups import Looks
-from spark_jobs.report.nearest import Hit, nearest
 
 CARDS = 6
 _OF_DOMAIN = 4

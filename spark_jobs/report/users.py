@@ -10,10 +10,10 @@ import numpy as np
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
+from spark_jobs.nearest import Hit, nearest
 from spark_jobs.report.choices import some_users
 from spark_jobs.report.facts import Event, Key, Near, UserLook
 from spark_jobs.report.lookups import Looks
-from spark_jobs.report.nearest import Hit, nearest
 
 USERS = 4
 _LEAST_EVENTS = 5

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import functions as F
 
 from spark_jobs.catalog import Catalog
@@ -15,8 +16,9 @@ from spark_jobs.encoder_facts import encoder_config
 from spark_jobs.ingest.pictures import FORMATS, Picture, read_pictures
 from spark_jobs.ingest.reasons import CONTROL_IN_TEXT
 from spark_jobs.releases import Release, encoder_path
-from spark_jobs.similarity.search import Vector
 from spark_jobs.spu.identity import survivors
+
+Vector = NDArray[np.float32]
 
 
 class NothingServed(LookupError):
@@ -134,7 +136,7 @@ def item_vector(catalog: Catalog, live: Release, config: Config, question: Quest
     heads = load_encoder(encoder_path(catalog.tables.warehouse, version), **hardware)
     inputs = {name: list(vectors) for name, vectors in features.vectors.items()}
     vectors_1D = heads.encode({"domain": [question.domain], **inputs}).vectors["embedding"]
-    vector: Vector = vectors_1D[0].astype(np.float64)
+    vector: Vector = vectors_1D[0]
     return vector
 
 
@@ -184,7 +186,7 @@ def _stored(catalog: Catalog, view: str, key: str, value: str) -> Vector:
             f"no {noun} {value!r} has a vector in release {live.name} as of night {catalog.night}. "
             f"To see some: embedmill sql 'TABLE {view}' --limit 5."
         )
-    return np.asarray(rows[0]["embedding"], dtype=np.float64)
+    return np.asarray(rows[0]["embedding"], dtype=np.float32)
 
 
 def _current_spu(catalog: Catalog, spu_id: str) -> str:

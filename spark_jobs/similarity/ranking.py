@@ -6,8 +6,8 @@ from pyspark.sql import functions as F
 from spark_jobs.catalog import Catalog
 from spark_jobs.config import Config
 from spark_jobs.frames import local_frame
+from spark_jobs.nearest import nearest
 from spark_jobs.similarity.asked import Question, asked
-from spark_jobs.similarity.search import nearest_spus
 
 _FACTS = ("title", "brand", "category", "n_items")
 _RANKED = (
@@ -29,15 +29,16 @@ def similar_spus(catalog: Catalog, config: Config, question: Question, top: int)
     others = catalog.frame(wanted.view)
     if wanted.spu_id is not None:
         others = others.filter(F.col("spu_id") != wanted.spu_id)
-    matches = nearest_spus(others, wanted.vector, top)
-    named = F.col("spu_id").isin([match.spu_id for match in matches])
+    vectors = others.select(F.col("spu_id").alias("key"), "embedding")
+    (hits,) = nearest(vectors, wanted.vector[None], top)
+    named = F.col("spu_id").isin([hit.key for hit in hits])
     facts = {
         row["spu_id"]: tuple(row[name] for name in _FACTS)
         for row in catalog.frame("spus_current").filter(named).select("spu_id", *_FACTS).collect()
     }
     unknown = (None,) * len(_FACTS)
     rows = [
-        (rank, round(match.cosine, 4), match.spu_id, *facts.get(match.spu_id, unknown))
-        for rank, match in enumerate(matches, start=1)
+        (rank, round(hit.score, 4), hit.key, *facts.get(hit.key, unknown))
+        for rank, hit in enumerate(hits, start=1)
     ]
     return local_frame(catalog.tables.spark, rows, _RANKED)

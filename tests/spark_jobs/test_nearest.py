@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark_jobs.frames import local_frame
-from spark_jobs.report.nearest import Hit, best_of, cosines, nearest
+from spark_jobs.nearest import Hit, best_of, cosines, nearest
 
 
 def unit(seed: int, rows: int, width: int = 4) -> np.ndarray:
