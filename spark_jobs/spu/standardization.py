@@ -8,6 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 # Unit as written -> (unit it is counted in, factor).
@@ -47,6 +48,8 @@ _COLOUR_WORDS = """
 COLOURS = frozenset(_COLOUR_WORDS.split())
 _LEGAL_FORMS = frozenset(("co", "corp", "inc", "llc", "ltd", "gmbh", "ag", "company"))
 _MAX_CODE = 20
+# A catalogue says the same words over and over.
+_kept = lru_cache(maxsize=2**17)
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def _plain_number(part: str) -> str:
     return part.rstrip("0").rstrip(".") if "." in part and part[-1].isdecimal() else part
 
 
+@_kept
 def is_measure(part: str) -> bool:
     """Return True for a number with its unit, such as ``64gb``."""
     return _IS_MEASURE.fullmatch(part) is not None
@@ -117,6 +121,7 @@ def model_codes(text: str) -> frozenset[str]:
     return frozenset(code for code in codes if code)
 
 
+@_kept
 def _code(chunk: str) -> str:
     found = parts(chunk)
     if any(is_measure(part) for part in found):
@@ -172,6 +177,7 @@ def brand_in(words: Sequence[str], vocabulary: Collection[str]) -> str:
     return ""
 
 
+@_kept
 def brand_key(brand: str) -> str:
     """Return a brand in one spelling: ``Da-Lite``, ``Dalite`` and ``DA LITE Inc.`` are one."""
     return "".join(word for word in parts(standardized(brand)) if word not in _LEGAL_FORMS)
@@ -214,6 +220,7 @@ def record(
     )
 
 
+@_kept
 def _is_number(word: str) -> bool:
     has_digit = any(character.isdigit() for character in word)
     return has_digit and not is_measure(word) and (len(word) < 4 or word.replace(".", "").isdigit())

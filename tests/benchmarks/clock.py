@@ -1,4 +1,4 @@
-"""Where processor time goes: the driver's Python, its Java, the workers' models and decoding."""
+"""Where processor time goes: the driver's Python, its Java, workers, their models and decoding."""
 
 import json
 import os
@@ -26,8 +26,8 @@ class Clock:
             # Own time, and that of children that have ended.
             used = sum(map(int, fields[11:15])) / _TICKS
             name = Path(f"/proc/{pid}/comm").read_text().strip()
-            kind = "driver" if pid == os.getpid() else "java" if name == "java" else "workers"
-            found[kind] += used
+            if pid == os.getpid() or name == "java":
+                found["driver" if pid == os.getpid() else "java"] += used
         for file in self._folder.glob("*.json"):
             found.update(json.loads(file.read_text()))
         return found

@@ -58,7 +58,7 @@ def stages(size: int, measured: dict, nights: list[dict]) -> str:
 
 
 def work(nights: list[dict]) -> str:
-    """Where processor seconds went; models and decoding are parts of the workers'."""
+    """Where processor seconds went; models and decoding are parts of their workers'."""
     kinds = sorted({kind for night in nights for kind in night["processor"]})
     rows = [
         (kind, *(f"{night['processor'].get(kind, 0.0):.1f}" for night in nights)) for kind in kinds
