@@ -34,6 +34,14 @@ WORDS = {
     "ray_data": "Ray Data map_batches, an actor a core; starts them for each query",
 }
 
+HOW = """\
+One encoder version (EfficientNet-Lite0 and all-MiniLM-L6-v2, frozen) on the same rows: titles
+of PriceRunner, photos of grocery_store. Engines take turns in processes of their own, three
+rounds, medians. A rate leaves out the cold start (imports, Spark, loading the model, four
+batches), except where an engine starts its workers for each query. Engines that do not sort get
+1,024 texts at a time, in which the encoder finds many of one length; SentenceTransformer sorts
+and pads by itself."""
+
 
 def test_engines_side_by_side(
     trained: Path,
@@ -42,7 +50,7 @@ def test_engines_side_by_side(
     tmp_path: Path,
 ) -> None:
     (encoder,) = (trained / "encoders").glob("cope_features@*")
-    sections = []
+    sections = [HOW]
     for kind, rows, output in (
         ("texts", title_rows(TEXTS), "text_features"),
         ("pictures", picture_rows(PICTURES), "image_features"),
