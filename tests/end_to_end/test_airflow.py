@@ -1,6 +1,5 @@
 """Nights under Airflow: run, stopped by an audit, mended, cleared, and all run again in order."""
 
-import datetime
 import json
 import os
 import signal
@@ -52,8 +51,9 @@ class Airflow:
             "AIRFLOW_VAR_EMBEDMILL_CONFIG": str(config_file),
             "AIRFLOW_VAR_EMBEDMILL_SPARK_PROPERTIES": str(_quick_properties(home)),
             "AIRFLOW_CONN_SPARK_DEFAULT": '{"conn_type": "spark", "host": "local[1]"}',
-            # A schedule, which a backfill asks for, and no night that is due by it.
-            "EMBEDMILL_FIRST_NIGHT": str(datetime.date.today() + datetime.timedelta(days=1)),
+            # A schedule, which a backfill asks for; but no night is run by it.
+            "EMBEDMILL_FIRST_NIGHT": str(FIRST),
+            "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
         }
         self.command("db", "migrate")
 
