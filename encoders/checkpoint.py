@@ -41,6 +41,24 @@ class Checkpoint:
         }
 
 
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Return an optimizer's state by names; ``restore_optimizer`` takes it back."""
+    return {
+        f"optimizer.{number}.{name}": value
+        for number, state in optimizer.state_dict()["state"].items()
+        for name, value in state.items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Checkpoint) -> None:
+    """Give an optimizer the state that a checkpoint holds."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in saved.part("optimizer.").items():
+        number, key = name.split(".", 1)
+        state.setdefault(int(number), {})[key] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
 def write_checkpoint(path: str, checkpoint: Checkpoint) -> None:
     """Replace the checkpoint at ``path``."""
     said = {"run": checkpoint.run, "state": checkpoint.state}

@@ -95,6 +95,8 @@ class SpuConfig:
         exclusive_sources: sources that list a product at most once: two of their pages never share
         an SPU.
             ``["*"]`` means all of them. A property of a feed, declared and never assumed.
+        cut: least mean score of the pairs of two clusters that become one. Pairs that blocking
+        missed count as 0, so it lies below one half.
         arrivals_at_most: share of pages that came or changed, up to which they alone are resolved.
         all_pages_every: nights from one that resolves all pages to the next; 1 is every night.
     """
@@ -102,7 +104,7 @@ class SpuConfig:
     max_block_size: PositiveInt = 200
     exclusive_sources: tuple[str, ...] = ()
     self_training_rounds: NonNegativeInt = 2
-    cut: Share | None = None
+    cut: Share = 0.4
     arrivals_at_most: Share = 0.05
     all_pages_every: PositiveInt = 7
 

@@ -12,7 +12,13 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from encoders.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from encoders.checkpoint import (
+    Checkpoint,
+    optimizer_tensors,
+    read_checkpoint,
+    restore_optimizer,
+    write_checkpoint,
+)
 from encoders.cope.evaluation import directions, mean_of, raw_vectors
 from encoders.cope.initialization import initialize
 from encoders.cope.losses import cosface, info_nce
@@ -244,8 +250,7 @@ class _Run:
         tensors |= {f"best.{name}": value for name, value in self._best.items()}
         if self._classes_SD is not None:
             tensors["classes"] = self._classes_SD.detach()
-        for row, state in self._optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{row}.{name}": value for name, value in state.items()}
+        tensors |= optimizer_tensors(self._optimiser)
         figures = {"curve": self._curve, "best_epoch": self._best_epoch}
         write_checkpoint(path, Checkpoint(self._identity, figures, tensors))
 
@@ -259,11 +264,7 @@ class _Run:
         self._best = found.part("best.")
         if self._classes_SD is not None:
             self._classes_SD.data.copy_(found.tensors["classes"])
-        state = self._optimiser.state_dict()
-        for name, value in found.part("optimiser.").items():
-            row, _, key = name.partition(".")
-            state["state"].setdefault(int(row), {})[key] = value
-        self._optimiser.load_state_dict(state)
+        restore_optimizer(self._optimiser, found)
 
 
 def _identity(data: CopeData, config: TrainingConfig) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from encoders.checkpoint import Checkpoint
+from encoders.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer
 from encoders.learn.batches import (
     CutBatch,
     History,
@@ -143,14 +143,9 @@ class TrainingRun:
 
     def checkpoint(self, identity: str) -> Checkpoint:
         """Return the state, copied."""
-        optimizer = {
-            f"optimizer.{number}.{name}": value
-            for number, state in self.optimizer.state_dict()["state"].items()
-            for name, value in state.items()
-        }
         weights = {f"towers.{name}": value for name, value in _copied(self.towers).items()}
         best = {f"best.{name}": value for name, value in self.best.items()}
-        tensors = {**optimizer, **weights, **best}
+        tensors = {**optimizer_tensors(self.optimizer), **weights, **best}
         return Checkpoint(identity, {"curve": self.curve}, tensors)
 
     def restore(self, saved: Checkpoint) -> None:
@@ -160,11 +155,7 @@ class TrainingRun:
         self.best = {
             name: value.to(self.white_NK.device) for name, value in saved.part("best.").items()
         }
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for name, value in saved.part("optimizer.").items():
-            number, key = name.split(".", 1)
-            state.setdefault(int(number), {})[key] = value
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+        restore_optimizer(self.optimizer, saved)
 
     def _loss(self, batch: CutBatch, generator: torch.Generator) -> torch.Tensor:
         device, count = self.white_NK.device, self.config.sampled_positions

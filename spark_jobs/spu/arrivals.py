@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from spark_jobs.config import SpuConfig
 from spark_jobs.spu.blocking import CANDIDATES_PER_ITEM, candidate_pairs, with_pairs
-from spark_jobs.spu.catalogue import Floats, Ints, catalogue
+from spark_jobs.spu.catalogue import Floats, catalogue
 from spark_jobs.spu.clustering import ScoredPairs, Start, average_linkage
 from spark_jobs.spu.comparison import pair_features
 from spark_jobs.spu.resolution import (
@@ -23,7 +23,7 @@ from spark_jobs.spu.resolution import (
     with_hysteresis,
     yesterdays_pairs,
 )
-from spark_jobs.spu.scoring import DEFAULT_CUT, Candidates, exclusive_source, scores_by_example
+from spark_jobs.spu.scoring import Candidates, exclusive_source, sampled, scores_by_example
 
 # Pages whose pairs teach the weights; a pair's features are learned well from some ten thousand.
 _EXAMPLES = 2_000
@@ -44,7 +44,7 @@ def joined_clusters(
         return Clusters(start.label, confidence)
     items = catalogue(pages, config.exclusive_sources)
     known = numbered_spus(pages["spu_id"])
-    asking = np.union1d(np.flatnonzero(arrived), _examples(arrived))
+    asking = np.union1d(np.flatnonzero(arrived), sampled(np.flatnonzero(~arrived), _EXAMPLES))
     pairs = candidate_pairs(items, config.max_block_size, asking=asking)
     kept = yesterdays_pairs(known, items)
     touching = arrived[kept[0]] | arrived[kept[1]]
@@ -56,7 +56,7 @@ def joined_clusters(
     label = average_linkage(
         ScoredPairs(row_l[~settled], row_r[~settled], steadied[~settled]),
         len(pages),
-        cut=DEFAULT_CUT if config.cut is None else config.cut,
+        cut=config.cut,
         exclusive_source=exclusive_source(items),
         start=start,
     )
@@ -69,10 +69,3 @@ def _start(spu_ids: pd.Series, arrived: NDArray[np.bool_]) -> Start:
     rows = pd.Series(np.arange(len(spu_ids)))
     label = rows.groupby(spu_ids.where(~arrived).to_numpy()).transform("min")
     return Start(np.where(arrived, rows, label).astype(np.int64), CANDIDATES_PER_ITEM)
-
-
-def _examples(arrived: NDArray[np.bool_]) -> Ints:
-    settled = np.flatnonzero(~arrived)
-    if len(settled) <= _EXAMPLES:
-        return settled
-    return np.sort(np.random.default_rng(0).choice(settled, _EXAMPLES, replace=False))

@@ -13,7 +13,7 @@ from spark_jobs.spu.blocking import candidate_pairs, forbidden, with_pairs
 from spark_jobs.spu.catalogue import Catalogue, Floats, Ints, catalogue
 from spark_jobs.spu.clustering import ScoredPairs, average_linkage
 from spark_jobs.spu.comparison import pair_features
-from spark_jobs.spu.scoring import DEFAULT_CUT, Candidates, exclusive_source, pair_scores
+from spark_jobs.spu.scoring import Candidates, exclusive_source, pair_scores
 
 # Yesterday's grouping is evidence: it takes this much more, or less, than the cut to undo it.
 # Without it the idf of a catalogue that changed by a few per cent moves pairs near the cut back and
@@ -50,10 +50,9 @@ def page_clusters(pages: pd.DataFrame, config: SpuConfig) -> Clusters:
     pairs = candidate_pairs(items, config.max_block_size)
     row_l, row_r = with_pairs(pairs, yesterdays_pairs(known, items), n)
     candidates = Candidates(items, row_l, row_r, pair_features(items, row_l, row_r))
-    cut = DEFAULT_CUT if config.cut is None else config.cut
     scores = pair_scores(candidates, config.self_training_rounds)
     steadied = ScoredPairs(row_l, row_r, with_hysteresis(scores, known[row_l], known[row_r]))
-    label = average_linkage(steadied, n, cut=cut, exclusive_source=exclusive_source(items))
+    label = average_linkage(steadied, n, cut=config.cut, exclusive_source=exclusive_source(items))
     return Clusters(label, link_confidence(label, ScoredPairs(row_l, row_r, scores)))
 
 

@@ -42,8 +42,6 @@ PRIOR_WEIGHTS = {
 }
 _CAPS = {"code_equal": 1.0, "code_in_text": 1.0, "measure_conflict": 2.0, "number_conflict": 8.0}
 _PRIOR_MIDDLE, _PRIOR_WIDTH = 1.1, 0.2
-# Pairs that blocking missed count as 0 in a mean of scores, so the cut lies below one half.
-DEFAULT_CUT = 0.4
 # What the next round learns from should be surer than what is decided in the end.
 _LABEL_CUT = 0.5
 _MOST_EXAMPLES = 100_000
@@ -106,7 +104,7 @@ def _taught(
     if min(labels[used].sum(), (~labels[used]).sum()) < _FEWEST_OF_A_KIND:
         return None
     inputs = _inputs(candidates, scores)
-    chosen = _sample(np.flatnonzero(used))
+    chosen = sampled(np.flatnonzero(used), _MOST_EXAMPLES)
     model = _model().fit(inputs[chosen], labels[chosen])
     return np.asarray(model.predict_proba(inputs)[:, 1], dtype=float)
 
@@ -159,7 +157,8 @@ def _model() -> Pipeline:
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500))
 
 
-def _sample(rows: Ints) -> Ints:
-    if len(rows) <= _MOST_EXAMPLES:
+def sampled(rows: Ints, most: int) -> Ints:
+    """Return at most so many of the rows, the same ones each time, in ascending order."""
+    if len(rows) <= most:
         return rows
-    return np.sort(np.random.default_rng(0).choice(rows, _MOST_EXAMPLES, replace=False))
+    return np.sort(np.random.default_rng(0).choice(rows, most, replace=False))

@@ -26,8 +26,9 @@ class Clock:
             # Own time, and that of children that have ended.
             used = sum(map(int, fields[11:15])) / _TICKS
             name = Path(f"/proc/{pid}/comm").read_text().strip()
-            if pid == os.getpid() or name == "java":
-                found["driver" if pid == os.getpid() else "java"] += used
+            kind = "driver" if pid == os.getpid() else name
+            if kind in ("driver", "java"):
+                found[kind] += used
         for file in self._folder.glob("*.json"):
             found.update(json.loads(file.read_text()))
         return found

@@ -36,6 +36,7 @@ def test_nearest_looks_at_all_rows_and_passes_over_other_widths(spark) -> None:
         ("b", [0.6, 0.8]),
         ("c", [0.0, 1.0]),
         ("odd", [1.0]),
+        ("gone", None),
         ("d", [1.0, 0.0]),
     ]
     vectors = local_frame(spark, rows, "key string, embedding array<float>").repartition(3)

@@ -94,7 +94,7 @@ def test_on_the_night_for_all_pages_all_are_resolved(
     assert resolutions == [3]
 
 
-def test_a_night_run_again_resolves_its_pages_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_night_run_again_resolves_its_pages_again() -> None:
     first = resolve(items(FIRST.end), NOTHING, FIRST)
     assert {row["item_id"] for row in first.members} == set(TITLES)
     assert resolve(items(FIRST.end), NOTHING, FIRST) == first
