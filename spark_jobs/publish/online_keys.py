@@ -27,9 +27,10 @@ def keys_only_online(
     Args:
         known: keys in the order of the view's join keys.
     """
-    expected = {_serialized(view, key) for key in known}
+    names = view.join_keys  # Feast finds these out anew each time
+    expected = {_serialized(names, key) for key in known}
     held = _LISTED[store.config.online_store.type](store, view)
-    unknown = (_parsed(view, key) for key in held if key not in expected)
+    unknown = (_parsed(names, key) for key in held if key not in expected)
     return sorted(key for key in unknown if key is not None)
 
 
@@ -70,26 +71,24 @@ def _with_row(client: Any, keys: list[bytes], view: str, project: bytes) -> Iter
             yield key.removesuffix(project)
 
 
-def _serialized(view: "FeatureView", key: tuple[str, ...]) -> bytes:
+def _serialized(names: list[str], key: tuple[str, ...]) -> bytes:
     from feast.infra.key_encoding_utils import serialize_entity_key
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
     from feast.protos.feast.types.Value_pb2 import Value
 
     values = [Value(string_val=part) for part in key]
-    serialized: bytes = serialize_entity_key(
-        EntityKey(join_keys=view.join_keys, entity_values=values)
-    )
+    serialized: bytes = serialize_entity_key(EntityKey(join_keys=names, entity_values=values))
     return serialized
 
 
-def _parsed(view: "FeatureView", serialized: bytes) -> tuple[str, ...] | None:
+def _parsed(names: list[str], serialized: bytes) -> tuple[str, ...] | None:
     """Return a key's parts; None where it is of a project whose name ends as ours does."""
     from feast.infra.key_encoding_utils import deserialize_entity_key
 
     parsed = deserialize_entity_key(serialized)
     parts = dict(zip(parsed.join_keys, parsed.entity_values, strict=True))
-    key = tuple(parts[name].string_val for name in view.join_keys)
-    return key if _serialized(view, key) == serialized else None
+    key = tuple(parts[name].string_val for name in names)
+    return key if _serialized(names, key) == serialized else None
 
 
 _LISTED: Mapping[str, Callable[["FeatureStore", "FeatureView"], Iterator[bytes]]] = {

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from spark_jobs.collector import collector_paused
 from spark_jobs.nights import Night
+from spark_jobs.parallel import at_once
 from spark_jobs.publish.online import is_present, offline_state, online_values
 from spark_jobs.publish.online_keys import keys_only_online, lists_keys
 
@@ -60,6 +63,7 @@ class Difference:
         )
 
 
+@collector_paused()
 def reconcile(
     store: "FeatureStore",
     spark: SparkSession,
@@ -83,13 +87,19 @@ def reconcile(
         logger.warning("keys that only the online store has are not looked for in %s", kind)
     checked: list[Reconciled] = []
     differences: list[Difference] = []
-    for view in sorted(store.list_feature_views(), key=lambda view: view.name):
-        if release in (None, view.tags.get("release")):
-            state = offline_state(view, spark)
-            rows = expected_rows(state, view, night=night, sample=sample)
-            reconciled, found = compare(store, view, rows)
-            checked.append(reconciled)
-            differences += [*found, *never_published(store, view, rows)]
+    views = [
+        view
+        for view in sorted(store.list_feature_views(), key=lambda view: view.name)
+        if release in (None, view.tags.get("release"))
+    ]
+    expected = at_once(
+        partial(expected_rows, offline_state(view, spark), view, night=night, sample=sample)
+        for view in views
+    )
+    for view, rows in zip(views, expected, strict=True):
+        reconciled, found = compare(store, view, rows)
+        checked.append(reconciled)
+        differences += [*found, *never_published(store, view, rows)]
     refuse_differences(differences, night)
     return checked
 
@@ -146,12 +156,12 @@ def compare(
         expected: as from ``expected_rows``.
     """
     names = [feature.name for feature in view.features]
-    keys = expected.select(view.join_keys)
+    join_keys = view.join_keys  # Feast finds these out anew each time
+    values = online_values(store, view, expected.select(join_keys))
     differences: list[Difference] = []
     active = compared = 0
-    rows = zip(expected.to_pylist(), online_values(store, view, keys), strict=True)
-    for row, online in rows:
-        key = tuple(row[name] for name in view.join_keys)
+    for row, online in zip(expected.to_pylist(), values, strict=True):
+        key = tuple(row[name] for name in join_keys)
         active += row["is_active"]
         if is_present(online) != row["is_active"]:
             differences.append(

@@ -56,7 +56,8 @@ def candidate_pairs(
     Returns:
         row_l [M], row_r [M]: each unordered pair once, smaller row left, in ascending order.
     """
-    present, vocabulary = incidence([blocking_keys(item) for item in items.records])
+    rows = np.arange(len(items.records)) if asking is None else asking
+    present, vocabulary = incidence(_keys_asked_for(items.records, rows))
     counts = frequencies(present)
     useful = (counts > 1) & (counts <= max_block_size)
     # Character keys overlap each other five times over.
@@ -64,11 +65,19 @@ def candidate_pairs(
     keys = sparse.csr_matrix(
         present[:, useful] @ sparse.diags(np.sqrt(idf(present) * kind)[useful])
     )
-    rows = np.arange(len(items.records)) if asking is None else asking
     found = _nearest(keys, items, rows, per_item)
     pairs = [_numbered(*of, len(items.records)) for of in found]
     numbers = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *pairs]))
     return numbers // len(items.records), numbers % len(items.records)
+
+
+def _keys_asked_for(records: Sequence[Record], asking: Ints) -> list[set[str]]:
+    """Return each record's blocking keys; where few ask, only those that somebody asks for."""
+    keys = [blocking_keys(record) for record in records]
+    if len(asking) == len(records):
+        return keys
+    asked = set().union(*(keys[row] for row in asking))
+    return [of_record & asked for of_record in keys]
 
 
 def _nearest(

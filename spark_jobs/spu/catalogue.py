@@ -6,6 +6,7 @@ become Spark rows of tokens and weights, and products of them become joins on th
 Shape suffixes: N items, V words of a vocabulary, M pairs.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from spark_jobs.spu.standardization import Record, brand_vocabulary, record, standardized, unit
+from spark_jobs.spu.standardization import Record, brand_vocabulary, record, unit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -73,8 +74,7 @@ def catalogue(items: pd.DataFrame, exclusive_sources: Sequence[str] = ()) -> Cat
         items: source, title, text, brand, category, attributes, price; one row an item.
         exclusive_sources: sources that list a product at most once; ``*`` is all of them.
     """
-    spelled = [standardized(title) for title in items["title"]]
-    vocabulary = brand_vocabulary(list(items["brand"]), spelled)
+    vocabulary = brand_vocabulary(list(items["brand"]), list(items["title"]))
     columns = zip(items["title"], items["text"], items["brand"], items["attributes"], strict=True)
     records = [
         record(title, text, brand=brand, attributes=attributes, brands=vocabulary)
@@ -99,13 +99,18 @@ def catalogue(items: pd.DataFrame, exclusive_sources: Sequence[str] = ()) -> Cat
 
 def incidence(sets: Sequence[Iterable[str]]) -> tuple[sparse.csr_matrix, list[str]]:
     """Return [N, V] ones and the vocabulary, in alphabetical order: sums are then reproducible."""
-    rows = [sorted(set(tokens)) for tokens in sets]
-    vocabulary = sorted({token for row in rows for token in row})
-    column = {token: index for index, token in enumerate(vocabulary)}
+    rows = [frozenset(tokens) for tokens in sets]
+    seen: defaultdict[str, int] = defaultdict()
+    seen.default_factory = seen.__len__
+    met = np.array([seen[token] for row in rows for token in row], dtype=np.int32)
+    vocabulary = sorted(seen)
+    column = np.empty(len(vocabulary), dtype=np.int32)
+    column[[seen[token] for token in vocabulary]] = np.arange(len(vocabulary))
     pointers = np.cumsum([0, *map(len, rows)])
-    indices = np.array([column[token] for row in rows for token in row], dtype=np.int32)
-    ones = np.ones(len(indices))
-    return sparse.csr_matrix((ones, indices, pointers), (len(rows), len(vocabulary))), vocabulary
+    shape = len(rows), len(vocabulary)
+    matrix = sparse.csr_matrix((np.ones(len(met)), column[met], pointers), shape)
+    matrix.sort_indices()
+    return matrix, vocabulary
 
 
 def frequencies(matrix: sparse.csr_matrix) -> Ints:

@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
 from spark_jobs.changes import changed_rows
+from spark_jobs.collector import collector_paused
 from spark_jobs.config import Config
 from spark_jobs.contracts import ITEMS, SPU_EVENTS, SPU_MEMBERS, SPUS, Table
 from spark_jobs.frames import local_frame
@@ -41,6 +42,7 @@ logger = logging.getLogger(__name__)
 _MEMBER_PAYLOAD = ("spu_id", "assigned_by")
 
 
+@collector_paused()
 def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     """Resolve tonight's items and stage what changed; see the module."""
     items = collected(tables.as_of(ITEMS, night, ITEM_COLUMNS))

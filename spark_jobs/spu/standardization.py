@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 
 # Unit as written -> (unit it is counted in, factor).
 _UNITS: Mapping[str, tuple[str, float]] = {
@@ -36,6 +35,11 @@ _IS_MEASURE = re.compile(
     r"(\d+(?:\.\d+)?)(" + "|".join(sorted({u for u, _ in _UNITS.values()}, key=len)[::-1]) + ")"
 )
 _PART = re.compile(r"\d+\.\d+[^\W_]*|[^\W_]+")
+_SPELLINGS = (
+    (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),
+    (re.compile(r"(?<=\d),(?=\d{1,2}(?!\d))"), "."),
+    (re.compile(r"(?<=[^\W_])\+(?=\s|$)"), " plus"),
+)
 _CODE_ATTRIBUTES = re.compile(r"model|mpn|part|sku|ean|gtin|upc|isbn|code")
 _COLOUR_WORDS = """
     black white silver grey gray gold golden red blue green
@@ -80,9 +84,8 @@ def standardized(text: str) -> str:
     """Return text in one spelling: Unicode, case, decimal marks, units."""
     text = unicodedata.normalize("NFKC", text).casefold()
     text = text.replace("\u201d", '"').replace("\u2033", '"').replace("\u2019", "'")
-    text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
-    text = re.sub(r"(?<=\d),(?=\d{1,2}(?!\d))", ".", text)
-    text = re.sub(r"(?<=[^\W_])\+(?=\s|$)", " plus", text)
+    for written, spelled in _SPELLINGS:
+        text = written.sub(spelled, text)
     return _MEASURE.sub(_measure, text)
 
 
@@ -135,14 +138,14 @@ def _code(chunk: str) -> str:
 def code_aliases(text: str) -> frozenset[str]:
     """Return other readings of standardized text as codes: ``icn 3356`` as ``icn3356``."""
     found = [part for part in parts(text) if "." not in part and not is_measure(part)]
-    joined = [f"{left}{right}" for left, right in pairwise(found)]
-    joined += ["".join(three) for three in zip(found, found[1:], found[2:], strict=False)]
+    aliases = {
+        "".join(found[start : start + length])
+        for at in (at for at, part in enumerate(found) if _has_digit(part))
+        for length in (1, 2, 3)
+        for start in range(max(0, at - length + 1), min(at, len(found) - length) + 1)
+    }
     return frozenset(
-        alias
-        for alias in (*found, *joined)
-        if 4 <= len(alias) <= _MAX_CODE
-        and any(c.isdigit() for c in alias)
-        and not is_measure(alias)
+        alias for alias in aliases if 4 <= len(alias) <= _MAX_CODE and not is_measure(alias)
     )
 
 
@@ -151,13 +154,13 @@ def brand_vocabulary(brands: Sequence[str | None], titles: Sequence[str]) -> fro
 
     Args:
         brands: the brand column as it came.
-        titles: standardized titles. A word is a brand where it opens 10 titles or more, and a third
-            of all titles it occurs in.
+        titles: where that column is empty. A word is a brand where it opens 10 titles or more, and
+            a third of all titles it occurs in.
     """
-    named = {" ".join(parts(standardized(brand))) for brand in brands if brand}
+    named = {" ".join(parts(standardized(brand))) for brand in {*brands} if brand}
     if named - {""}:
         return frozenset(named - {""})
-    split = [parts(title) for title in titles]
+    split = [parts(standardized(title)) for title in titles]
     opening = Counter(words[0] for words in split if words)
     anywhere = Counter(word for words in split for word in set(words))
     return frozenset(
@@ -222,5 +225,10 @@ def record(
 
 @_kept
 def _is_number(word: str) -> bool:
-    has_digit = any(character.isdigit() for character in word)
-    return has_digit and not is_measure(word) and (len(word) < 4 or word.replace(".", "").isdigit())
+    plain = len(word) < 4 or word.replace(".", "").isdigit()
+    return plain and _has_digit(word) and not is_measure(word)
+
+
+@_kept
+def _has_digit(part: str) -> bool:
+    return any(character.isdigit() for character in part)
