@@ -22,11 +22,15 @@ PICTURED = 10  # one page in so many
 USERS_AN_ITEM = 0.1
 EVENTS_A_USER = 10
 CHANGED = 0.01
-FIRST, SECOND, THIRD = "2026-01-29", "2026-01-30", "2026-01-31"
+FIRST, SECOND, THIRD, FOURTH = "2026-01-27", "2026-01-28", "2026-01-29", "2026-01-30"
 
 
 def write_catalogue(folder: Path, items: int, seed: int = 7) -> str:
-    """Write three nights of feeds: everything, 1 % changed, nothing; return the configuration."""
+    """Write four nights of feeds and return the configuration.
+
+    They bring everything; 1 % changed; one page changed; nothing changed. None is a Sunday, on
+    which all pages are resolved.
+    """
     products = all_products(seed, max(1, items // PAGES_A_PRODUCT), new=0)
     pages = [item for product in products for item in _pages(product, seed)]
     pictured = [item for item in pages if item.pictures]
@@ -45,10 +49,11 @@ def write_catalogue(folder: Path, items: int, seed: int = 7) -> str:
     write_jsonl(second / "items.jsonl", (item_row(item, is_deleted=False) for item in changed))
     write_jsonl(second / "interactions.jsonl", _events(pages, active, SECOND, seed))
 
-    # A night without a row is refused: one page is said again, as it is.
-    third = feed_folder(folder, THIRD)
-    write_jsonl(third / "items.jsonl", [item_row(changed[0], is_deleted=False)])
-    write_jsonl(third / "interactions.jsonl", ())
+    once_more = item_row(_retitled(changed[0]), is_deleted=False)
+    # A night without a row is refused: on the fourth one a page is said again, as it is.
+    for ds in (THIRD, FOURTH):
+        write_jsonl(feed_folder(folder, ds) / "items.jsonl", [once_more])
+        write_jsonl(feed_folder(folder, ds) / "interactions.jsonl", ())
     # Compiling plans is worth it at this size, so Spark's own defaults stay.
     text = demo_config(folder, folder / "warehouse")
     head, _, rest = text.partition("# A small catalogue")
