@@ -37,7 +37,7 @@ test: $(VENV)/.ready $(AIRFLOW_VENV)/.ready lint type ## every check and every t
 test-fast: $(VENV)/.ready ## the tests that need no Spark and no Airflow, under a minute
 	@$(PYTEST) -m "not spark and not airflow and not bench" -q
 
-test-slow: $(VENV)/.ready $(AIRFLOW_VENV)/.ready ## nights under a real Airflow, a quarter of an hour
+test-slow: $(VENV)/.ready $(AIRFLOW_VENV)/.ready ## nights under a real Airflow and on a Spark cluster, 40 minutes
 	@$(PYTEST) -m slow
 
 fmt: $(VENV)/.ready ## format, and mend what can be mended
