@@ -86,15 +86,29 @@ def _night(run) -> date | None:
 
 
 def alert(context: Context) -> None:
-    """Post a failure to the webhook of connection ``embedmill_alerts``; without one, log it.
-
-    The path of a webhook is its secret: it is the connection's password, which Airflow encrypts.
-    """
+    """Tell of a task that failed."""
     ti, night = context["task_instance"], _night(context["dag_run"]) or "?"
-    text = (
+    _tell(
         f"embedmill, night {night}: {ti.task_id} failed at try {ti.try_number}.\n"
         f"{context.get('exception')}\nLog: {ti.log_url}"
     )
+
+
+def alert_if_nothing_ran(context: Context) -> None:
+    """Tell of a run before the first night: Airflow gives it no tasks, and calls that success."""
+    if context.get("task_instance") is None:
+        _tell(
+            f"embedmill, run {context['run_id']}: nothing ran, though Airflow says success. "
+            f"Its night is before the first one, {FIRST_NIGHT}. Set EMBEDMILL_FIRST_NIGHT to that "
+            "night or an earlier one, restart Airflow, delete this run, and trigger it again."
+        )
+
+
+def _tell(text: str) -> None:
+    """Post to the webhook of connection ``embedmill_alerts``; without one, only log.
+
+    The path of a webhook is its secret: it is the connection's password, which Airflow encrypts.
+    """
     logger.error("%s", text)
     try:
         endpoint = BaseHook.get_connection(ALERTS).password
@@ -151,6 +165,7 @@ with DAG(
     # A night needs the night before: none is left out, whatever stood still and for how long.
     catchup=FIRST_NIGHT is not None,
     max_active_runs=1,
+    on_success_callback=alert_if_nothing_ran,
     # A week of failures is not looked at by anyone.
     max_consecutive_failed_dag_runs=7,
     params={

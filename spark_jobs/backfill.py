@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from spark_jobs.config import Config
 from spark_jobs.contracts import NIGHTS, TABLES, Table
 from spark_jobs.frames import local_frame
+from spark_jobs.locks import RELEASES_WAIT, releases_lock
 from spark_jobs.night_run import Watch, load_stage
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
@@ -130,7 +131,8 @@ def backfill(
             watch_night = partial(_watch_night, watch, f"{night} ({position} of {len(nights)})")
             _backfill_night(own, config, release, night, watch_night)
             _record_done(own, night, nights[0])
-    validate(tables, name)
+    with releases_lock(tables.warehouse, wait=RELEASES_WAIT):
+        validate(tables, name)
     _remove(own.folder)
     return [night for night in nights if night not in done]
 

@@ -22,6 +22,7 @@ from spark_jobs.commands import (
     train,
 )
 from spark_jobs.commands.opening import OURS, console
+from spark_jobs.disk import NO_ROOM, is_disk_full
 
 AUDIT_FAILED = 3
 
@@ -59,9 +60,10 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        if type(error).__module__.split(".")[0] not in OURS:
+        is_ours = type(error).__module__.split(".")[0] in OURS
+        if not is_ours and not is_disk_full(error):
             raise
-        said = "\n".join((str(error), *getattr(error, "__notes__", ())))
+        said = "\n".join((str(error), *getattr(error, "__notes__", ()))) if is_ours else NO_ROOM
         message = f"[bold red]error[/] {escape(said)}"
         Console(stderr=True).print(message, highlight=False, soft_wrap=True)
         sys.exit(AUDIT_FAILED if type(error).__name__ == "AuditFailed" else 1)

@@ -249,7 +249,7 @@ STAGE_RUNS = Table(
     ("ds", "stage", "step"),
     f"""
     ds                {_NIGHT},
-    stage             STRING    NOT NULL COMMENT 'stage that ran',
+    stage             STRING    NOT NULL COMMENT 'stage that ran; also maintenance, and those of backfills, such as backfill_r2_validation',
     step              STRING    NOT NULL COMMENT 'feed that was read or table that was written',
     rows_in           BIGINT    NOT NULL COMMENT 'rows that the step was given',
     rows_out          BIGINT    NOT NULL COMMENT 'rows_in = rows_out + rows_quarantined',
@@ -268,7 +268,7 @@ AUDIT_RESULTS = Table(
     ("ds", "stage", "table_name", "check_name"),
     f"""
     ds                {_NIGHT},
-    stage             STRING    NOT NULL COMMENT 'validation',
+    stage             STRING    NOT NULL COMMENT 'validation; of the backfill of r2: backfill_r2_validation',
     table_name        STRING    NOT NULL COMMENT 'table that was checked',
     check_name        STRING    NOT NULL COMMENT 'expectation and the columns it is about',
     success           BOOLEAN   NOT NULL COMMENT 'false: the night is not published',
@@ -284,13 +284,13 @@ AUDIT_RESULTS = Table(
 NIGHTS = Table(
     "nights",
     "ledger",
-    "one row a night: how it ended",
+    "one row a night, and one a night of a backfill: how it ended",
     ("ds", "stage"),
     f"""
     ds                {_NIGHT},
-    stage             STRING    NOT NULL COMMENT 'publish or validation: who said so',
-    state             STRING    NOT NULL COMMENT 'published or failed',
-    detail            STRING    NOT NULL COMMENT 'why it failed; empty otherwise',
+    stage             STRING    NOT NULL COMMENT 'publish or validation: who said so; of the backfill of r2: backfill_r2_publish or backfill_r2_validation',
+    state             STRING    NOT NULL COMMENT 'published or failed; backfilled, of a backfill',
+    detail            STRING    NOT NULL COMMENT 'why it failed, or where the backfill began; empty otherwise',
     created_timestamp {_WRITTEN}
     """,
 )

@@ -12,6 +12,12 @@ from spark_jobs.nights import Night
 GB = 1_000_000_000
 # What a disk that is full is called by Python and Java, and by SQLite.
 _SAID = ("No space left on device", "database or disk is full")
+# Said of a command that is no stage of a night.
+NO_ROOM = (
+    "no space is left on the disk of the warehouse, or of scratch files. Each table is written in "
+    "one commit, so it is as before, or complete. Free some disk (embedmill maintain removes what "
+    "nothing that is served needs), then run the same command again: it goes on from there."
+)
 # Publish copies what is staged; the online store holds vectors once more, with its index.
 _WRITES = {"publish": 2, "materialize": 3}
 

@@ -36,6 +36,13 @@ _DESCRIBED = frozenset(("CurrentNamespace", "UnresolvedTableOrView"))
 _SUBQUERIES = frozenset(("Exists", "LateralSubquery", "ListQuery", "ScalarSubquery"))
 # They call any method of any Java class.
 _REACHING_OUT = ("reflect", "try_reflect", "java_method")
+# Tables made of what the statement says; others, such as Delta's table_changes, read any path.
+_TABLE_FUNCTIONS = frozenset(
+    (
+        *("explode", "explode_outer", "posexplode", "posexplode_outer", "inline", "inline_outer"),
+        *("json_tuple", "stack", "range", "variant_explode", "variant_explode_outer"),
+    )
+)
 
 _ALLOWED = "SELECT (also WITH, VALUES and TABLE), DESCRIBE and SHOW TABLES"
 
@@ -64,6 +71,10 @@ def reading_session(spark: SparkSession) -> SparkSession:
     identifier = cast(Any, session._jvm).org.apache.spark.sql.catalyst.FunctionIdentifier
     for name in _REACHING_OUT:
         state.functionRegistry().dropFunction(identifier(name))
+    table_functions = state.tableFunctionRegistry()
+    for function in list(_scala(table_functions.listFunction())):
+        if function.funcName() not in _TABLE_FUNCTIONS:
+            table_functions.dropFunction(function)
     return session
 
 

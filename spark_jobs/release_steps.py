@@ -83,8 +83,12 @@ def validate(tables: Tables, name: str) -> Release:
     return validated
 
 
-def promote(tables: Tables, name: str) -> Release:
+def promote(tables: Tables, name: str, *, told: str | None = None) -> Release:
     """Make a release the live one; the one that was live becomes ``previous``.
+
+    Args:
+        told: release that Feast's registry says is live, if any. Where it, or the export, names
+            another one, an earlier step was killed before readers were told.
 
     Raises:
         UnknownRelease: no release has this name.
@@ -93,9 +97,9 @@ def promote(tables: Tables, name: str) -> Release:
     """
     releases, chosen = all_releases(tables), named_release(tables, name)
     if chosen.state == "live":
-        if exported_live(tables.warehouse) == name:
+        if _is_told(tables, name, told):
             raise AlreadyLive(f"release {name!r} is live already. Nothing was changed.")
-        # A promote that was killed before its export is finished by the next one.
+        # A promote that was killed before readers were told is finished by the next one.
         export_releases(tables)
         return chosen
     if not _first_of_warehouse(chosen, releases):
@@ -103,22 +107,21 @@ def promote(tables: Tables, name: str) -> Release:
     return _go_live(tables, chosen, releases, "promote")
 
 
-def rollback(tables: Tables) -> Release:
+def rollback(tables: Tables, *, told: str | None = None) -> Release:
     """Make the release live again that was live before the one that is; return it.
 
     A second rollback goes back one further; it never goes forward again.
+
+    Args:
+        told: as for ``promote``.
 
     Raises:
         TransitionRefused: no release is live, or none that is still served was live before it.
     """
     changes, releases = all_changes(tables), all_releases(tables)
     stack = _live_stack(changes)
-    if (
-        changes
-        and changes[-1].action == "rollback"
-        and exported_live(tables.warehouse) != stack[-1]
-    ):
-        # A rollback that was killed before its export is finished, not followed by another.
+    if changes and changes[-1].action == "rollback" and not _is_told(tables, stack[-1], told):
+        # A rollback that was killed before readers were told is finished, not followed by another.
         export_releases(tables)
         return named_release(tables, stack[-1])
     if len(stack) < 2:
@@ -151,6 +154,10 @@ def retire(tables: Tables, name: str) -> Release:
     retired = _moved(chosen, "retired")
     _record(tables, [retired], "retire")
     return retired
+
+
+def _is_told(tables: Tables, live: str, told: str | None) -> bool:
+    return exported_live(tables.warehouse) == live and told in (None, live)
 
 
 def _go_live(

@@ -144,9 +144,16 @@ class Tables:
             self.copy_staged(table, night)
         return self.read(table).filter(_is_night(night)).count()
 
-    def copy_staged(self, table: Table, night: Night) -> None:
-        """Replace tonight's served rows by the staged ones, in one commit, without comparing."""
-        self._replace(self.staged(table, night), table, self.path(table), night)
+    def copy_staged(
+        self, table: Table, night: Night, versions: Sequence[str] | None = None
+    ) -> None:
+        """Replace tonight's served rows by the staged ones, in one commit, without comparing.
+
+        Args:
+            versions: encoder versions whose rows are replaced; None is all rows.
+        """
+        rows = self.staged(table, night)
+        self._replace(rows, table, self.path(table), night, versions=versions)
 
     def create(self, table: Table) -> None:
         """Create the served table, empty and with the contract's comments, if it is not there."""
@@ -213,7 +220,13 @@ class Tables:
         return local_frame(self.spark, [], schema(table))
 
     def _replace(
-        self, rows: DataFrame, table: Table, path: str, night: Night, stage: str | None = None
+        self,
+        rows: DataFrame,
+        table: Table,
+        path: str,
+        night: Night,
+        stage: str | None = None,
+        versions: Sequence[str] | None = None,
     ) -> None:
         self._ensure(path, table)
         # A contract that has got a column since the table was made: conform has looked at the rest.
@@ -222,6 +235,7 @@ class Tables:
         # a night's first attempt never has anything to replace.
         if self._may_hold(path, night, stage):
             condition = f"ds = '{night}'" + (f" AND stage = '{stage}'" if stage else "")
+            condition += "" if versions is None else f" AND {_is_of(versions)}"
             writer.mode("overwrite").option("replaceWhere", condition).save(path)
         else:
             writer.mode("append").save(path)
@@ -230,16 +244,13 @@ class Tables:
         self, rows: DataFrame, table: Table, night: Night, encoder_version: str
     ) -> None:
         """Write served rows of one night and encoder version in place of an earlier attempt's."""
-        if not _ENCODER_VERSION.fullmatch(encoder_version):
-            raise ValueError(
-                f"encoder version should be <name>@<12 hex>, but is {encoder_version!r}."
-            )
+        is_mine = _is_of([encoder_version])
         served = self.read(table).filter(_is_night(night))
         writer = conform(rows, table).write.format("delta")
-        if served.filter(F.col("encoder_version") == encoder_version).isEmpty():
+        if served.filter(is_mine).isEmpty():
             writer.mode("append").save(self._ensure(self.path(table), table))
         else:
-            condition = f"ds = '{night}' AND encoder_version = '{encoder_version}'"
+            condition = f"ds = '{night}' AND {is_mine}"
             writer.mode("overwrite").option("replaceWhere", condition).save(self.path(table))
 
     def _may_hold(self, path: str, night: Night, stage: str | None) -> bool:
@@ -309,6 +320,15 @@ def conform(rows: DataFrame, table: Table) -> DataFrame:
             "Fix the job, or change the contract in spark_jobs/contracts.py."
         )
     return rows.select(*expected)
+
+
+def _is_of(versions: Sequence[str]) -> str:
+    """Return the SQL condition that a row is of one of these encoder versions."""
+    for version in versions:
+        if not _ENCODER_VERSION.fullmatch(version):
+            raise ValueError(f"encoder version should be <name>@<12 hex>, but is {version!r}.")
+    listed = ", ".join(f"'{version}'" for version in versions)
+    return f"encoder_version IN ({listed or 'NULL'})"
 
 
 def fingerprint(rows: DataFrame, table: Table) -> tuple[int, int]:

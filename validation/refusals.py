@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.nights import Night
+from spark_jobs.stage import STAGES
 from validation.figures import Figure, Observation
 
 TABLE = "quarantine"
@@ -17,8 +18,9 @@ _Z = 1.645
 
 
 def steps(stage_runs: DataFrame, night: Night) -> DataFrame:
-    """Return stage, step, rows_in, rows_quarantined of tonight's steps."""
-    tonight = stage_runs.filter((F.col("ds") == F.lit(night.ds)) & (F.col("stage") != "validation"))
+    """Return stage, step, rows_in, rows_quarantined of tonight's steps; not those of backfills."""
+    before = [stage for stage in STAGES if stage != "validation"]
+    tonight = stage_runs.filter((F.col("ds") == F.lit(night.ds)) & F.col("stage").isin(before))
     return tonight.select("stage", "step", "rows_in", "rows_quarantined")
 
 

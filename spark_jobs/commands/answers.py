@@ -141,7 +141,7 @@ def _cell(value: object) -> Text:
 
 
 def _braces(values: dict[str, object]) -> str:
-    return "{" + ", ".join(f"{name}: {shown(value)}" for name, value in values.items()) + "}"
+    return "{" + ", ".join(f"{shown(name)}: {shown(value)}" for name, value in values.items()) + "}"
 
 
 def _count(found: int, wanted: int) -> str:

@@ -1,7 +1,8 @@
 """``embedmill release``: encoder versions that move together."""
 
 from collections.abc import Callable
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -11,9 +12,22 @@ from spark_jobs.config import Config, load_config
 from spark_jobs.locks import RELEASES_WAIT, releases_lock, warehouse_lock
 from spark_jobs.nights import Night
 from spark_jobs.progress import working
-from spark_jobs.release_steps import check_kinds, create_release, promote, retire, rollback
+from spark_jobs.release_steps import (
+    TransitionRefused,
+    check_kinds,
+    create_release,
+    promote,
+    retire,
+    rollback,
+)
 from spark_jobs.releases import Release, all_releases, named_release
 from spark_jobs.tables import Tables
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+# What a command does to the releases; the store is None before the first published night.
+Step: TypeAlias = "Callable[[Tables, FeatureStore | None], Release]"
 
 app = typer.Typer(help="Releases: encoder versions that move together.", no_args_is_help=True)
 
@@ -88,19 +102,19 @@ def backfill_release(
 @app.command("promote")
 def promote_release(config: ConfigOption, name: NameArgument) -> None:
     """Make a release the one that the service ``ranking`` points at. Takes seconds."""
-    _move(config, lambda tables: _promoted(tables, name))
+    _move(config, partial(_promoted, name))
 
 
 @app.command("rollback")
 def rollback_release(config: ConfigOption) -> None:
     """Point ``ranking`` at the release that was live before. Takes seconds."""
-    _move(config, rollback)
+    _move(config, lambda tables, store: rollback(tables, told=_told(store)))
 
 
 @app.command("retire")
 def retire_release(config: ConfigOption, name: NameArgument) -> None:
     """Stop serving a release: it leaves the online store, and nights no longer encode for it."""
-    settings = _move(config, lambda tables: retire(tables, name))
+    settings = _move(config, lambda tables, _: retire(tables, name))
     days = settings.retention.retired_release_days
     console.print(f"its rows stay in the tables for {days} days (retention.retired_release_days)")
 
@@ -131,7 +145,7 @@ def compare_releases(
     print_comparison(console, tables, *pair, every=every)
 
 
-def _move(config: str, step: Callable[[Tables], Release]) -> Config:
+def _move(config: str, step: Step) -> Config:
     """Take a step and tell Feast's registry. No vector is read or written."""
     from spark_jobs.publish.definitions import apply_definitions, open_store
     from spark_jobs.publish.online_server import named_if_unavailable
@@ -139,17 +153,34 @@ def _move(config: str, step: Callable[[Tables], Release]) -> Config:
     settings = load_config(config)
     tables = open_tables(settings)
     with releases_lock(settings.warehouse):
-        release = step(tables)
-        if tables.last_published() is not None:  # else there is nothing to point at yet
-            store = open_store(settings.feature_store.repo, tables.warehouse)
+        # Opened before the step: settings that cannot be read should leave everything as it is.
+        is_published = tables.last_published() is not None  # else there is nothing to point at yet
+        store = open_store(settings.feature_store.repo, tables.warehouse) if is_published else None
+        release = step(tables, store)
+        if store is not None:
             with named_if_unavailable(store):
                 apply_definitions(store, tables.warehouse)
     console.print(f"release [bold]{release.name}[/] is {release.state}")
     return settings
 
 
-def _promoted(tables: Tables, name: str) -> Release:
+def _promoted(name: str, tables: Tables, store: "FeatureStore | None") -> Release:
+    from spark_jobs.publish.definitions import is_filled
     from spark_jobs.release_encoders import encoder_artifacts
 
-    encoder_artifacts(tables.warehouse, named_release(tables, name).encoders)
-    return promote(tables, name)
+    release = named_release(tables, name)
+    encoder_artifacts(tables.warehouse, release.encoders)
+    if store is not None and release.state == "validated" and not is_filled(store, name):
+        raise TransitionRefused(
+            f"release {name!r} is validated, but its online views are not filled: readers would "
+            f"get nulls. Run embedmill release backfill {name} again: it fills them. "
+            "Nothing was changed."
+        )
+    return promote(tables, name, told=_told(store))
+
+
+def _told(store: "FeatureStore | None") -> str | None:
+    """Return the release that readers of Feast get; None where they have no service yet."""
+    from spark_jobs.publish.definitions import pointed_release
+
+    return None if store is None else pointed_release(store)

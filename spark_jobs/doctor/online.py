@@ -44,8 +44,11 @@ def _sqlite(store: "FeatureStore", served: Sequence[Served]) -> Iterator[Finding
     path = Path(store.config.online_store.path)
     file = path if path.is_absolute() else Path(store.repo_path) / path
     if not file.exists():
-        state, do = ("warn", _AGAIN) if served else ("ok", "")
-        yield Finding(_STORE, "warn" if state == "warn" else "ok", "SQLite, no file yet", do)
+        no_file = "SQLite, no file yet"
+        if served:
+            yield Finding(_STORE, "warn", no_file, _AGAIN)
+        else:
+            yield Finding(_STORE, "ok", no_file)
         return
     with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
         said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -57,8 +60,9 @@ def _sqlite(store: "FeatureStore", served: Sequence[Served]) -> Iterator[Finding
 
 
 def _redis(store: "FeatureStore") -> Iterator[Finding]:
-    said = str(store.config.online_store.connection_string)
-    where = f"Redis at {without_password(said).split(',')[0]}"
+    from spark_jobs.publish.online_server import servers
+
+    where = f"Redis at {', '.join(servers(store.config.online_store))}"
     provider: Any = store._get_provider()
     try:
         client = provider.online_store._get_client(store.config.online_store)
@@ -74,16 +78,9 @@ def _registry(store: "FeatureStore", served: Sequence[Served]) -> Iterator[Findi
     if not served:
         yield Finding(_REGISTRY, "ok", "no release is served yet")
         return
-    services = {service.name: service.tags for service in store.list_feature_services()}
-    expected = {f"ranking__{release.name}": release.name for release in served}
-    expected |= dict(("ranking", release.name) for release in served if release.state == "live")
-    pinned = {name for name in services if re.fullmatch(r"ranking(__r\d+)?", name)}
-    wrong = [
-        f"{name} should be of {release}, but is of {services.get(name, {}).get('release')}"
-        for name, release in expected.items()
-        if services.get(name, {}).get("release") != release
-    ]
-    wrong += [f"{name} is left over" for name in sorted(pinned - expected.keys())]
+    from spark_jobs.publish.definitions import misregistered
+
+    wrong = misregistered(store, {release.name: release.state for release in served})
     if wrong:
         yield Finding(_REGISTRY, "bad", "; ".join(wrong), _AGAIN)
     else:

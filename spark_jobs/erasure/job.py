@@ -151,4 +151,5 @@ def _refuse_left(traces: tuple[Trace, ...], online: int) -> None:
 
 def _online(tables: Tables, config: Config, user: str) -> UserOnline:
     with feast_session(tables.spark), feast_talk():
-        return user_online(open_store(config.feature_store.repo, tables.warehouse), user)
+        store = open_store(config.feature_store.repo, tables.warehouse)
+        return user_online(store, user, tables.warehouse)

@@ -35,14 +35,34 @@ class UserOnline:
     how: str
 
 
-def user_online(store: "FeatureStore", user: str) -> UserOnline:
-    """Find a user in a store, whichever it is; no definitions need be applied."""
+def user_online(store: "FeatureStore", user: str, warehouse: str) -> UserOnline:
+    """Find a user in a store, whichever it is; no definitions need be applied.
+
+    And in files of SQLite in the warehouse, which stay when another store takes over.
+    """
     kind = store.config.online_store.type
-    if kind == "sqlite":
-        return _in_sqlite(store, user)
-    if kind == "redis":
-        return _in_redis(store, user)
-    return _in_another(store, user)
+    places = {"redis": _in_redis, "sqlite": _in_sqlite}
+    here = places.get(kind, _in_another)(store, user)
+    left = [_in_file(file, store, user) for file in _files_left(store, warehouse)]
+
+    def delete() -> None:
+        for each in (here, *left):
+            each.delete()
+
+    return UserOnline(
+        lambda: sum(each.count() for each in (here, *left)),
+        delete,
+        f"{here.how}; the same in {len(left)} files of SQLite from before" if left else here.how,
+    )
+
+
+def _files_left(store: "FeatureStore", warehouse: str) -> list[Path]:
+    """Return the files of online stores in the warehouse but the one that is in use."""
+    if "://" in warehouse:
+        return []
+    found = sorted(Path(warehouse, "feature_store").glob("online*.db"))
+    in_use = _file(store).resolve() if store.config.online_store.type == "sqlite" else None
+    return [file for file in found if file.resolve() != in_use]
 
 
 def _key(user: str) -> Any:
@@ -52,13 +72,19 @@ def _key(user: str) -> Any:
     return EntityKey(join_keys=[USER], entity_values=[Value(string_val=user)])
 
 
+def _file(store: "FeatureStore") -> Path:
+    path = Path(store.config.online_store.path)
+    return path if path.is_absolute() else Path(store.repo_path) / path
+
+
 def _in_sqlite(store: "FeatureStore", user: str) -> UserOnline:
+    return _in_file(_file(store), store, user)
+
+
+def _in_file(file: Path, store: "FeatureStore", user: str) -> UserOnline:
     from feast.infra.key_encoding_utils import serialize_entity_key
 
-    config = store.config
-    path = Path(config.online_store.path)
-    file = path if path.is_absolute() else Path(store.repo_path) / path
-    version = config.entity_key_serialization_version
+    version = store.config.entity_key_serialization_version
     key = serialize_entity_key(_key(user), entity_key_serialization_version=version)
     return UserOnline(
         lambda: _sqlite_count(file, key),

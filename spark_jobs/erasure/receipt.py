@@ -16,7 +16,8 @@ NOT_REACHED = (
     "no row and no id; train again (embedmill train learn) where policy asks for it.",
     "Feeds are your own files: remove the user there. Until then, ingest leaves their rows out; a "
     "line that is no readable row at all goes to quarantine as it is.",
-    "Copies that were made elsewhere, such as backups and training sets, are not known here.",
+    "Copies that were made elsewhere, such as backups and training sets, are not known here; nor "
+    "are logs and alerts outside the warehouse, such as Airflow's.",
 )
 
 

@@ -1,26 +1,33 @@
 """How a night's audited rows get into the served tables, each table in one commit."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.contracts import NIGHTS, PUBLISHED, Table
+from spark_jobs.contracts import NIGHTS, PUBLISHED, STAGE_RUNS, TABLES, Table
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
 from spark_jobs.publish.online_server import named_if_unavailable
+from spark_jobs.releases import ENCODED
 from spark_jobs.tables import Tables, fingerprint
 
 if TYPE_CHECKING:
-    from feast import FeatureStore
+    from feast import FeatureStore, FeatureView
 
 logger = logging.getLogger(__name__)
+
+# Encoder versions whose rows of a night are the night's own, by table; of tables without an entry,
+# all rows are.
+Versions: TypeAlias = Mapping[str, tuple[str, ...]]
+EVERY_VERSION: Versions = {}
+_ENCODING = ("item_embeddings", "spu_embeddings", "user_embeddings")
 
 
 @dataclass(frozen=True)
@@ -52,51 +59,79 @@ def was_recorded(tables: Tables, night: Night) -> bool:
     return not tables.recorded(NIGHTS, night, "publish").isEmpty()
 
 
-def replaced_tables(tables: Tables, night: Night) -> set[str]:
+def encoded_versions(tables: Tables, night: Night) -> Versions:
+    """Return the encoder versions that tonight's stages speak for, of each table that has any.
+
+    Rows of others are not the night's to replace: the backfill of a release served them.
+    """
+    runs = tables.read(STAGE_RUNS).filter(F.col("ds") == F.lit(night.ds))
+    encoding = runs.filter(F.col("stage").isin(*_ENCODING))
+    # As ``vector_changes`` names its steps. Rows do not tell of an encoder that had nothing to say.
+    steps = {tuple(row["step"].split(" ")) for row in encoding.select("step").distinct().collect()}
+
+    def versions(name: str) -> tuple[str, ...]:
+        staged = tables.staged(TABLES[name], night).select("encoder_version").distinct().collect()
+        told = {step[1] for step in steps if step[0] == name and len(step) == 2}
+        return tuple(sorted(told | {row["encoder_version"] for row in staged}))
+
+    return dict(zip(ENCODED, at_once(partial(versions, name) for name in ENCODED), strict=True))
+
+
+def replaced_tables(tables: Tables, night: Night, versions: Versions) -> set[str]:
     """Return the tables of which other rows of tonight are served than are staged.
 
     That is a night run again on mended input. A rerun of the same input replaces nothing.
     """
 
     def is_replaced(table: Table) -> bool:
-        served = _served(tables, table, night)
+        served = _served(tables, table, night, versions)
         return fingerprint(served, table) != fingerprint(tables.staged(table, night), table)
 
     replaced = at_once(partial(is_replaced, table) for table in PUBLISHED)
     return {table.name for table, is_so in zip(PUBLISHED, replaced, strict=True) if is_so}
 
 
-def publish_tables(tables: Tables, night: Night, names: Collection[str]) -> dict[str, int]:
+def publish_tables(
+    tables: Tables, night: Night, names: Collection[str], versions: Versions = EVERY_VERSION
+) -> dict[str, int]:
     """Copy the staged rows of the named tables, several tables at a time.
 
     The other tables are created where they are not there, so that readers find them empty rather
     than missing.
 
     Returns:
-        How many rows of tonight readers see of each published table.
+        How many rows of tonight readers see of each published table, of those encoder versions.
     """
 
     def publish(table: Table) -> int:
         if table.name in names:
-            tables.copy_staged(table, night)
+            tables.copy_staged(table, night, versions.get(table.name))
         else:
             tables.create(table)
-        return _served(tables, table, night).count()
+        return _served(tables, table, night, versions).count()
 
     served = at_once(partial(publish, table) for table in PUBLISHED)
     return {table.name: rows for table, rows in zip(PUBLISHED, served, strict=True)}
 
 
-def forget_views(store: "FeatureStore", replaced: set[str]) -> None:
+def forget_views(
+    store: "FeatureStore", replaced: set[str], versions: Versions = EVERY_VERSION
+) -> None:
     """Drop the online values of the views of some tables: they are filled from the beginning.
 
     A key that only the replaced rows had would otherwise keep its online value for ever. To be
-    called before the rows are replaced: a run that is killed in between fills the views again.
+    called before the rows are replaced: a run that is killed in between fills the views again. To
+    be called with the releases' lock held.
 
     Raises:
         OnlineStoreUnavailable: its server does not answer; nothing was replaced.
     """
-    stale = [view for view in store.list_feature_views() if view.tags["table"] in replaced]
+
+    def is_stale(view: "FeatureView") -> bool:
+        table, version = view.tags["table"], view.tags.get("encoder_version")
+        return table in replaced and version in (versions.get(table) or (version,))
+
+    stale = [view for view in store.list_feature_views() if is_stale(view)]
     if stale:
         logger.info("to be filled again: %s", ", ".join(view.name for view in stale))
         with named_if_unavailable(store):
@@ -115,5 +150,8 @@ def last_recorded(tables: Tables) -> Night:
     return Night(recorded.agg(F.max("ds")).collect()[0][0])
 
 
-def _served(tables: Tables, table: Table, night: Night) -> DataFrame:
-    return tables.read(table).filter(F.col("ds") == F.lit(night.ds))
+def _served(tables: Tables, table: Table, night: Night, versions: Versions) -> DataFrame:
+    rows = tables.read(table).filter(F.col("ds") == F.lit(night.ds))
+    if table.name in versions:
+        return rows.filter(F.col("encoder_version").isin(*versions[table.name]))
+    return rows

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from spark_jobs.publish.online_server import check_server
-from spark_jobs.releases import KINDS
+from spark_jobs.releases import ENCODED, KINDS
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -83,6 +83,38 @@ def apply_definitions(store: "FeatureStore", warehouse: str) -> None:
             objects_to_delete=_left_over(store, {o.name for o in (*views, *on_demand, *services)}),
             partial=False,
         )
+
+
+def pointed_release(store: "FeatureStore") -> str | None:
+    """Return the release that the service ``ranking`` points at; None where there is none yet."""
+    services = {service.name: service for service in store.list_feature_services()}
+    release: str | None = services["ranking"].tags["release"] if "ranking" in services else None
+    return release
+
+
+def misregistered(store: "FeatureStore", served: Mapping[str, str]) -> list[str]:
+    """Say in words which services are not those of the served releases.
+
+    Args:
+        served: state of each served release, by name.
+    """
+    services = {service.name: service.tags for service in store.list_feature_services()}
+    expected = {f"ranking__{release}": release for release in served}
+    expected |= dict(("ranking", name) for name, state in served.items() if state == "live")
+    pinned = {name for name in services if re.fullmatch(r"ranking(__r\d+)?", name)}
+    wrong = [
+        f"{name} should be of {release}, but is of {services.get(name, {}).get('release')}"
+        for name, release in expected.items()
+        if services.get(name, {}).get("release") != release
+    ]
+    return wrong + [f"{name} is left over" for name in sorted(pinned - expected.keys())]
+
+
+def is_filled(store: "FeatureStore", release: str) -> bool:
+    """Whether the release has a view of each table, and all of them were filled."""
+    views = [v for v in store.list_feature_views() if v.tags.get("release") == release]
+    filled = {view.tags["table"] for view in views if view.materialization_intervals}
+    return filled == set(ENCODED)
 
 
 def views_by_table(repo: str) -> dict[str, list[str]]:

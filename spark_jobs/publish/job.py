@@ -15,6 +15,8 @@ from spark_jobs.config import Config
 from spark_jobs.locks import RELEASES_WAIT, releases_lock
 from spark_jobs.nights import Night
 from spark_jobs.publish.commit import (
+    EVERY_VERSION,
+    encoded_versions,
     forget_views,
     publish_tables,
     record_night,
@@ -40,14 +42,17 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     staged = staged_rows(tables, night)
     check_publishable(tables, night, staged)
     if was_recorded(tables, night):
-        changed = replaced_tables(tables, night)
-        if changed:
-            forget_views(open_store(config.feature_store.repo, tables.warehouse), changed)
+        versions = encoded_versions(tables, night)
+        replaced = replaced_tables(tables, night, versions)
+        if replaced:
+            store = open_store(config.feature_store.repo, tables.warehouse)
+            with releases_lock(tables.warehouse, wait=RELEASES_WAIT):
+                forget_views(store, replaced, versions)
     else:
         # A run that was killed on the way may have copied other rows: every table is copied, those
         # without rows too.
-        changed = {table.name for table in staged}
-    served = publish_tables(tables, night, changed)
+        versions, replaced = EVERY_VERSION, {table.name for table in staged}
+    served = publish_tables(tables, night, replaced, versions)
     record_night(tables, night, "published")
     with releases_lock(tables.warehouse, wait=RELEASES_WAIT):
         export_releases(tables)

@@ -30,7 +30,7 @@ def check_server(store: "FeatureStore") -> None:
         NoServerNamed: they do not.
     """
     online = store.config.online_store
-    if online.type == "redis" and not _servers(online):
+    if online.type == "redis" and not servers(online):
         raise NoServerNamed(
             "the connection string of the online store names no server: it should be HOST:PORT "
             "and options after commas, such as redis.example:6379,db=1,password=... "
@@ -51,14 +51,15 @@ def named_if_unavailable(store: "FeatureStore") -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        servers = ", ".join(_servers(store.config.online_store))
+        named = ", ".join(servers(store.config.online_store))
         raise OnlineStoreUnavailable(
-            f"the online store, Redis at {servers}, did not do what it was asked: {error} "
+            f"the online store, Redis at {named}, did not do what it was asked: {error} "
             "Check that it runs, that this machine reaches it, and the connection string in the "
             "environment (EMBEDMILL_REDIS). Nothing that is published is lost: run the same "
             "command again once it answers, and it finishes what this run could not."
         ) from error
 
 
-def _servers(online: Any) -> list[str]:
+def servers(online: Any) -> list[str]:
+    """Return host:port of each server that the settings of an online store name."""
     return [part for part in online.connection_string.split(",") if _SERVER.fullmatch(part)]

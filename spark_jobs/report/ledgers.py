@@ -21,6 +21,8 @@ from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
 from spark_jobs.releases import Release
 from spark_jobs.report.facts import Check, Ledger, Refusal, State, StepRun
+from spark_jobs.report.view import View
+from spark_jobs.stage import STAGES
 from spark_jobs.tables import Tables, schema
 
 # The report's own row is there when it is written again, and not the first time.
@@ -40,14 +42,13 @@ def read_ledger(tables: Tables, night: Night, order: Sequence[str]) -> Ledger:
     Raises:
         NothingToReport: no stage has run in the night.
     """
-    steps, refusals, checks, nights, releases, events = at_once(
+    steps, refusals, checks, nights, releases = at_once(
         [
             partial(_rows, of_night(tables, STAGE_RUNS, night)),
             partial(_rows, _refusals(of_night(tables, QUARANTINE, night))),
             partial(_rows, of_night(tables, AUDIT_RESULTS, night)),
-            partial(_rows, tables.read(NIGHTS).filter(F.col("ds") <= F.lit(night.ds))),
+            partial(_rows, by_nights(tables.read(NIGHTS)).filter(F.col("ds") <= F.lit(night.ds))),
             partial(_rows, tables.read(RELEASES)),
-            partial(_rows, tables.staged(SPU_EVENTS, night).groupBy("event").count()),
         ]
     )
     runs = step_runs(steps, order)
@@ -58,6 +59,7 @@ def read_ledger(tables: Tables, night: Night, order: Sequence[str]) -> Ledger:
         )
     tonight = [row for row in nights if row["ds"] == night.ds]
     state = night_state(row["state"] for row in tonight)
+    events = View(tables, night, state == "published").of_tonight(SPU_EVENTS)
     return Ledger(
         night=night,
         state=state,
@@ -66,7 +68,7 @@ def read_ledger(tables: Tables, night: Night, order: Sequence[str]) -> Ledger:
         refusals=sorted((Refusal(**row.asDict()) for row in refusals), key=_refusal_order),
         checks=to_checks(checks),
         releases=releases_at(releases, _moment(tonight)),
-        changes={row["event"]: int(row["count"]) for row in events},
+        changes={row["event"]: row["count"] for row in events.groupBy("event").count().collect()},
         previous=max((Night(row["ds"]) for row in nights if row["ds"] < night.ds), default=None),
     )
 
@@ -76,8 +78,13 @@ def of_night(tables: Tables, table: Table, night: Night) -> DataFrame:
 
     A column that the contract has got since the table was written last is null.
     """
-    rows = tables.read(table).filter(F.col("ds") == F.lit(night.ds))
+    rows = by_nights(tables.read(table)).filter(F.col("ds") == F.lit(night.ds))
     return in_contract(rows, table)
+
+
+def by_nights(ledger: DataFrame) -> DataFrame:
+    """Return what nights said; backfills and maintenance write to the same ledgers."""
+    return ledger.filter(F.col("stage").isin(*STAGES))
 
 
 def in_contract(rows: DataFrame, table: Table) -> DataFrame:

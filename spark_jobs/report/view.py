@@ -32,6 +32,12 @@ class View:
             return self.tables.before(table, following, columns)
         return self.tables.as_of(table, self.night, columns)
 
+    def of_tonight(self, table: Table) -> DataFrame:
+        """Return the rows that the night itself wrote."""
+        if self.published:
+            return self.tables.read(table).filter(F.col("ds") == F.lit(self.night.ds))
+        return self.tables.staged(table, self.night)
+
     def vectors(self, table: Table, encoder_version: str, key: str) -> DataFrame:
         """Return the vectors in force of an encoder: the key column and ``embedding``."""
         rows = self.state(table, [key, "encoder_version", "embedding"])

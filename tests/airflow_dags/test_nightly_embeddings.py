@@ -60,6 +60,7 @@ def answers(try_out: Callable) -> dict[str, dict]:
             AIRFLOW_VAR_EMBEDMILL_CONFIG="",
             AIRFLOW_VAR_EMBEDMILL_AFTER_FAILED_NIGHT="perhaps",
         ),
+        "before the first night": night("2025-12-30", EMBEDMILL_FIRST_NIGHT="2026-01-01"),
         "nights": {
             "what": "nights",
             "env": {"EMBEDMILL_FIRST_NIGHT": "2026-01-05"},
@@ -197,18 +198,17 @@ def test_a_failure_is_told_once_to_the_webhook(
     assert {path for path, _ in posts[1]} == {"/services/secret"}
 
 
-def test_a_report_is_written_of_a_failed_night_which_stays_failed(
-    try_out: Callable, tmp_path: Path
+def test_a_night_before_the_first_one_is_told_of_for_nothing_ran(
+    answers: dict, posts: tuple[str, list]
 ) -> None:
-    """Whether or not the night has a report stage, one that is last runs whatever came before."""
-    text = DAG_FILE.read_text()
-    if '("report", ' not in text:
-        last = '("reconcile", "spark_jobs/publish/reconcile_job.py"),\n'
-        assert last in text
-        text = text.replace(last, f'{last}    ("report", "spark_jobs/report/job.py"),\n')
-    (tmp_path / DAG_FILE.name).write_text(text)
+    (text,) = [text for _, text in posts[1] if "nothing ran" in text]
 
-    (ended,) = try_out([night("2026-01-02", FAIL="validation=3")], tmp_path)
+    assert answers["before the first night"]["tasks"] == {}
+    assert "EMBEDMILL_FIRST_NIGHT" in text
+
+
+def test_a_report_is_written_of_a_failed_night_which_stays_failed(answers: dict) -> None:
+    ended = answers["audit failed"]
 
     assert ended["state"] == "failed"
     assert ended["tasks"]["publish"][0] == "upstream_failed"

@@ -64,7 +64,7 @@ def test_engines_side_by_side(
                 runs[engine].append(run_script("engines/run.py", engine, file, encoder, output))
         for engine in engines:
             # The same vectors, but for the rounding of another batch or precision.
-            assert np.allclose(runs[engine][0]["sample"], runs["bare"][0]["sample"], atol=0.05)
+            assert least_cosine(runs[engine][0]["sample"], runs["bare"][0]["sample"]) > 0.99
         sections.append(described(kind, len(rows), runs))
         if kind == "texts":
             padding = run_script("padding.py", file)
@@ -72,6 +72,13 @@ def test_engines_side_by_side(
             columns = ("", "tokens read over tokens there are", "texts a pass of the model")
             sections.append("## Padding\n\n" + table(columns, read))
     write_results("engine-throughput", "Inference engine beside others", sections)
+
+
+def least_cosine(left: list[list[float]], right: list[list[float]]) -> float:
+    """Return the cosine of the two vectors of a row that are least alike."""
+    pairs = np.asarray(left), np.asarray(right)
+    norms = [np.linalg.norm(vectors, axis=1) for vectors in pairs]
+    return float((np.sum(pairs[0] * pairs[1], axis=1) / (norms[0] * norms[1])).min())
 
 
 def described(kind: str, count: int, runs: dict[str, list[dict]]) -> str:

@@ -5,16 +5,21 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from pyspark.sql import functions as F
+from typer.testing import CliRunner, Result
 
 from spark_jobs import contracts
 from spark_jobs.backfill import backfill
 from spark_jobs.catalog import Catalog
+from spark_jobs.cli import app
+from spark_jobs.demo.shop import demo_config
 from spark_jobs.demo.three_nights import BROKEN_MERCHANT, NIGHTS
+from spark_jobs.locks import WarehouseBusy, releases_lock
 from spark_jobs.night_run import StageResult, run_night
 from spark_jobs.nights import Night
 from spark_jobs.publish.backfilled import serve_release
@@ -22,7 +27,7 @@ from spark_jobs.publish.definitions import apply_definitions, open_store
 from spark_jobs.publish.fetching import online_features
 from spark_jobs.publish.online import online_checksum
 from spark_jobs.release_steps import create_release, promote, retire, rollback
-from spark_jobs.releases import ENCODED, named_release
+from spark_jobs.releases import ENCODED, encoder_path, live_release, named_release
 from spark_jobs.similarity.asked import Question, asked
 from spark_jobs.similarity.ranking import similar_spus
 from spark_jobs.tables import Tables, fingerprint
@@ -285,6 +290,105 @@ def test_a_backfill_leaves_what_was_served_as_it_was(story: dict, two_releases: 
         before = story["warehouse"].tables.read(table)
         assert fingerprint(now, table) == fingerprint(before, table)
     assert not tables.recorded(contracts.AUDIT_RESULTS, SECOND, "validation").isEmpty()
+
+
+def test_a_night_published_again_leaves_both_releases_as_they_are(two_releases: dict) -> None:
+    tables, config = two_releases["warehouse"].tables, two_releases["warehouse"].config
+    before = [tables.checksum(contracts.TABLES[name]) for name in ENCODED]
+
+    run_night(tables, config, SECOND, stages=["publish"])
+
+    assert [tables.checksum(contracts.TABLES[name]) for name in ENCODED] == before
+
+
+@pytest.fixture
+def command(two_releases: dict, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Return a function that calls ``embedmill release`` on the warehouse of two releases."""
+    warehouse = two_releases["warehouse"]
+    file = Path(warehouse.tables.warehouse).with_name("config.toml")
+    file.write_text(demo_config(warehouse.shop, warehouse.tables.warehouse), encoding="utf-8")
+    monkeypatch.setattr("spark_jobs.commands.release.open_tables", lambda _: warehouse.tables)
+
+    def call(verb: str, *names: str) -> Result:
+        return CliRunner().invoke(app, ["release", verb, "--config", str(file), *names])
+
+    return call
+
+
+def test_releases_are_listed_shown_and_compared(command: Callable[..., Result]) -> None:
+    told = {("list",): "cope@", ("show", "r2"): "cope@", ("compare", "r1", "r2"): "nearest"}
+    for words, expected in told.items():
+        said = command(*words)
+        assert said.exit_code == 0, said.exception
+        assert "r2" in said.output
+        assert expected in said.output
+
+
+def test_a_release_whose_encoder_is_altered_or_gone_is_not_promoted(
+    two_releases: dict, command: Callable[..., Result]
+) -> None:
+    tables: Tables = two_releases["warehouse"].tables
+    version = named_release(tables, "r2").encoders["cope"]
+    folder = Path(encoder_path(tables.warehouse, version))
+    weights = next(folder.glob("*.safetensors"))
+    kept = weights.read_bytes()
+
+    weights.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+    altered = command("promote", "r2")
+    weights.write_bytes(kept)
+    aside = folder.rename(folder.with_name("aside"))
+    gone = command("promote", "r2")
+    aside.rename(folder)
+
+    for said in (altered, gone):
+        assert version in str(said.exception)
+        assert "Nothing was changed" in str(said.exception)
+    assert named_release(tables, "r2").state == "validated"
+
+
+def test_two_promotes_at_once_are_one(two_releases: dict, command: Callable[..., Result]) -> None:
+    tables: Tables = two_releases["warehouse"].tables
+    with releases_lock(tables.warehouse):
+        said = command("promote", "r2")
+
+    assert isinstance(said.exception, WarehouseBusy)
+    assert named_release(tables, "r2").state == "validated"
+
+
+def test_a_release_whose_views_are_empty_is_not_promoted(
+    two_releases: dict, command: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spark_jobs.publish.definitions.is_filled", lambda *_: False)
+    said = command("promote", "r2")
+
+    assert "release backfill r2" in str(said.exception)
+    assert named_release(two_releases["warehouse"].tables, "r2").state == "validated"
+
+
+def test_a_promote_and_a_rollback_killed_before_readers_are_told_are_finished_by_the_next(
+    two_releases: dict, command: Callable[..., Result]
+) -> None:
+    tables: Tables = two_releases["warehouse"].tables
+    first, second = (features(two_releases, f"ranking__{name}") for name in ("r1", "r2"))
+
+    def killed(*arguments: str) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            name = "spark_jobs.publish.definitions.apply_definitions"
+            patch.setattr(name, Mock(side_effect=RuntimeError("killed")))
+            assert str(command(*arguments).exception) == "killed"
+
+    killed("promote", "r2")
+    assert features(two_releases, "ranking") == first
+    assert command("promote", "r2").exit_code == 0
+    assert features(two_releases, "ranking") == second
+    assert "is live already" in str(command("promote", "r2").exception)
+
+    killed("rollback")
+    assert features(two_releases, "ranking") == second
+    assert command("rollback").exit_code == 0
+    assert features(two_releases, "ranking") == first
+    assert live_release(tables).name == "r1"
+    assert "nothing to roll back to" in str(command("rollback").exception)
 
 
 def test_two_releases_are_served_until_one_is_retired(two_releases: dict) -> None:

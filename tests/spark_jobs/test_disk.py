@@ -1,8 +1,10 @@
 import errno
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from spark_jobs import cli
 from spark_jobs.disk import GB, DiskFull, enough_disk, free_bytes, is_disk_full
 from spark_jobs.nights import Night
 
@@ -73,3 +75,25 @@ def test_a_folder_that_is_not_there_yet_is_on_the_disk_of_its_parent(tmp_path: P
     assert there is not None
     assert not_yet is not None
     assert abs(there - not_yet) < GB
+
+
+def test_a_command_that_finds_the_disk_full_says_so_in_one_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    monkeypatch.setattr(cli, "app", full)
+
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+
+    said = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert "embedmill maintain" in said
+    assert "run the same command again" in said
+
+
+def test_another_error_of_a_library_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "app", Mock(side_effect=ZeroDivisionError("a defect")))
+
+    with pytest.raises(ZeroDivisionError, match="a defect"):
+        cli.main()

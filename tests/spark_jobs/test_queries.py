@@ -137,6 +137,8 @@ def test_describe_says_what_a_column_means_and_show_tables_lists_every_name(
         ("SELECT 1; DELETE FROM spus", "Syntax error.*one statement"),
         ("  ", "no statement"),
         ("SELECT nofunc(1)", "`nofunc`"),
+        ("SELECT * FROM table_changes_by_path('/any/path', 0)", "`table_changes_by_path`"),
+        ("SELECT * FROM table_changes('spus', 0)", "`table_changes`"),
     ],
 )
 def test_what_is_no_question_gets_one_clear_sentence(

@@ -205,6 +205,7 @@ ENGINES = {
         ray_data,
     )
 }
+SAMPLE = 50
 _DDL = (
     "row long, domain string, title string, text string, "
     "images array<struct<uri: string, sha256: string>>"
@@ -239,7 +240,7 @@ def main() -> None:
         "seconds": seconds,
         "cold_seconds": warm - cold,
         "norms": float(np.linalg.norm(vectors, axis=1).mean()),
-        "sample": [float(x) for x in vectors[0][:3]],
+        "sample": vectors[:: max(1, len(vectors) // SAMPLE)].astype(float).tolist(),
     }
     sys.stdout.write(json.dumps(figures) + "\n")
 

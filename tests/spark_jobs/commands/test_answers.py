@@ -44,6 +44,7 @@ def printed(schema: T.StructType, rows: list[Row], width: int) -> str:
         (True, "true"),
         (None, "NULL"),
         ("red\x1b[31m\nshoe", "red [31m shoe"),
+        ({"red\x1b[31m": "shoe"}, "{red [31m: shoe}"),
         ("[bold]x[/]", "[bold]x[/]"),
     ],
 )

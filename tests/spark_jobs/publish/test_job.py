@@ -9,6 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_jobs import release_steps, releases
+from spark_jobs.backfill import BackfillTables
 from spark_jobs.config import Config, FeatureStoreConfig
 from spark_jobs.contracts import (
     NIGHTS,
@@ -26,7 +27,7 @@ from spark_jobs.publish.gate import NotAudited
 from spark_jobs.publish.online import online_checksum
 from spark_jobs.publish.online_server import OnlineStoreUnavailable
 from spark_jobs.publish.reconciliation import NotReconciled
-from spark_jobs.stage import Step
+from spark_jobs.stage import Step, run_stage
 from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:
@@ -295,6 +296,46 @@ def test_a_night_on_mended_input_replaces_its_values_and_a_new_release_is_filled
         service="ranking__r2",
     )
     pd.testing.assert_frame_equal(pinned, read, check_like=True)
+
+
+def test_a_night_published_again_leaves_what_a_backfill_served(
+    published: Published, staging: ModuleType
+) -> None:
+    tables, version = published.tables, staging.OTHER_ENCODERS["learn_user"]
+    backfilled, users = BackfillTables(tables, "r9"), staging.user_keys(["u1"])
+    rows = staging.vector_rows(users, "learn_user", 64, encoders=staging.OTHER_ENCODERS)
+    staging.stage(backfilled, USER_EMBEDDINGS, SECOND, rows)
+    assert backfilled.publish_version(USER_EMBEDDINGS, SECOND, version) == 1
+    before = tables.version(USER_EMBEDDINGS)
+    audited = Step(USER_EMBEDDINGS.name, 1, 1)
+    run_stage("validation", lambda *_: [audited], tables, CONFIG, SECOND)
+
+    run_stage("publish", job.run, tables, CONFIG, SECOND)
+    assert tables.version(USER_EMBEDDINGS) == before
+
+    mended = staging.vector_rows(staging.user_keys(["u2"]), "learn_user", 64, seed=89)
+    staging.stage(tables, USER_EMBEDDINGS, SECOND, mended)
+    staging.audit(tables, SECOND)
+    run_stage("publish", job.run, tables, CONFIG, SECOND)
+
+    served = tables.read(USER_EMBEDDINGS).filter(f"ds = '{SECOND.ds}'")
+    found = {(row["user_id"], row["encoder_version"]) for row in served.collect()}
+    assert found == {("u1", version), ("u2", staging.ENCODERS["learn_user"])}
+
+
+def test_rows_of_an_encoder_go_when_the_mended_night_has_none_of_it(
+    published: Published, staging: ModuleType
+) -> None:
+    tables, version = published.tables, staging.ENCODERS["learn_user"]
+    step = Step(f"{USER_EMBEDDINGS.name} {version}", 0, 0)
+    run_stage("user_embeddings", lambda *_: [step], tables, CONFIG, SECOND)
+    staging.stage(tables, USER_EMBEDDINGS, SECOND, [])
+    staging.audit(tables, SECOND)
+
+    run_stage("publish", job.run, tables, CONFIG, SECOND)
+
+    served = tables.read(USER_EMBEDDINGS).filter(f"ds = '{SECOND.ds}'")
+    assert served.filter(f"encoder_version = '{version}'").isEmpty()
 
 
 def test_rows_that_a_killed_publish_copied_go_when_the_night_is_mended(

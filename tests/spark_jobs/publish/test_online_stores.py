@@ -13,6 +13,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from spark_jobs.config import Config, FeatureStoreConfig
+from spark_jobs.doctor.online import online
+from spark_jobs.erasure.online import user_online
 from spark_jobs.publish.commit import forget_views
 from spark_jobs.publish.definitions import apply_definitions, open_store
 from spark_jobs.publish.materialization import feast_talk
@@ -132,6 +135,67 @@ def test_teardown_empties_the_store(
     store = applied(BOTH)
     assert held(store, "spu_cope__r1") == []
     assert not store.get_feature_view("spu_cope__r1").materialization_intervals
+
+
+def test_a_forgotten_user_leaves_the_store_and_others_stay(
+    applied: Callable[[dict[str, str]], "FeatureStore"], tmp_path: Path
+) -> None:
+    store = applied(BOTH)
+    at = [pd.Timestamp("2026-02-01", tz="UTC")] * 2
+    rows = {"user_id": ["ann", "bob"], "user_preference": [[1.0, 0.0]] * 2, "n_events": [3, 4]}
+    frame = pd.DataFrame(rows | {"event_timestamp": at, "created_timestamp": at})
+    with feast_talk():
+        for view in ("user_preference__r1", "user_preference__r2"):
+            store.write_to_online_store(view, frame)
+
+    ann = user_online(store, "ann", str(tmp_path))
+    assert ann.count() > 0
+    ann.delete()
+
+    assert ann.count() == 0
+    assert user_online(store, "bob", str(tmp_path)).count() > 0
+    assert held(store, "user_preference__r1") == held(store, "user_preference__r2") == ["bob"]
+
+
+def test_a_forgotten_user_leaves_the_store_that_was_used_before(
+    redis_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell(tmp_path, BOTH)
+    before = open_store("feature_repo", str(tmp_path))
+    at = [pd.Timestamp("2026-02-01", tz="UTC")]
+    row = {"user_id": ["ann"], "user_preference": [[1.0, 0.0]], "n_events": [3]}
+    frame = pd.DataFrame(row | {"event_timestamp": at, "created_timestamp": at})
+    with feast_talk():
+        apply_definitions(before, str(tmp_path))
+        before.write_to_online_store("user_preference__r1", frame)
+    monkeypatch.setenv("EMBEDMILL_REDIS", f"{redis_server},db=14")
+
+    ann = user_online(open_store("feature_repo/redis.yaml", str(tmp_path)), "ann", str(tmp_path))
+    assert ann.count() > 0
+    ann.delete()
+
+    assert ann.count() == 0
+    assert held(before, "user_preference__r1") == []
+
+
+def test_doctor_says_whether_redis_answers_and_no_password(
+    redis_server: str, staging: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    password = redis_server.split("password=")[1]
+    repo = FeatureStoreConfig(repo="feature_repo/redis.yaml")
+    config = Config(warehouse=str(tmp_path), feature_store=repo)
+
+    monkeypatch.setenv("EMBEDMILL_REDIS", redis_server)
+    here = next(online(config, []))
+    away = f"127.0.0.1:{staging.free_port()}"
+    monkeypatch.setenv("EMBEDMILL_REDIS", f"{away},password={password}")
+    gone = next(online(config, []))
+
+    assert (here.state, gone.state) == ("ok", "bad")
+    assert redis_server.split(",")[0] in here.seen
+    assert gone.seen.startswith(f"Redis at {away}: ")
+    assert "connection_string" in gone.do
+    assert password not in f"{here}{gone}"
 
 
 def test_a_retire_waits_for_a_server_that_is_away(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from spark_jobs.backfill import BackfillTables
 from spark_jobs.config import Config
 from spark_jobs.contracts import (
     AUDIT_RESULTS,
@@ -15,6 +16,7 @@ from spark_jobs.contracts import (
     ITEMS,
     NIGHTS,
     SPU_EMBEDDINGS,
+    SPU_EVENTS,
     SPU_MEMBERS,
     SPU_PREFERENCE_EMBEDDINGS,
     SPUS,
@@ -29,6 +31,7 @@ from spark_jobs.release_steps import create_release, promote
 from spark_jobs.releases import KINDS
 from spark_jobs.report import job
 from spark_jobs.report.ledgers import NothingToReport
+from spark_jobs.staged_nights import remove_staged
 from spark_jobs.tables import Tables
 
 FIRST, SECOND = Night.parse("2026-01-30"), Night.parse("2026-01-31")
@@ -98,6 +101,7 @@ ROWS: Mapping[Table, Sequence[Mapping[str, object]]] = {
         vector("learn_item", FAR, spu_id="spu_kettle"),
     ],
     USER_EMBEDDINGS: [vector("learn_user", [0.8, 0.6], user_id="user-of-renown", n_events=6)],
+    SPU_EVENTS: [{"spu_id": "spu_lamp", "event": "created", "other_spu_id": ""}],
     INTERACTIONS: [event("p1", minute) for minute in range(6)],
 }
 
@@ -197,6 +201,21 @@ def test_a_stopped_night_shows_what_it_staged_and_an_old_night_says_the_same(
         f"{SECOND}.html",
         "index.html",
     }
+
+
+def test_backfills_and_maintenance_leave_a_night_as_it_was(shop: Shop) -> None:
+    tables, index = shop.tables, shop.pages / "index.html"
+    before = [shop.page(FIRST), index.read_text(encoding="utf-8")]
+    backfill = BackfillTables(tables, "r2")
+    record_runs(backfill, FIRST)
+    record_audit(backfill, FIRST, success=False)
+    remove_staged(tables, {FIRST: 5})
+
+    job.run(tables, Config(), FIRST)
+
+    after = [shop.page(FIRST), index.read_text(encoding="utf-8")]
+    assert list(map(without_time, after)) == list(map(without_time, before))
+    assert "1 created" in " ".join(shop.page(FIRST).split())
 
 
 def test_a_night_that_never_ran_has_no_report(shop: Shop) -> None:
