@@ -33,13 +33,18 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     config_file.write_text(write_catalogue(folder, items), encoding="utf-8")
     config = load_config(config_file)
-    timed = {"spark.python.daemon.module": "timed_daemon"}
+    timed = {
+        "spark.python.daemon.module": "timed_daemon",
+        "spark.ui.retainedStages": "1000000",
+        "spark.ui.retainedJobs": "1000000",
+    }
     config = replace(config, spark=replace(config.spark, conf={**config.spark.conf, **timed}))
     shutil.copytree(encoders, Path(config.warehouse) / "encoders")
 
     clock = Clock(folder / "timings")
     started = time.perf_counter()
     tables = Tables(build_session(config.spark, log=folder / "spark.log"), config.warehouse)
+    clock.spark = tables.spark
     start_workers(tables.spark)
     start_up = time.perf_counter() - started
     create_release(tables, json.loads((encoders.parent / "release.json").read_text()))
