@@ -22,13 +22,20 @@ from spark_jobs.night_run import Watch, load_stage
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
 from spark_jobs.release_steps import validate
-from spark_jobs.releases import ENCODED, SERVED_STATES, Release, all_releases, named_release
+from spark_jobs.releases import (
+    ENCODED,
+    ENCODING_STAGES,
+    SERVED_STATES,
+    Release,
+    all_releases,
+    named_release,
+)
 from spark_jobs.stage import run_stage
-from spark_jobs.tables import Tables
+from spark_jobs.tables import Tables, conform
 
 logger = logging.getLogger(__name__)
 
-STAGES = ("item_embeddings", "spu_embeddings", "user_embeddings", "validation")
+STAGES = (*ENCODING_STAGES, "validation")
 _DONE = "backfilled"
 
 
@@ -72,7 +79,9 @@ class BackfillTables(Tables):
         Rows of the same night and version, of an attempt that was killed, are replaced.
         """
         rows = self.staged(table, night).filter(F.col("encoder_version") == encoder_version)
-        self._replace_version(rows, table, night, encoder_version)
+        self._replace(
+            conform(rows, table), table, self.path(table), night, versions=[encoder_version]
+        )
         return rows.count()
 
     def own_stage(self, stage: str) -> str:

@@ -41,6 +41,8 @@ ENCODED: Mapping[str, str] = {
     SPU_PREFERENCE_EMBEDDINGS.name: "learn_item",
     USER_EMBEDDINGS.name: "learn_user",
 }
+# The stages that write them.
+ENCODING_STAGES = ("item_embeddings", "spu_embeddings", "user_embeddings")
 
 
 class UnknownRelease(LookupError):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import typer
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from spark_jobs.config import Config, load_config
 from spark_jobs.contracts import STAGE_RUNS
@@ -113,6 +115,11 @@ def run_stage(name: str, run: Run, tables: Tables, config: Config, night: Night)
     tables.record(local_frame(tables.spark, rows, ddl), STAGE_RUNS, night, name)
     logger.info("%s night=%s done in %.1f s", name, night, time.monotonic() - started)
     return steps
+
+
+def by_nights(ledger: DataFrame) -> DataFrame:
+    """Return what stages of nights said; backfills and maintenance write to the same ledgers."""
+    return ledger.filter(F.col("stage").isin(*STAGES))
 
 
 def job_main(name: str, run: Run) -> None:

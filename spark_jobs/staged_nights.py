@@ -11,12 +11,13 @@ from pyspark.sql import functions as F
 from spark_jobs.contracts import PUBLISHED, STAGE_RUNS
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
+from spark_jobs.releases import ENCODING_STAGES
 from spark_jobs.table_files import delete_rows
 from spark_jobs.tables import Tables
 
 MAINTENANCE = "maintenance"
 # The stages that stage rows, each reading what those before it have staged.
-_STAGING = ("ingest", "spu", "item_embeddings", "spu_embeddings", "user_embeddings")
+_STAGING = ("ingest", "spu", *ENCODING_STAGES)
 _READ_ALL = ("validation", "publish")
 
 

@@ -233,25 +233,16 @@ class Tables:
         writer = rows.write.format("delta").option("mergeSchema", "true")
         # Finding nothing to replace costs Delta three times as much as the whole of an append, and
         # a night's first attempt never has anything to replace.
-        if self._may_hold(path, night, stage):
+        is_mine = None if versions is None else _is_of(versions)
+        found = self._may_hold(path, night, stage)
+        if found and is_mine:  # other encoders fill the same folder
+            found = not self._read(path, table).filter(_is_night(night)).filter(is_mine).isEmpty()
+        if found:
             condition = f"ds = '{night}'" + (f" AND stage = '{stage}'" if stage else "")
-            condition += "" if versions is None else f" AND {_is_of(versions)}"
+            condition += f" AND {is_mine}" if is_mine else ""
             writer.mode("overwrite").option("replaceWhere", condition).save(path)
         else:
             writer.mode("append").save(path)
-
-    def _replace_version(
-        self, rows: DataFrame, table: Table, night: Night, encoder_version: str
-    ) -> None:
-        """Write served rows of one night and encoder version in place of an earlier attempt's."""
-        is_mine = _is_of([encoder_version])
-        served = self.read(table).filter(_is_night(night))
-        writer = conform(rows, table).write.format("delta")
-        if served.filter(is_mine).isEmpty():
-            writer.mode("append").save(self._ensure(self.path(table), table))
-        else:
-            condition = f"ds = '{night}' AND {is_mine}"
-            writer.mode("overwrite").option("replaceWhere", condition).save(self.path(table))
 
     def _may_hold(self, path: str, night: Night, stage: str | None) -> bool:
         # Delta keeps each partition in a folder of its own.

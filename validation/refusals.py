@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.nights import Night
-from spark_jobs.stage import STAGES
+from spark_jobs.stage import by_nights
 from validation.figures import Figure, Observation
 
 TABLE = "quarantine"
@@ -19,8 +19,8 @@ _Z = 1.645
 
 def steps(stage_runs: DataFrame, night: Night) -> DataFrame:
     """Return stage, step, rows_in, rows_quarantined of tonight's steps; not those of backfills."""
-    before = [stage for stage in STAGES if stage != "validation"]
-    tonight = stage_runs.filter((F.col("ds") == F.lit(night.ds)) & F.col("stage").isin(before))
+    is_tonight = (F.col("ds") == F.lit(night.ds)) & (F.col("stage") != "validation")
+    tonight = by_nights(stage_runs).filter(is_tonight)
     return tonight.select("stage", "step", "rows_in", "rows_quarantined")
 
 

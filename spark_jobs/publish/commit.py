@@ -15,7 +15,7 @@ from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
 from spark_jobs.publish.online_server import named_if_unavailable
-from spark_jobs.releases import ENCODED
+from spark_jobs.releases import ENCODED, ENCODING_STAGES
 from spark_jobs.tables import Tables, fingerprint
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 # all rows are.
 Versions: TypeAlias = Mapping[str, tuple[str, ...]]
 EVERY_VERSION: Versions = {}
-_ENCODING = ("item_embeddings", "spu_embeddings", "user_embeddings")
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def encoded_versions(tables: Tables, night: Night) -> Versions:
     Rows of others are not the night's to replace: the backfill of a release served them.
     """
     runs = tables.read(STAGE_RUNS).filter(F.col("ds") == F.lit(night.ds))
-    encoding = runs.filter(F.col("stage").isin(*_ENCODING))
+    encoding = runs.filter(F.col("stage").isin(*ENCODING_STAGES))
     # As ``vector_changes`` names its steps. Rows do not tell of an encoder that had nothing to say.
     steps = {tuple(row["step"].split(" ")) for row in encoding.select("step").distinct().collect()}
 

@@ -10,7 +10,8 @@ from spark_jobs.contracts import AUDIT_RESULTS, NIGHTS, STAGE_RUNS
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
 from spark_jobs.report.facts import NightLine
-from spark_jobs.report.ledgers import STAGE, by_nights, in_contract, night_state
+from spark_jobs.report.ledgers import STAGE, in_contract, night_state
+from spark_jobs.stage import by_nights
 from spark_jobs.tables import Tables
 
 # A year and a month: what is older is in the ledgers.
@@ -20,10 +21,8 @@ MOST_NIGHTS = 400
 def read_history(tables: Tables) -> list[NightLine]:
     """Return the last nights, newest first."""
     runs = in_contract(by_nights(tables.read(STAGE_RUNS)), STAGE_RUNS)
-    frames = (
-        *(_work(runs), _seconds(runs)),
-        *(_audits(by_nights(tables.read(AUDIT_RESULTS))), by_nights(tables.read(NIGHTS))),
-    )
+    results, ends = by_nights(tables.read(AUDIT_RESULTS)), by_nights(tables.read(NIGHTS))
+    frames = (_work(runs), _seconds(runs), _audits(results), ends)
     work, seconds, audits, nights = at_once(partial(_rows, frame) for frame in frames)
     lines = night_lines(work, seconds, audits, nights)
     return lines[:MOST_NIGHTS]

@@ -22,7 +22,7 @@ from spark_jobs.parallel import at_once
 from spark_jobs.releases import Release
 from spark_jobs.report.facts import Check, Ledger, Refusal, State, StepRun
 from spark_jobs.report.view import View
-from spark_jobs.stage import STAGES
+from spark_jobs.stage import by_nights
 from spark_jobs.tables import Tables, schema
 
 # The report's own row is there when it is written again, and not the first time.
@@ -80,11 +80,6 @@ def of_night(tables: Tables, table: Table, night: Night) -> DataFrame:
     """
     rows = by_nights(tables.read(table)).filter(F.col("ds") == F.lit(night.ds))
     return in_contract(rows, table)
-
-
-def by_nights(ledger: DataFrame) -> DataFrame:
-    """Return what nights said; backfills and maintenance write to the same ledgers."""
-    return ledger.filter(F.col("stage").isin(*STAGES))
 
 
 def in_contract(rows: DataFrame, table: Table) -> DataFrame:

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from spark_jobs.contracts import NIGHTS, SPU_MEMBERS, SPUS
+from spark_jobs.contracts import SPU_MEMBERS, SPUS
 from spark_jobs.doctor import warehouse
 from spark_jobs.doctor.findings import Finding
 from spark_jobs.features import scratch_folder
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
+from spark_jobs.publish.commit import record_night
 from spark_jobs.release_steps import create_release
 from spark_jobs.releases import KINDS
 from spark_jobs.tables import Tables
@@ -23,11 +24,6 @@ MEMBER_DDL = (
 
 def by_what(findings: Iterator[Finding]) -> dict[str, Finding]:
     return {finding.what: finding for finding in findings}
-
-
-def record(tables: Tables, night: Night, state: str, detail: str) -> None:
-    said = local_frame(tables.spark, [(state, detail)], "state string, detail string")
-    tables.record(said, NIGHTS, night, "publish")
 
 
 def test_a_new_warehouse_is_told_to_run_its_first_night(tables: Tables, night: Night) -> None:
@@ -54,7 +50,7 @@ def test_a_table_that_is_not_as_its_contract_says_is_bad(tables: Tables) -> None
 
 
 def test_nights_that_stay_away_are_told_of(tables: Tables, night: Night) -> None:
-    record(tables, night, "published", "")
+    record_night(tables, night, "published")
 
     (soon,) = warehouse.nights(tables, night.end + timedelta(days=1))
     (late,) = warehouse.nights(tables, night.end + timedelta(days=5))
@@ -67,7 +63,7 @@ def test_nights_that_stay_away_are_told_of(tables: Tables, night: Night) -> None
 def test_what_was_begun_and_not_ended_is_told_of(tables: Tables, night: Night) -> None:
     rows = local_frame(tables.spark, [MEMBER], MEMBER_DDL)
     tables.stage(rows, SPU_MEMBERS, night)
-    record(tables, night, "failed", "the feed is empty")
+    record_night(tables, night, "failed", "the feed is empty")
     create_release(tables, {kind: f"{kind}@{0:012x}" for kind in KINDS})
     for folder in ("backfill/r1", "backfill/r9"):
         Path(tables.warehouse, folder).mkdir(parents=True)

@@ -52,9 +52,19 @@ def applied(repo: str, tmp_path: Path) -> Callable[[dict[str, str]], "FeatureSto
 
 
 def write(store: "FeatureStore", view: str, of_spu: dict[str, list[float] | None]) -> None:
-    at = [pd.Timestamp("2026-02-01", tz="UTC")] * len(of_spu)
-    columns = {"spu_id": list(of_spu), "spu_cope": list(of_spu.values())}
-    rows = pd.DataFrame(columns | {"event_timestamp": at, "created_timestamp": at})
+    _write(store, view, {"spu_id": list(of_spu), "spu_cope": list(of_spu.values())})
+
+
+def write_users(store: "FeatureStore", view: str, users: list[str]) -> None:
+    n = len(users)
+    _write(
+        store, view, {"user_id": users, "user_preference": [[1.0, 0.0]] * n, "n_events": [3] * n}
+    )
+
+
+def _write(store: "FeatureStore", view: str, columns: dict[str, list]) -> None:
+    rows = pd.DataFrame(columns)
+    rows["event_timestamp"] = rows["created_timestamp"] = pd.Timestamp("2026-02-01", tz="UTC")
     with feast_talk():
         store.write_to_online_store(view, rows)
 
@@ -141,12 +151,8 @@ def test_a_forgotten_user_leaves_the_store_and_others_stay(
     applied: Callable[[dict[str, str]], "FeatureStore"], tmp_path: Path
 ) -> None:
     store = applied(BOTH)
-    at = [pd.Timestamp("2026-02-01", tz="UTC")] * 2
-    rows = {"user_id": ["ann", "bob"], "user_preference": [[1.0, 0.0]] * 2, "n_events": [3, 4]}
-    frame = pd.DataFrame(rows | {"event_timestamp": at, "created_timestamp": at})
-    with feast_talk():
-        for view in ("user_preference__r1", "user_preference__r2"):
-            store.write_to_online_store(view, frame)
+    for view in ("user_preference__r1", "user_preference__r2"):
+        write_users(store, view, ["ann", "bob"])
 
     ann = user_online(store, "ann", str(tmp_path))
     assert ann.count() > 0
@@ -162,12 +168,9 @@ def test_a_forgotten_user_leaves_the_store_that_was_used_before(
 ) -> None:
     tell(tmp_path, BOTH)
     before = open_store("feature_repo", str(tmp_path))
-    at = [pd.Timestamp("2026-02-01", tz="UTC")]
-    row = {"user_id": ["ann"], "user_preference": [[1.0, 0.0]], "n_events": [3]}
-    frame = pd.DataFrame(row | {"event_timestamp": at, "created_timestamp": at})
     with feast_talk():
         apply_definitions(before, str(tmp_path))
-        before.write_to_online_store("user_preference__r1", frame)
+    write_users(before, "user_preference__r1", ["ann"])
     monkeypatch.setenv("EMBEDMILL_REDIS", f"{redis_server},db=14")
 
     ann = user_online(open_store("feature_repo/redis.yaml", str(tmp_path)), "ann", str(tmp_path))
