@@ -44,6 +44,10 @@ _LOCAL = {
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
+    # Compiling each query's own classes, and Java's compiler after it, cost more than running them:
+    # docs/results/2026-11-28-night-cost.md.
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     # Nobody reads the plans' text, which is written for each query.
     "spark.sql.debug.maxToStringFields": "5",
     "spark.sql.maxPlanStringLength": "1000",

@@ -39,7 +39,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         shuffle_partitions=1,
         conf={
             "spark.sql.warehouse.dir": str(folder / "warehouse"),
-            # Frames of a few rows: compiling plans would cost more than running them.
+            # Frames of a few rows: compiling Java well would cost more than running it.
             "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 "
             "-XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC",
             # A session of an hour keeps the story of thousands of queries otherwise.
@@ -47,8 +47,6 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
             "spark.ui.retainedStages": "20",
             "spark.ui.retainedTasks": "200",
             "spark.sql.ui.retainedExecutions": "5",
-            "spark.sql.codegen.wholeStage": "false",
-            "spark.sql.codegen.factoryMode": "NO_CODEGEN",
             "spark.sql.adaptive.enabled": "false",
         },
     )

@@ -115,12 +115,10 @@ master = "local[2]"
 driver_memory = "3g"
 shuffle_partitions = 2
 
-# A small catalogue on one machine: compiling and optimising plans would cost more than running
-# them.
+# A small catalogue on one machine: compiling Java well, and planning a query anew while it runs,
+# would cost more than running it.
 [spark.conf]
 "spark.driver.extraJavaOptions" = {_quoted(_JAVA_OPTIONS)}
-"spark.sql.codegen.wholeStage" = "false"
-"spark.sql.codegen.factoryMode" = "NO_CODEGEN"
 "spark.sql.adaptive.enabled" = "false"
 
 [[sources]]

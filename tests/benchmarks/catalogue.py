@@ -3,9 +3,10 @@
 A page in ten has a picture: the others are text. Users have ten events each.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +23,15 @@ PICTURED = 10  # one page in so many
 USERS_AN_ITEM = 0.1
 EVENTS_A_USER = 10
 CHANGED = 0.01
-FIRST, SECOND, THIRD, FOURTH = "2026-01-27", "2026-01-28", "2026-01-29", "2026-01-30"
+NIGHTS = ("2026-01-26", "2026-01-27", "2026-01-28", "2026-01-29", "2026-01-30")
+FIRST, BEFORE, CHANGING, AFTER, LAST = NIGHTS
 
 
 def write_catalogue(folder: Path, items: int, seed: int = 7) -> str:
-    """Write four nights of feeds and return the configuration.
+    """Write five nights of feeds and return the configuration.
 
-    They bring everything; 1 % changed; one page changed; nothing changed. None is a Sunday, on
-    which all pages are resolved.
+    They bring everything; a page and a user; 1 % of the pages and of the users; a page and a user
+    again; nothing new. None is a Sunday, on which all pages are resolved.
     """
     products = all_products(seed, max(1, items // PAGES_A_PRODUCT), new=0)
     pages = [item for product in products for item in _pages(product, seed)]
@@ -44,21 +46,26 @@ def write_catalogue(folder: Path, items: int, seed: int = 7) -> str:
     rng = np.random.default_rng(seed)
     chosen = rng.choice(len(pages), size=round(len(pages) * CHANGED), replace=False)
     changed = [_retitled(pages[int(i)]) for i in chosen]
-    active = max(1, int(items * USERS_AN_ITEM * CHANGED))
-    second = feed_folder(folder, SECOND)
-    write_jsonl(second / "items.jsonl", (item_row(item, is_deleted=False) for item in changed))
-    write_jsonl(second / "interactions.jsonl", _events(pages, active, SECOND, seed))
-
-    once_more = item_row(_retitled(changed[0]), is_deleted=False)
-    # A night without a row is refused: on the fourth one a page is said again, as it is.
-    for ds in (THIRD, FOURTH):
-        write_jsonl(feed_folder(folder, ds) / "items.jsonl", [once_more])
-        write_jsonl(feed_folder(folder, ds) / "interactions.jsonl", ())
-    # Compiling plans is worth it at this size, so Spark's own defaults stay.
+    bring = partial(_bring, folder, pages, seed)
+    bring(CHANGING, changed, users=max(1, int(items * USERS_AN_ITEM * CHANGED)))
+    once_more = _retitled(changed[0])
+    bring(BEFORE, [_retitled(pages[0])], users=1)
+    bring(AFTER, [once_more], users=1)
+    # A night without a row is refused: a page is said again, as it is.
+    bring(LAST, [once_more], users=0)
+    # Java's own settings are for this size, not those of the small shop.
     text = demo_config(folder, folder / "warehouse")
     head, _, rest = text.partition("# A small catalogue")
     # The codebooks of a small shop are too coarse for this one; the audit would say so.
     return head + rest[rest.index("[[sources]]") :] + "\n[audit]\nmax_collisions = 1.0\n"
+
+
+def _bring(
+    folder: Path, pages: Sequence[Item], seed: int, ds: str, changed: Iterable[Item], *, users: int
+) -> None:
+    night = feed_folder(folder, ds)
+    write_jsonl(night / "items.jsonl", (item_row(item, is_deleted=False) for item in changed))
+    write_jsonl(night / "interactions.jsonl", _events(pages, users, ds, seed))
 
 
 def _pages(product: Product, seed: int) -> Iterator[Item]:
