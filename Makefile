@@ -30,14 +30,14 @@ airflow: $(AIRFLOW_VENV)/.ready ## Airflow's UI over the nightly DAG; PORT=8080 
 demo: $(VENV)/.ready ## three nights in a generated shop, start to end
 	@$(BIN)/embedmill demo
 
-test: $(VENV)/.ready $(AIRFLOW_VENV)/.ready lint type ## every check and every test, two files of tests at a time
+test: $(VENV)/.ready $(AIRFLOW_VENV)/.ready lint type ## every check, and every test but the slow ones
 	@bash scripts/setup_tests.sh
 	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder --durations 25
 
 test-fast: $(VENV)/.ready ## the tests that need no Spark and no Airflow, under a minute
 	@$(PYTEST) -m "not spark and not airflow and not bench" -q
 
-test-slow: $(VENV)/.ready $(AIRFLOW_VENV)/.ready ## nights under a real Airflow and on a Spark cluster, 40 minutes
+test-slow: $(VENV)/.ready $(AIRFLOW_VENV)/.ready ## nights under a real Airflow, on a Spark cluster, on a full disk; 45 minutes
 	@$(PYTEST) -m slow
 
 fmt: $(VENV)/.ready ## format, and mend what can be mended

@@ -34,7 +34,7 @@ from airflow.sdk import (
 )
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
 
-# As in spark_jobs/night_run.py, and in its order.
+# As in spark_jobs/stage.py, and in its order.
 STAGES = (
     ("ingest", "spark_jobs/ingest/job.py"),
     ("spu", "spark_jobs/spu/job.py"),

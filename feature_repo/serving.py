@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import fsspec
 
-_ENCODER_VERSION = re.compile(r"[a-z0-9_.-]+@[0-9a-f]{12}")
+from spark_jobs.contracts import ENCODER_VERSION, SERVED_STATES
+
 _RELEASE = re.compile(r"r[0-9]+")
 
 
@@ -52,11 +53,11 @@ def served_releases(folder: str) -> list[Release]:
     releases = [Release(r["name"], r["state"], r["encoders"]) for r in exported]
     for release in releases:
         _check(release, path)
-    return [release for release in releases if release.state in ("validated", "live", "previous")]
+    return [release for release in releases if release.state in SERVED_STATES]
 
 
 def _check(release: Release, path: str) -> None:
-    unfit = [v for v in release.encoders.values() if not _ENCODER_VERSION.fullmatch(v)]
+    unfit = [v for v in release.encoders.values() if not ENCODER_VERSION.fullmatch(v)]
     unfit += [] if _RELEASE.fullmatch(release.name) else [release.name]
     if unfit:
         raise ValueError(

@@ -15,17 +15,17 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.config import Config
-from spark_jobs.contracts import NIGHTS, TABLES, Table
+from spark_jobs.contracts import NIGHTS, SERVED_STATES, TABLES, Table
 from spark_jobs.frames import local_frame
 from spark_jobs.locks import RELEASES_WAIT, releases_lock
 from spark_jobs.night_run import Watch, load_stage
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
+from spark_jobs.release_encoders import encoder_artifacts
 from spark_jobs.release_steps import validate
 from spark_jobs.releases import (
     ENCODED,
     ENCODING_STAGES,
-    SERVED_STATES,
     Release,
     all_releases,
     named_release,
@@ -112,21 +112,27 @@ def backfill(
             sets of this release begin there.
 
     Returns:
-        The nights that were encoded now: none of those that an earlier attempt had finished.
+        The nights that were encoded now: none of those that an earlier attempt had finished, and
+        none at all for a release that is served.
 
     Raises:
         UnknownRelease: there is no such release.
-        BackfillRefused: the release is no longer ``building``, or no such night is published.
+        BackfillRefused: the release is retired, or no such night is published.
+        TransitionRefused: it was retired while this was at work.
+        UnusableEncoders: an encoder of the release is gone, altered, or does not belong.
         AuditFailed: a check failed; nothing of that night is served, and the release may not go
             live.
     """
     release = named_release(tables, name)
-    if release.state != "building":
+    if release.state == "retired":
         raise BackfillRefused(
-            f"release {name!r} is {release.state}: nights encode for it by now, and "
-            "a backfill is for releases in state building. Create another release for earlier "
-            "nights."
+            f"release {name!r} is retired, and stays so. Create a release of the same encoders "
+            f"(embedmill release create --config CONFIG --like {name}) and backfill that. Nothing "
+            "was changed."
         )
+    if release.state in SERVED_STATES:
+        return []  # nights encode for it by now
+    encoder_artifacts(tables.warehouse, release.encoders)
     nights = published_nights(tables, since)
     if not nights:
         raise BackfillRefused(

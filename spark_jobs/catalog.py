@@ -13,10 +13,10 @@ from functools import cached_property, partial
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.contracts import TABLES, Table
+from spark_jobs.contracts import SERVED_STATES, TABLES, Table
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
-from spark_jobs.releases import ENCODED, SERVED_STATES, Release, all_releases
+from spark_jobs.releases import ENCODED, Release, all_releases
 from spark_jobs.tables import Tables, schema
 
 

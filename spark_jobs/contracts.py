@@ -19,12 +19,17 @@ Every table has one of three shapes:
     replaces the rows of the same night and stage.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 Shape = Literal["log", "cache", "ledger"]
 
 DOMAINS = ("page", "video", "live")
+# Releases in these states have views of their own, and nights encode for them.
+SERVED_STATES = ("validated", "live", "previous")
+# What an encoder version may be called: it stands in SQL and in the names of views.
+ENCODER_VERSION = re.compile(r"[a-z0-9_.-]+@[0-9a-f]{12}")
 ACTIONS = ("view", "click", "cart", "purchase", "like", "share")
 
 _SPU_ID = "STRING NOT NULL COMMENT 'stable from night to night; see spus'"

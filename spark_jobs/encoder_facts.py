@@ -14,10 +14,26 @@ from spark_jobs.releases import encoder_path
 from spark_jobs.tables import Tables
 
 
+class EncoderMissing(LookupError):
+    """The folder of an encoder version is not where it should be."""
+
+
 def encoder_config(tables: Tables, version: str) -> Mapping[str, Any]:
-    """Return an encoder version's ``config.json``."""
-    with fsspec.open(f"{encoder_path(tables.warehouse, version)}/config.json") as file:
-        config: Mapping[str, Any] = json.load(file)
+    """Return an encoder version's ``config.json``.
+
+    Raises:
+        EncoderMissing: it is not there.
+    """
+    path = encoder_path(tables.warehouse, version)
+    try:
+        with fsspec.open(f"{path}/config.json") as file:
+            config: Mapping[str, Any] = json.load(file)
+    except FileNotFoundError as error:
+        raise EncoderMissing(
+            f"encoder {version!r} should be in {path!r}, but that has no config.json. Restore the "
+            "folder from a copy; or make another release live (embedmill release rollback) and "
+            "retire those of this encoder."
+        ) from error
     return config
 
 

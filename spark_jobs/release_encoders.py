@@ -1,17 +1,15 @@
 """Encoders of a release: are they all there, untouched, and made to be read together?"""
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import fsspec
 
+from spark_jobs.contracts import ENCODER_VERSION
 from spark_jobs.releases import KINDS, encoder_path, encoders_folder
 
 if TYPE_CHECKING:
     from encoders.artifacts import Artifact
-
-_VERSION = re.compile(r"[a-z0-9_.-]+@[0-9a-f]{12}")
 
 
 class UnusableEncoders(ValueError):
@@ -32,7 +30,7 @@ def encoder_artifacts(warehouse: str, encoders: Mapping[str, str]) -> dict[str, 
     problems = []
     for kind in KINDS:
         try:
-            artifacts[kind] = _loaded(warehouse, kind, encoders[kind])
+            artifacts[kind] = encoder_artifact(warehouse, kind, encoders[kind])
         except ValueError as error:
             problems.append(f"{kind}: {error}")
     problems += _strangers(artifacts)
@@ -46,10 +44,15 @@ def encoder_artifacts(warehouse: str, encoders: Mapping[str, str]) -> dict[str, 
     return artifacts
 
 
-def _loaded(warehouse: str, kind: str, version: str) -> "Artifact":
+def encoder_artifact(warehouse: str, kind: str, version: str) -> "Artifact":
+    """Return one encoder version, whole and untouched.
+
+    Raises:
+        ValueError: it is missing, altered, or of another kind.
+    """
     from encoders.artifacts import load_artifact
 
-    if not _VERSION.fullmatch(version):
+    if not ENCODER_VERSION.fullmatch(version):
         raise ValueError(f"{version!r} should be an encoder version, <name>@<12 hex>.")
     there = _versions(warehouse)
     if version not in there:
@@ -70,7 +73,7 @@ def _versions(warehouse: str) -> list[str]:
     if not filesystem.exists(root):
         return []
     names = (path.rstrip("/").rsplit("/", 1)[-1] for path in filesystem.ls(root, detail=False))
-    return sorted(name for name in names if _VERSION.fullmatch(name))
+    return sorted(name for name in names if ENCODER_VERSION.fullmatch(name))
 
 
 def _strangers(artifacts: Mapping[str, "Artifact"]) -> list[str]:

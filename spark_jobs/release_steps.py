@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from pyspark.sql import functions as F
 
-from spark_jobs.contracts import RELEASES
+from spark_jobs.contracts import RELEASES, SERVED_STATES
 from spark_jobs.frames import local_frame
 from spark_jobs.release_export import exported_live
 from spark_jobs.releases import (
@@ -74,9 +74,13 @@ def check_kinds(encoders: Mapping[str, str]) -> None:
 
 
 def validate(tables: Tables, name: str) -> Release:
-    """Make a release ``validated``: its backfill has passed the audit. Twice is once."""
+    """Make a release ``validated``: its backfill has passed the audit. Twice is once.
+
+    Raises:
+        TransitionRefused: it was retired meanwhile.
+    """
     release = named_release(tables, name)
-    if release.state != "building":
+    if release.state in SERVED_STATES:
         return release
     validated = _moved(release, "validated")
     _record(tables, [validated], "validate")
@@ -201,7 +205,8 @@ def _check_step(release: Release, state: State) -> None:
         return
     allowed = _NEXT_STATES[release.state] or ("nothing",)
     hint = (
-        f" Run embedmill release backfill {release.name}: it encodes, audits and validates it."
+        f" Run embedmill release backfill --config CONFIG {release.name}: it encodes, audits and "
+        "validates it."
         if (release.state, state) == ("building", "live")
         else ""
     )

@@ -19,6 +19,7 @@ from typing import Literal
 from spark_jobs.contracts import (
     ITEM_EMBEDDINGS,
     RELEASES,
+    SERVED_STATES,
     SPU_EMBEDDINGS,
     SPU_PREFERENCE_EMBEDDINGS,
     SPU_SEMANTIC_IDS,
@@ -30,8 +31,6 @@ from spark_jobs.tables import Tables
 State = Literal["building", "validated", "live", "previous", "retired"]
 Action = Literal["create", "validate", "promote", "rollback", "retire"]
 KINDS = ("cope", "learn_content", "learn_user", "learn_item", "semantic_id")
-# Nights encode for these, and Feast has views of them; the others have no reader.
-SERVED_STATES = ("validated", "live", "previous")
 
 # Table -> encoder kind whose versions it has rows of; language model states are not published.
 ENCODED: Mapping[str, str] = {

@@ -20,6 +20,7 @@ from spark_jobs.nights import Night
 from spark_jobs.session import build_session
 from spark_jobs.staged_nights import check_staged
 from spark_jobs.tables import Tables, schema
+from spark_jobs.worker_errors import worker_errors_named
 
 logger = logging.getLogger(__name__)
 
@@ -72,11 +73,15 @@ def run_stage(name: str, run: Run, tables: Tables, config: Config, night: Night)
         RowsLost: rows in are not rows out plus rows quarantined.
         DiskFull: there is too little room to start, or there was none left on the way.
         StagedRowsRemoved: maintenance has removed what the stage reads.
+        WorkerFailed: a worker said what is wrong: an encoder that was altered, say.
     """
     started = time.monotonic()
     logger.info("%s night=%s started", name, night)
     check_staged(tables, night, name)
-    with enough_disk(tables.warehouse, config.min_free_gb, night, name):
+    with (
+        enough_disk(tables.warehouse, config.min_free_gb, night, name),
+        worker_errors_named(f"{name}, night {night}"),
+    ):
         steps = run(tables, config, night)
     for step in steps:
         if step.rows_in != step.rows_out + step.rows_quarantined:

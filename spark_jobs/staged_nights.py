@@ -67,8 +67,8 @@ def check_staged(tables: Tables, night: Night, stage: str) -> None:
         raise StagedRowsRemoved(
             f"{stage}, night {night}: maintenance removed the night's staged rows at {removed}, "
             f"and {', '.join(missing)} did not run since. Run the night from the first of them on "
-            f"(embedmill run --from {missing[0]} --ds {night}); to keep staged rows longer, raise "
-            "retention.staged_nights. Nothing was changed."
+            f"(embedmill run --config CONFIG --from {missing[0]} --ds {night}); to keep staged "
+            "rows longer, raise retention.staged_nights. Nothing was changed."
         )
 
 

@@ -7,7 +7,6 @@ With ``table_files.py`` the only module that says "delta". Layout of a warehouse
     <warehouse>/encoders/         encoder versions
 """
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -18,11 +17,9 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from spark_jobs.changes import latest_rows
-from spark_jobs.contracts import LOG_COLUMN_NAMES, NIGHTS, Table
+from spark_jobs.contracts import ENCODER_VERSION, LOG_COLUMN_NAMES, NIGHTS, Table
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
-
-_ENCODER_VERSION = re.compile(r"[a-z0-9_.-]+@[0-9a-f]{12}")
 
 
 class ContractBroken(ValueError):
@@ -128,21 +125,6 @@ class Tables:
         stamped = rows.withColumn("created_timestamp", F.current_timestamp())
         path = self._ensure(self.path(table), table)
         conform(stamped, table).write.format("delta").mode("append").save(path)
-
-    def publish(self, table: Table, night: Night) -> int:
-        """Copy tonight's staged rows into the served table in one commit; return their number.
-
-        Publishing the same rows again changes nothing, not even the table's version. Other rows
-        for the same night, from a rerun on mended input, replace the night's partition.
-        """
-        staged, served = self.staged(table, night), self.read(table).filter(_is_night(night))
-        if served.isEmpty():  # as a rule; only a rerun has something to compare with
-            differs = not staged.isEmpty()
-        else:
-            differs = fingerprint(staged, table) != fingerprint(served, table)
-        if differs:
-            self.copy_staged(table, night)
-        return self.read(table).filter(_is_night(night)).count()
 
     def copy_staged(
         self, table: Table, night: Night, versions: Sequence[str] | None = None
@@ -316,7 +298,7 @@ def conform(rows: DataFrame, table: Table) -> DataFrame:
 def _is_of(versions: Sequence[str]) -> str:
     """Return the SQL condition that a row is of one of these encoder versions."""
     for version in versions:
-        if not _ENCODER_VERSION.fullmatch(version):
+        if not ENCODER_VERSION.fullmatch(version):
             raise ValueError(f"encoder version should be <name>@<12 hex>, but is {version!r}.")
     listed = ", ".join(f"'{version}'" for version in versions)
     return f"encoder_version IN ({listed or 'NULL'})"

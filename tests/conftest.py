@@ -1,6 +1,7 @@
 """Fixtures: one Spark session for all tests, and a warehouse of its own for each test."""
 
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,18 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session = build_session(config, name="tests", log=folder / "spark.log")
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Finds ports on loopback at which nothing listens."""
+
+    def find() -> int:
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            return int(bound.getsockname()[1])
+
+    return find
 
 
 @pytest.fixture

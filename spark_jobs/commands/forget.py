@@ -8,7 +8,7 @@ from rich.table import Table as Grid
 from spark_jobs.commands.opening import ConfigOption, console, open_tables
 from spark_jobs.config import load_config
 from spark_jobs.erasure.receipt import NOT_REACHED, Receipt, receipt_path
-from spark_jobs.locks import RELEASES_WAIT, releases_lock, warehouse_lock
+from spark_jobs.locks import warehouse_lock
 from spark_jobs.progress import working
 
 
@@ -28,8 +28,7 @@ def forget(
             abort=True,
         )
     tables = open_tables(settings)
-    warehouse = settings.warehouse
-    with warehouse_lock(warehouse), releases_lock(warehouse, wait=RELEASES_WAIT):
+    with warehouse_lock(settings.warehouse):
         receipt = erase(tables, settings, user, watch=lambda what: working(console, what))
     print_receipt(receipt, tables.warehouse)
 

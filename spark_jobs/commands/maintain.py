@@ -10,6 +10,7 @@ from rich.table import Table as Grid
 from spark_jobs.commands.opening import ConfigOption, console, open_tables
 from spark_jobs.config import load_config
 from spark_jobs.disk import GB, free_bytes
+from spark_jobs.locks import warehouse_lock
 from spark_jobs.progress import working
 
 if TYPE_CHECKING:
@@ -24,13 +25,12 @@ def maintain(
     ] = False,
 ) -> None:
     """Remove what nothing that is served needs, and compact tables. Safe to run every night."""
-    from spark_jobs.maintenance.job import alone
     from spark_jobs.maintenance.job import maintain as maintained
 
     settings = load_config(config)
     tables = open_tables(settings)
     before = free_bytes(settings.warehouse)
-    with alone(settings.warehouse):
+    with warehouse_lock(settings.warehouse):
         done = maintained(
             tables,
             settings,

@@ -9,7 +9,7 @@ import typer
 from spark_jobs.commands.opening import ConfigOption, console, open_tables
 from spark_jobs.commands.release_pages import print_comparison, print_release, print_releases
 from spark_jobs.config import Config, load_config
-from spark_jobs.locks import RELEASES_WAIT, releases_lock, warehouse_lock
+from spark_jobs.locks import releases_lock, warehouse_lock
 from spark_jobs.nights import Night
 from spark_jobs.progress import working
 from spark_jobs.release_steps import (
@@ -78,23 +78,17 @@ def backfill_release(
     """
     from spark_jobs.backfill import backfill
     from spark_jobs.publish.backfilled import serve_release
-    from spark_jobs.release_encoders import encoder_artifacts
 
     settings, first = load_config(config), Night.parse(since) if since else None
     tables = open_tables(settings)
     with warehouse_lock(settings.warehouse):
-        release = named_release(tables, name)
-        encoder_artifacts(tables.warehouse, release.encoders)
-        if release.state == "building":
-            watch = lambda what: working(console, what)  # noqa: E731
-            nights = backfill(tables, settings, name, since=first, watch=watch)
-            console.print(f"encoded {len(nights)} nights")
-        with (
-            working(console, "online store"),
-            releases_lock(settings.warehouse, wait=RELEASES_WAIT),
-        ):
+        watch = lambda what: working(console, what)  # noqa: E731
+        nights = backfill(tables, settings, name, since=first, watch=watch)
+        console.print(f"nights encoded: {len(nights)}")
+        with working(console, "online store"):
             views = serve_release(tables, settings, name)
-    console.print(f"release [bold]{name}[/] is validated and served as ranking__{name}")
+        release = named_release(tables, name)
+    console.print(f"release [bold]{name}[/] is {release.state} and served as ranking__{name}")
     for view in views:
         console.print(f"  {view.view}: {view.active:,} keys", highlight=False)
 
@@ -108,7 +102,7 @@ def promote_release(config: ConfigOption, name: NameArgument) -> None:
 @app.command("rollback")
 def rollback_release(config: ConfigOption) -> None:
     """Point ``ranking`` at the release that was live before. Takes seconds."""
-    _move(config, lambda tables, store: rollback(tables, told=_told(store)))
+    _move(config, _rolled_back)
 
 
 @app.command("retire")
@@ -173,10 +167,23 @@ def _promoted(name: str, tables: Tables, store: "FeatureStore | None") -> Releas
     if store is not None and release.state == "validated" and not is_filled(store, name):
         raise TransitionRefused(
             f"release {name!r} is validated, but its online views are not filled: readers would "
-            f"get nulls. Run embedmill release backfill {name} again: it fills them. "
-            "Nothing was changed."
+            f"get nulls. Run embedmill release backfill --config CONFIG {name} again: it fills "
+            "them. Nothing was changed."
         )
     return promote(tables, name, told=_told(store))
+
+
+def _rolled_back(tables: Tables, store: "FeatureStore | None") -> Release:
+    from spark_jobs.release_encoders import UnusableEncoders, encoder_artifacts
+
+    release = rollback(tables, told=_told(store))
+    try:
+        encoder_artifacts(tables.warehouse, release.encoders)
+    except UnusableEncoders as error:
+        # In an emergency: its vectors are all there, so readers are served at once.
+        console.print("[yellow]warning[/] its vectors are served, but the next night will stop:")
+        console.print(str(error), markup=False, highlight=False)
+    return release
 
 
 def _told(store: "FeatureStore | None") -> str | None:

@@ -1,7 +1,9 @@
 """What ``embedmill release`` prints: lists, one release, two side by side."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 from rich.console import Console
@@ -10,9 +12,12 @@ from rich.table import Table as Grid
 from spark_jobs.agreement import release_agreement
 from spark_jobs.contracts import TABLES
 from spark_jobs.parallel import at_once
-from spark_jobs.release_encoders import encoder_artifacts
+from spark_jobs.release_encoders import encoder_artifact, encoder_artifacts
 from spark_jobs.releases import ENCODED, KINDS, Release, all_changes
 from spark_jobs.tables import Tables
+
+if TYPE_CHECKING:
+    from encoders.artifacts import Artifact
 
 # Of metrics.json: how training went, not what came out of it.
 _NOT_FIGURES = ("curve", "config")
@@ -98,14 +103,26 @@ def flat_figures(metrics: Mapping[str, object], path: str = "") -> Iterator[tupl
 
 def _figures(tables: Tables, release: Release, every: bool) -> dict[tuple[str, str], float]:
     """Return the figures of a release's encoders by (kind, path)."""
-    artifacts = encoder_artifacts(tables.warehouse, release.encoders)
+    artifacts = _artifacts(tables.warehouse, release)
     # Both towers carry the figures of their common training.
     return {
         (kind, path): value
         for kind in ("cope", "semantic_id", "learn_user")
+        if kind in artifacts
         for path, value in flat_figures(artifacts[kind].metrics)
         if every or path.rsplit(" ", 1)[-1] in _HEADLINES
     }
+
+
+def _artifacts(warehouse: str, release: Release) -> Mapping[str, "Artifact"]:
+    if release.state != "retired":
+        return encoder_artifacts(warehouse, release.encoders)
+    there = {}
+    for kind, version in release.encoders.items():
+        # In time, maintenance removes the encoders of a retired release.
+        with suppress(ValueError):
+            there[kind] = encoder_artifact(warehouse, kind, version)
+    return there
 
 
 def _figures_grid(names: Sequence[str], figures: Sequence[Mapping[tuple[str, str], float]]) -> Grid:

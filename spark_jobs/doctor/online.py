@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _STORE = "online store"
 _REGISTRY = "registry"
-_AGAIN = "embedmill run --from publish --ds <last published night> fills it."
+_AGAIN = "embedmill run --config CONFIG --from publish --ds <last published night> fills it."
 
 
 def online(config: Config, served: Sequence[Served]) -> Iterator[Finding]:
@@ -68,7 +68,7 @@ def _redis(store: "FeatureStore") -> Iterator[Finding]:
         client = provider.online_store._get_client(store.config.online_store)
         client.ping()
     except Exception as error:  # of whichever client
-        do = "Start it, or mend online_store.connection_string in feature_store.yaml."
+        do = "Start it, or mend the connection string in the environment (EMBEDMILL_REDIS)."
         yield Finding(_STORE, "bad", f"{where}: {without_password(str(error))}", do)
     else:
         yield Finding(_STORE, "ok", f"{where} answers")
@@ -77,6 +77,12 @@ def _redis(store: "FeatureStore") -> Iterator[Finding]:
 def _registry(store: "FeatureStore", served: Sequence[Served]) -> Iterator[Finding]:
     if not served:
         yield Finding(_REGISTRY, "ok", "no release is served yet")
+        return
+    path = str(store.config.registry.path)
+    if "://" not in path and not Path(path).exists():
+        # Feast makes the file as soon as it is asked.
+        do = "The first night fills it: embedmill run --config CONFIG --ds NIGHT."
+        yield Finding(_REGISTRY, "warn", "no file yet", do)
         return
     from spark_jobs.publish.definitions import misregistered
 

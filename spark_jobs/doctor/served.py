@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import fsspec
 
+from spark_jobs.contracts import SERVED_STATES
+
 
 @dataclass(frozen=True)
 class Served:
@@ -23,4 +25,4 @@ def served_releases(warehouse: str) -> list[Served]:
         return []
     exported = json.loads(filesystem.cat_file(path))["releases"]
     releases = [Served(each["name"], each["state"], each["encoders"]) for each in exported]
-    return [each for each in releases if each.state in ("validated", "live", "previous")]
+    return [each for each in releases if each.state in SERVED_STATES]

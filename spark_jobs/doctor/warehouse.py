@@ -21,7 +21,7 @@ def contracts(tables: Tables) -> Iterator[Finding]:
     """Hold the columns of every table against its contract."""
     there = [table for table in TABLES.values() if tables.exists(table)]
     if not there:
-        do = "Run the first night: embedmill run."
+        do = "Run the first night: embedmill run --config CONFIG --ds NIGHT."
         yield Finding("tables", "warn", f"none yet in {tables.warehouse}", do)
         return
     broken = {table.name: problems for table in there if (problems := _problems(tables, table))}
@@ -39,12 +39,17 @@ def nights(tables: Tables, now: datetime) -> Iterator[Finding]:
     """Say which night was published last, and how long ago that is."""
     last = tables.last_published()
     if last is None:
-        yield Finding("nights", "warn", "none is published", "Run a night: embedmill run.")
+        yield Finding(
+            "nights",
+            "warn",
+            "none is published",
+            "Run a night: embedmill run --config CONFIG --ds NIGHT.",
+        )
         return
     days = (now.astimezone(UTC) - last.end).days
     ago = f"{days} days ago" if days != 1 else "1 day ago"
     if days > _LATE_DAYS:
-        do = f"Run the nights after {last}: embedmill run --ds ..."
+        do = f"Run the nights after {last}: embedmill run --config CONFIG --ds NIGHT"
         yield Finding("nights", "warn", f"{last} is the last published, {ago}", do)
     else:
         yield Finding("nights", "ok", f"{last} is the last published")
@@ -82,7 +87,7 @@ def _unpublished(tables: Tables) -> Iterator[Finding]:
     for night in sorted(night for night in staged if last is None or night > last):
         rows = tables.read(NIGHTS).filter(F.col("ds") == F.lit(night.ds)).collect()
         why = next((f": {_short(row['detail'])}" for row in rows if row["detail"]), "")
-        do = f"Mend its input and run it again: embedmill run --ds {night}."
+        do = f"Mend its input and run it again: embedmill run --config CONFIG --ds {night}."
         yield Finding(f"night {night}", "warn", f"staged, not published{why}", do)
 
 
@@ -98,7 +103,8 @@ def _backfills(tables: Tables) -> Iterator[Finding]:
     for path in sorted(filesystem.ls(root, detail=False)):
         name = path.rstrip("/").rsplit("/", 1)[-1]
         if name in building:
-            do = f"Go on with it: embedmill release backfill {name}; or retire {name}."
+            go_on = f"embedmill release backfill --config CONFIG {name}"
+            do = f"Go on with it: {go_on}; or retire {name}."
             yield Finding(f"backfill {name}", "warn", "begun, not ended", do)
         else:
             do = "embedmill maintain removes it."

@@ -7,6 +7,7 @@ user's rows but the encoders, which were trained on the behaviour of all users; 
 import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 import fsspec
 
@@ -24,8 +25,10 @@ from spark_jobs.erasure.receipt import Receipt, Removed, write_receipt
 from spark_jobs.erasure.traces import Search, Trace, read_text, search
 from spark_jobs.features import scratch_folder
 from spark_jobs.forgotten import is_forgotten, remember_to_forget
+from spark_jobs.locks import RELEASES_WAIT, releases_lock
 from spark_jobs.publish.definitions import open_store
 from spark_jobs.publish.materialization import feast_session, feast_talk
+from spark_jobs.publish.online_server import named_if_unavailable
 from spark_jobs.table_files import (
     delete_rows,
     delta_folders,
@@ -35,6 +38,9 @@ from spark_jobs.table_files import (
     vacuum,
 )
 from spark_jobs.tables import Tables
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 # Called with what is at work, for as long as it is.
 Watch = Callable[[str], AbstractContextManager[object]]
@@ -51,18 +57,23 @@ class NotForgotten(ValueError):
 def forget(tables: Tables, config: Config, user: str, *, watch: Watch) -> Receipt:
     """Remove a user from the warehouse and the online store, and look whether anything is left.
 
-    To be called with the warehouse's lock held. Readers that opened an old version of a table fail
+    To be called with the warehouse's lock held. Killed, or stopped by an online store that does not
+    answer, it is to be run again. Readers that opened an old version of a table fail
     and have to open it again: its files are gone.
 
     Raises:
         UnknownUser: nothing is kept of the user, and never was forgotten. Nothing was changed.
         NotForgotten: something is still there.
+        OnlineStoreUnavailable: its server does not answer.
     """
     if not user.strip():
         raise UnknownUser("the id of a user should not be empty. Nothing was changed.")
-    online = _online(tables, config, user)
+    store, online = _online(tables, config, user)
+    with named_if_unavailable(store):
+        # First: where the server is away, nothing is begun.
+        mentions = online.count()
     with watch("look for the user in every file"):
-        before, mentions = search(tables, user), online.count()
+        before = search(tables, user)
     # A word on a page makes no user.
     known = mentions or any(trace.kind != "page" for trace in before.traces)
     if not (known or is_forgotten(tables, user)):
@@ -74,10 +85,16 @@ def forget(tables: Tables, config: Config, user: str, *, watch: Watch) -> Receip
     # First of all: a run that is killed from here on can be told from a user who never was.
     hashed = remember_to_forget(tables, user)
     removed = _erase(tables, user, before, watch)
-    with watch("online store"):
+    # A release that is retired meanwhile takes its views away.
+    with (
+        watch("online store"),
+        named_if_unavailable(store),
+        releases_lock(tables.warehouse, wait=RELEASES_WAIT),
+    ):
         online.delete()
+        left = online.count()
     with watch("look for what is left"):
-        after, left = search(tables, user), online.count()
+        after = search(tables, user)
     _refuse_left(after.traces, left)
     removed += [Removed("online store", "mentions", mentions, None)] if mentions else []
     receipt = Receipt(hashed, tuple(removed), after.files, online.how)
@@ -149,7 +166,8 @@ def _refuse_left(traces: tuple[Trace, ...], online: int) -> None:
         )
 
 
-def _online(tables: Tables, config: Config, user: str) -> UserOnline:
+def _online(tables: Tables, config: Config, user: str) -> tuple["FeatureStore", UserOnline]:
     with feast_session(tables.spark), feast_talk():
         store = open_store(config.feature_store.repo, tables.warehouse)
-        return user_online(store, user, tables.warehouse)
+        with named_if_unavailable(store):
+            return store, user_online(store, user, tables.warehouse)

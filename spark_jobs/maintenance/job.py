@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 
 from spark_jobs.config import Config, load_config
-from spark_jobs.locks import RELEASES_WAIT, releases_lock, warehouse_lock
+from spark_jobs.locks import warehouse_lock
 from spark_jobs.maintenance.tasks import Task, tasks
 from spark_jobs.session import build_session
 from spark_jobs.table_files import check_hours
@@ -39,7 +39,7 @@ def maintain(
 ) -> list[Task]:
     """Do what there is to do, or, in a dry run, only say what that is.
 
-    To be called with the warehouse's and the releases' locks held.
+    To be called with the warehouse's lock held.
 
     Args:
         now: from which retention is counted.
@@ -68,20 +68,13 @@ def main(
         level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr
     )
     settings = load_config(config)
-    with alone(settings.warehouse):
+    with warehouse_lock(settings.warehouse):
         spark = build_session(settings.spark, name="embedmill maintenance")
         tables = Tables(spark, settings.warehouse)
         for task in maintain(
             tables, settings, now=datetime.now(UTC), watch=_unwatched, dry_run=dry_run
         ):
             logger.info("%s %s", "would go:" if dry_run else "done:", task)
-
-
-@contextmanager
-def alone(warehouse: str) -> Iterator[None]:
-    """Hold a warehouse and its releases."""
-    with warehouse_lock(warehouse), releases_lock(warehouse, wait=RELEASES_WAIT):
-        yield
 
 
 @contextmanager

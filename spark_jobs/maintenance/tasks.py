@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 from spark_jobs.config import RetentionConfig
 from spark_jobs.contracts import CACHES, TABLES, Table
 from spark_jobs.features import scratch_folder
+from spark_jobs.locks import RELEASES_WAIT, releases_lock
 from spark_jobs.maintenance.expired import encoders_read, expired_releases, expired_versions
 from spark_jobs.nights import Night
 from spark_jobs.releases import ENCODED, all_changes, all_releases, encoder_path
@@ -51,7 +52,9 @@ def tasks(
     tables: Tables, retention: RetentionConfig, now: datetime, *, force: bool = False
 ) -> Iterator[Task]:
     """Yield what there is to do, in order; each is planned when those before it are done."""
-    yield from _retired(tables, retention.retired_release_days, now)
+    # A release that is created meanwhile of an old one's encoders would lose them.
+    with releases_lock(tables.warehouse, wait=RELEASES_WAIT):
+        yield from _retired(tables, retention.retired_release_days, now)
     last = tables.last_published()
     if last is not None:
         yield from _staged(tables, Night(last.ds - timedelta(days=retention.staged_nights)))
@@ -109,11 +112,17 @@ def _staged(tables: Tables, before: Night) -> Iterator[Task]:
 
 def _pages(tables: Tables, before: Night) -> Iterator[Task]:
     """Yield the removal of pages about old nights: a file or folder named by its night."""
-    for place in PAGES:
+    # A backfill has a folder of its own for the pages of its nights.
+    backfills = (f"data_docs/{name}" for name, _ in _listed(f"{tables.warehouse}/data_docs"))
+    for place in (*PAGES, *(name for name in backfills if "/backfill_" in name)):
         for name, path in _listed(f"{tables.warehouse}/{place}"):
-            night = name.split(".")[0]
-            if len(night) == len("2026-01-31") and night < str(before):
+            if _is_before(name, before):
                 yield from _folder(f"{place}/{name}", path, "page of an old night")
+
+
+def _is_before(name: str, before: Night) -> bool:
+    night = name.split(".")[0]
+    return len(night) == len("2026-01-31") and night < str(before)
 
 
 def _left_behind(tables: Tables) -> Iterator[Task]:

@@ -18,7 +18,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from spark_jobs.publish.online_server import check_server
-from spark_jobs.releases import ENCODED, KINDS
+from spark_jobs.releases import ENCODED, KINDS, served_releases
+from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -83,6 +84,16 @@ def apply_definitions(store: "FeatureStore", warehouse: str) -> None:
             objects_to_delete=_left_over(store, {o.name for o in (*views, *on_demand, *services)}),
             partial=False,
         )
+
+
+def mend_definitions(store: "FeatureStore", tables: Tables) -> None:
+    """Apply the definitions again if the registry is not of the served releases.
+
+    Feast rewrites its registry whole when a view is filled: a promote meanwhile may be lost.
+    """
+    served = {release.name: release.state for release in served_releases(tables)}
+    if misregistered(store, served):
+        apply_definitions(store, tables.warehouse)
 
 
 def pointed_release(store: "FeatureStore") -> str | None:

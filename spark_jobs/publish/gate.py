@@ -1,17 +1,22 @@
 """May tonight's staged rows be published? Only what the audit has read and passed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pyspark.sql import Row
 
 from spark_jobs.contracts import AUDIT_RESULTS, NIGHTS
 from spark_jobs.nights import Night
 from spark_jobs.publish.commit import StagedRows
+from spark_jobs.releases import ENCODED, Release
 from spark_jobs.tables import Tables
 
 
 class NotAudited(ValueError):
     """Tonight's staged rows have not passed the audit."""
+
+
+class NotEncoded(ValueError):
+    """A stage of tonight has not encoded for a release that is served."""
 
 
 class NotPublished(ValueError):
@@ -56,6 +61,35 @@ def check_publishable(tables: Tables, night: Night, rows: Sequence[StagedRows]) 
         raise NothingToPublish(
             f"night {night} staged no row in any table, and nothing was ever published. "
             "Check that the sources of the configuration are the ones you mean."
+        )
+
+
+def check_encoded(
+    night: Night, served: Sequence[Release], versions: Mapping[str, Sequence[str]]
+) -> None:
+    """Pass if tonight's stages have encoded for every release that is served.
+
+    One that was validated after they ran would miss the night for good: later nights encode only
+    what changes on them.
+
+    Args:
+        versions: encoder versions that the stages spoke for, by table.
+
+    Raises:
+        NotEncoded: they have not; the message names the releases and the tables.
+    """
+    missed = [
+        f"{release.name} in {table}"
+        for release in served
+        for table, kind in ENCODED.items()
+        if release.encoders[kind] not in versions[table]
+    ]
+    if missed:
+        raise NotEncoded(
+            f"night {night} was encoded before all releases that are served now were: nothing was "
+            f"said of {', '.join(missed)}. Run it again from item_embeddings (embedmill run "
+            f"--config CONFIG --ds {night} --from item_embeddings; under Airflow, clear "
+            "item_embeddings with all downstream). Nothing was published."
         )
 
 

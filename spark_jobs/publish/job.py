@@ -25,8 +25,8 @@ from spark_jobs.publish.commit import (
     was_recorded,
 )
 from spark_jobs.publish.definitions import open_store
-from spark_jobs.publish.gate import check_publishable
-from spark_jobs.releases import export_releases
+from spark_jobs.publish.gate import check_encoded, check_publishable
+from spark_jobs.releases import export_releases, served_releases
 from spark_jobs.stage import Step, job_main
 from spark_jobs.tables import Tables
 
@@ -36,19 +36,22 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
 
     Raises:
         NotAudited: the staged rows have not passed the audit.
+        NotEncoded: a release has been validated since they were encoded.
         NothingToPublish: there are no rows, and there never were.
     """
     started = time.monotonic()
     staged = staged_rows(tables, night)
     check_publishable(tables, night, staged)
+    versions = encoded_versions(tables, night)
     if was_recorded(tables, night):
-        versions = encoded_versions(tables, night)
         replaced = replaced_tables(tables, night, versions)
         if replaced:
             store = open_store(config.feature_store.repo, tables.warehouse)
             with releases_lock(tables.warehouse, wait=RELEASES_WAIT):
                 forget_views(store, replaced, versions)
     else:
+        # A release that was validated later has the night from its backfill.
+        check_encoded(night, served_releases(tables), versions)
         # A run that was killed on the way may have copied other rows: every table is copied, those
         # without rows too.
         versions, replaced = EVERY_VERSION, {table.name for table in staged}

@@ -13,11 +13,10 @@ from spark_jobs.config import Config
 from spark_jobs.locks import RELEASES_WAIT, releases_lock
 from spark_jobs.nights import Night
 from spark_jobs.publish.commit import last_recorded
-from spark_jobs.publish.definitions import apply_definitions, misregistered, open_store
+from spark_jobs.publish.definitions import apply_definitions, mend_definitions, open_store
 from spark_jobs.publish.gate import check_published
 from spark_jobs.publish.materialization import feast_session, feast_talk, materialize_night
 from spark_jobs.publish.online_server import named_if_unavailable
-from spark_jobs.releases import served_releases
 from spark_jobs.stage import Step, job_main
 from spark_jobs.tables import Tables
 
@@ -37,10 +36,7 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
             apply_definitions(store, tables.warehouse)
         views = materialize_night(store, night=night, last=last_recorded(tables))
         with releases_lock(tables.warehouse, wait=RELEASES_WAIT):
-            # Feast rewrites its registry whole when a view is filled: a promote may be lost.
-            served = {release.name: release.state for release in served_releases(tables)}
-            if misregistered(store, served):
-                apply_definitions(store, tables.warehouse)
+            mend_definitions(store, tables)
     return [Step("online views", views, views, seconds=time.monotonic() - started)]
 
 

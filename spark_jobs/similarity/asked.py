@@ -184,7 +184,7 @@ def _stored(catalog: Catalog, view: str, key: str, value: str) -> Vector:
         live, noun = live_release(catalog), key.removesuffix("_id")
         raise NotThere(
             f"no {noun} {value!r} has a vector in release {live.name} as of night {catalog.night}. "
-            f"To see some: embedmill sql 'TABLE {view}' --limit 5."
+            f"To see some: embedmill sql --config CONFIG 'TABLE {view}' --limit 5."
         )
     return np.asarray(rows[0]["embedding"], dtype=np.float32)
 

@@ -4,7 +4,7 @@ Reads ``items`` as of tonight, ``spu_members`` and ``spus`` before tonight; stag
 ``spu_members`` and ``spu_events``. Pages are grouped by their attributes, videos and live slices
 join by the pages they link to.
 
-Pages are collected to the driver, so its memory bounds the catalogue; tried up to 35,311 pages.
+Pages are collected to the driver, so its memory bounds the catalogue; tried up to 100,000 pages.
 
     spark-submit spark_jobs/spu/job.py --config spark_jobs/conf/local.toml --ds 2026-01-31
 """

@@ -1,7 +1,6 @@
 """A night on a Spark cluster, submitted stage by stage with the shipped properties."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -28,10 +27,12 @@ LOOPBACK = "127.0.0.1"
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def cluster(
+    free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """A standalone master and a worker of two cores, on loopback: the master's address."""
     folder = tmp_path_factory.mktemp("cluster")
-    port = _free_port()
+    port = free_port()
     url = f"spark://{LOOPBACK}:{port}"
     with ExitStack() as started:
         for role, arguments in (
@@ -43,7 +44,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 [
                     SPARK_HOME / "bin" / "spark-class",
                     f"org.apache.spark.deploy.{role}",
-                    *("--host", LOOPBACK, "--webui-port", str(_free_port())),
+                    *("--host", LOOPBACK, "--webui-port", str(free_port())),
                     *map(str, arguments),
                 ],
                 env=os.environ | {"SPARK_LOCAL_IP": LOOPBACK},
@@ -54,12 +55,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             started.callback(process.terminate)
         _wait_for(folder / "worker.Worker.log", "Successfully registered with master")
         yield url
-
-
-def _free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind((LOOPBACK, 0))
-        return int(bound.getsockname()[1])
 
 
 def _wait_for(log: Path, words: str) -> None:

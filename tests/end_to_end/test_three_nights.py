@@ -1,9 +1,11 @@
 """The whole platform on a small shop: nights that are published, spared, stopped and run again."""
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -14,19 +16,19 @@ from pyspark.sql import functions as F
 from typer.testing import CliRunner, Result
 
 from spark_jobs import contracts
-from spark_jobs.backfill import backfill
+from spark_jobs.backfill import BackfillRefused, backfill
 from spark_jobs.catalog import Catalog
 from spark_jobs.cli import app
+from spark_jobs.config import load_config
 from spark_jobs.demo.shop import demo_config
 from spark_jobs.demo.three_nights import BROKEN_MERCHANT, NIGHTS
 from spark_jobs.locks import WarehouseBusy, releases_lock
 from spark_jobs.night_run import StageResult, run_night
 from spark_jobs.nights import Night
-from spark_jobs.publish.backfilled import serve_release
 from spark_jobs.publish.definitions import apply_definitions, open_store
 from spark_jobs.publish.fetching import online_features
 from spark_jobs.publish.online import online_checksum
-from spark_jobs.release_steps import create_release, promote, retire, rollback
+from spark_jobs.release_steps import TransitionRefused, promote, retire, rollback
 from spark_jobs.releases import ENCODED, encoder_path, live_release, named_release
 from spark_jobs.similarity.asked import Question, asked
 from spark_jobs.similarity.ranking import similar_spus
@@ -36,6 +38,8 @@ from spark_jobs.training.learn_job import train_learn
 from validation.checks import AuditFailed
 
 FIRST, SECOND, THIRD = (Night.parse(ds) for ds in NIGHTS)
+# After the broken one: its feed is in order.
+FOURTH = Night.parse("2026-02-02")
 
 
 def served(warehouse) -> dict[str, str]:
@@ -101,8 +105,6 @@ def test_every_spu_has_vectors_codes_and_members(story: dict) -> None:
 
 
 def test_bad_rows_of_the_first_feed_are_all_quarantined(story: dict, trained) -> None:
-    import json
-
     lines = (trained / "truth" / "bad_input.jsonl").read_text().splitlines()
     planted = {(bad["reason"], bad["item_id"]) for bad in map(json.loads, lines)}
     rows = story["warehouse"].tables.read(contracts.QUARANTINE).filter(F.col("ds") == str(FIRST))
@@ -123,8 +125,6 @@ def test_the_second_night_encodes_only_what_changed(story: dict) -> None:
 
 
 def test_removed_items_get_tombstones(story: dict, trained) -> None:
-    import json
-
     changes = json.loads((trained / "truth" / "changes.json").read_text())[str(SECOND)]
     removed = {tuple(key.split("|")) for key, change in changes.items() if change == "removed"}
     log = story["warehouse"].tables.read(contracts.ITEM_EMBEDDINGS)
@@ -215,17 +215,26 @@ def test_ranking_reads_the_live_release(story: dict) -> None:
 def two_releases(story: dict, tmp_path_factory: pytest.TempPathFactory) -> dict:
     """A copy of the warehouse in which a second release was trained, backfilled and served.
 
-    The backfill was killed in the second night, and run again.
+    The backfill first failed its audit, was then killed in the second night, and run again.
     """
     warehouse = copy_of(story["warehouse"], tmp_path_factory.mktemp("two releases"))
     tables, config = warehouse.tables, warehouse.config
-    create_release(tables, train_cope(tables, config, SECOND) | train_learn(tables, config, SECOND))
+    trained = train_cope(tables, config, SECOND) | train_learn(tables, config, SECOND)
+    pairs = [f"{kind}={version}" for kind, version in trained.items()]
+    created = release(warehouse, "create", *(w for pair in pairs for w in ("--encoder", pair)))
+    assert created.exit_code == 0, created.exception
+    strict = "[audit]\nmax_collisions = 0.0\n"
+    told: dict = {"warehouse": warehouse, "created": created.output}
+    told["stopped"] = release(warehouse, "backfill", "r2", more=strict).exception
+    told["when_stopped"] = named_release(tables, "r2").state
+    told["too_early"] = release(warehouse, "promote", "r2").exception
     watch = Killed(at="user_embeddings", night=SECOND)
     with pytest.raises(KeyboardInterrupt):
         backfill(tables, config, "r2", since=FIRST, watch=watch)
-    told: dict = {"warehouse": warehouse, "when_killed": named_release(tables, "r2").state}
-    told["resumed"] = backfill(tables, config, "r2", since=FIRST, watch=lambda what: nullcontext())
-    told["views"] = serve_release(tables, config, "r2")
+    told["when_killed"] = named_release(tables, "r2").state
+    resumed = release(warehouse, "backfill", "r2", "--since", str(FIRST))
+    assert resumed.exit_code == 0, resumed.exception
+    told["resumed"] = resumed.output
     told["store"] = open_store(config.feature_store.repo, tables.warehouse)
     return told
 
@@ -271,7 +280,16 @@ def features(told: dict, service: str) -> dict:
 
 def test_a_backfill_goes_on_where_it_was_killed(two_releases: dict) -> None:
     assert two_releases["when_killed"] == "building"
-    assert two_releases["resumed"] == [SECOND]
+    assert "nights encoded: 1" in two_releases["resumed"]
+    assert "r2 is validated and served as ranking__r2" in two_releases["resumed"]
+
+
+def test_a_release_that_fails_its_audit_is_not_served_and_not_promoted(two_releases: dict) -> None:
+    assert "next: embedmill release backfill" in two_releases["created"]
+    assert isinstance(two_releases["stopped"], AuditFailed)
+    assert two_releases["when_stopped"] == "building"
+    assert isinstance(two_releases["too_early"], TransitionRefused)
+    assert "embedmill release backfill" in str(two_releases["too_early"])
 
 
 @pytest.mark.parametrize("name", sorted(ENCODED))
@@ -301,18 +319,19 @@ def test_a_night_published_again_leaves_both_releases_as_they_are(two_releases: 
     assert [tables.checksum(contracts.TABLES[name]) for name in ENCODED] == before
 
 
-@pytest.fixture
-def command(two_releases: dict, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Return a function that calls ``embedmill release`` on the warehouse of two releases."""
-    warehouse = two_releases["warehouse"]
+def release(warehouse, verb: str, *words: str, more: str = "") -> Result:
+    """Call ``embedmill release`` on a warehouse; ``more`` is added to its configuration."""
     file = Path(warehouse.tables.warehouse).with_name("config.toml")
-    file.write_text(demo_config(warehouse.shop, warehouse.tables.warehouse), encoding="utf-8")
-    monkeypatch.setattr("spark_jobs.commands.release.open_tables", lambda _: warehouse.tables)
+    file.write_text(demo_config(warehouse.shop, warehouse.tables.warehouse) + more)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spark_jobs.commands.release.open_tables", lambda _: warehouse.tables)
+        return CliRunner().invoke(app, ["release", verb, "--config", str(file), *words])
 
-    def call(verb: str, *names: str) -> Result:
-        return CliRunner().invoke(app, ["release", verb, "--config", str(file), *names])
 
-    return call
+@pytest.fixture
+def command(two_releases: dict) -> Callable[..., Result]:
+    """Return a function that calls ``embedmill release`` on the warehouse of two releases."""
+    return partial(release, two_releases["warehouse"])
 
 
 def test_releases_are_listed_shown_and_compared(command: Callable[..., Result]) -> None:
@@ -361,7 +380,7 @@ def test_a_release_whose_views_are_empty_is_not_promoted(
     monkeypatch.setattr("spark_jobs.publish.definitions.is_filled", lambda *_: False)
     said = command("promote", "r2")
 
-    assert "release backfill r2" in str(said.exception)
+    assert "fills them" in str(said.exception)
     assert named_release(two_releases["warehouse"].tables, "r2").state == "validated"
 
 
@@ -385,10 +404,38 @@ def test_a_promote_and_a_rollback_killed_before_readers_are_told_are_finished_by
 
     killed("rollback")
     assert features(two_releases, "ranking") == second
-    assert command("rollback").exit_code == 0
+    folder = Path(encoder_path(tables.warehouse, named_release(tables, "r1").encoders["cope"]))
+    aside = folder.rename(folder.with_name("aside"))
+    back = command("rollback")
+    aside.rename(folder)
+    assert back.exit_code == 0
+    assert "the next night will stop" in back.output
     assert features(two_releases, "ranking") == first
     assert live_release(tables).name == "r1"
     assert "nothing to roll back to" in str(command("rollback").exception)
+
+
+def test_a_night_encodes_for_every_release_that_is_served(
+    two_releases: dict, tmp_path: Path
+) -> None:
+    warehouse = two_releases["warehouse"]
+    shop = tmp_path / "shop"
+    shutil.copytree(warehouse.shop / "feeds" / str(SECOND), shop / "feeds" / str(FOURTH))
+    feed = shop / "feeds" / str(FOURTH) / "items.jsonl"
+    items = [json.loads(line) for line in feed.read_text().splitlines()]
+    for item in items[:3]:
+        item["title"] = f"{item['title']} mark two"
+    feed.write_text("".join(f"{json.dumps(item)}\n" for item in items))
+    file = tmp_path / "config.toml"
+    file.write_text(demo_config(shop, warehouse.tables.warehouse))
+
+    run_night(warehouse.tables, load_config(file), FOURTH)
+
+    for name in ENCODED:
+        table = contracts.TABLES[name]
+        both = [encoder_rows(warehouse.tables, table, each) for each in ("r1", "r2")]
+        assert both[0] == both[1], name
+    assert warehouse.tables.last_published() == FOURTH
 
 
 def test_two_releases_are_served_until_one_is_retired(two_releases: dict) -> None:
@@ -410,6 +457,22 @@ def test_two_releases_are_served_until_one_is_retired(two_releases: dict) -> Non
     assert "spu_cope__r1" in views
     assert not {view for view in views if view.endswith("__r2")}
     assert [tables.version(table) for table in contracts.PUBLISHED] == versions
+
+
+def test_a_retired_release_has_a_history_and_no_way_back(
+    two_releases: dict, command: Callable[..., Result]
+) -> None:
+    tables: Tables = two_releases["warehouse"].tables
+    folder = Path(encoder_path(tables.warehouse, named_release(tables, "r2").encoders["cope"]))
+    shutil.rmtree(folder)  # as maintenance does, in time
+
+    shown = command("show", "r2")
+    assert shown.exit_code == 0, shown.exception
+    assert "retire" in shown.output
+    again = command("backfill", "r2")
+    assert isinstance(again.exception, BackfillRefused)
+    assert "--like r2" in str(again.exception)
+    assert named_release(tables, "r2").state == "retired"
 
 
 def test_an_item_that_is_asked_for_gets_the_vector_that_the_night_gave_it(story: dict) -> None:

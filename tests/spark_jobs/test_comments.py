@@ -43,7 +43,7 @@ def test_new_comments_touch_no_row_and_are_written_once(tables: Tables) -> None:
     columns = "domain string, item_id string, spu_id string, assigned_by string, confidence double"
     rows = local_frame(tables.spark, [row], f"{columns}, is_active boolean")
     tables.stage(rows, SPU_MEMBERS, NIGHT)
-    tables.publish(SPU_MEMBERS, NIGHT)
+    tables.copy_staged(SPU_MEMBERS, NIGHT)
     checksum = tables.checksum(SPU_MEMBERS)
     files = tables.read(SPU_MEMBERS).inputFiles()
 

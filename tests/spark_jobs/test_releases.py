@@ -52,7 +52,9 @@ def test_the_first_release_goes_live_from_building(tables: Tables) -> None:
 def test_a_later_release_is_promoted_once_it_is_validated(tables: Tables) -> None:
     _promoted(tables, "r1")
     create_release(tables, ENCODERS)
-    with pytest.raises(TransitionRefused, match=r"is building and cannot become live.*backfill r2"):
+    with pytest.raises(
+        TransitionRefused, match=r"is building and cannot become live.*backfill --config CONFIG r2"
+    ):
         promote(tables, "r2")
     assert [release.name for release in served_releases(tables)] == ["r1"]
 

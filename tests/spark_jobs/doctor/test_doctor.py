@@ -182,6 +182,16 @@ def test_a_damaged_online_store_is_bad(tmp_path: Path) -> None:
     assert "publish" in finding.do
 
 
+def test_before_the_first_night_the_registry_is_not_made_by_looking(tmp_path: Path) -> None:
+    findings = list(online.online(Config(warehouse=str(tmp_path)), [Served("r1", "live", {})]))
+
+    assert [(each.what, each.state) for each in findings] == [
+        ("online store", "warn"),
+        ("registry", "warn"),
+    ]
+    assert not (tmp_path / "feature_store").exists()
+
+
 def test_a_configuration_that_cannot_be_read_does_not_stop_the_look_at_the_machine(
     tmp_path: Path,
 ) -> None:

@@ -75,5 +75,5 @@ def test_what_was_begun_and_not_ended_is_told_of(tables: Tables, night: Night) -
 
     assert set(found) == {f"night {night}", "backfill r1", "backfill r9", "scratch"}
     assert "the feed is empty" in found[f"night {night}"].seen
-    assert "release backfill r1" in found["backfill r1"].do
+    assert "release backfill --config CONFIG r1" in found["backfill r1"].do
     assert "maintain" in found["backfill r9"].do

@@ -56,7 +56,7 @@ class Shop:
 
     def publish(self, night: str = NIGHT) -> None:
         for table in (ITEMS, INTERACTIONS):
-            self.tables.publish(table, Night.parse(night))
+            self.tables.copy_staged(table, Night.parse(night))
 
     def staged(self, table: Table = ITEMS, night: str = NIGHT) -> list[dict[str, object]]:
         rows = self.tables.staged(table, Night.parse(night)).orderBy(*table.keys).collect()

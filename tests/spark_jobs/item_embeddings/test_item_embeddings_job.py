@@ -58,7 +58,7 @@ class Shop:
 
     def publish(self, night: Night) -> None:
         for table in (ITEMS, ITEM_EMBEDDINGS):
-            self.tables.publish(table, night)
+            self.tables.copy_staged(table, night)
 
     def staged(self, night: Night) -> dict[tuple[str, str], list[float] | None]:
         rows = self.tables.staged(ITEM_EMBEDDINGS, night).collect()

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from types import ModuleType
@@ -16,10 +16,10 @@ import pytest
 from pyspark.sql import Row
 from pyspark.sql import types as T
 
-from spark_jobs.contracts import AUDIT_RESULTS, LOG_COLUMN_NAMES, TABLES, Table
+from spark_jobs.contracts import AUDIT_RESULTS, LOG_COLUMN_NAMES, STAGE_RUNS, TABLES, Table
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
-from spark_jobs.releases import KINDS
+from spark_jobs.releases import ENCODED, ENCODING_STAGES, KINDS
 from spark_jobs.tables import Tables, schema
 
 # Redis has sixteen.
@@ -35,7 +35,9 @@ def staging() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def redis_server(
+    free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """A Redis of our own, empty, on loopback: its connection string."""
     program = shutil.which("redis-server")
     if program is None:
@@ -79,13 +81,6 @@ def repo(request: pytest.FixtureRequest) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EMBEDMILL_REDIS", f"{connection},db={next(_DATABASES)}")
         yield settings
-
-
-def free_port() -> int:
-    """Return a port on loopback at which nothing listens."""
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])
 
 
 def _wait_for(port: int, server: "subprocess.Popen[str]") -> None:
@@ -227,7 +222,8 @@ def stage_shop(
 
 
 def audit(tables: Tables, night: Night, *, success: bool = True) -> None:
-    """Record an audit of the night with one check."""
+    """Record that the night was encoded for ``ENCODERS``, and an audit of it with one check."""
+    encoded_for(tables, night, ENCODERS)
     row = (
         "item_embeddings",
         "unit_norm(embedding)",
@@ -241,3 +237,14 @@ def audit(tables: Tables, night: Night, *, success: bool = True) -> None:
         "observed double, at_least double, at_most double, advice string"
     )
     tables.record(local_frame(tables.spark, [row], columns), AUDIT_RESULTS, night, "validation")
+
+
+def encoded_for(tables: Tables, night: Night, *releases: Mapping[str, str]) -> None:
+    """Record that tonight's stages spoke for the encoders of releases."""
+    versions = {(table, encoders[kind]) for encoders in releases for table, kind in ENCODED.items()}
+    ddl = (
+        "step string, rows_in bigint, rows_out bigint, rows_quarantined bigint, "
+        "rows_encoded bigint, rows_spared bigint, seconds double, stage_seconds double"
+    )
+    steps = [(f"{table} {v}", 0, 0, 0, 0, 0, 1.0, 1.0) for table, v in sorted(versions)]
+    tables.record(local_frame(tables.spark, steps, ddl), STAGE_RUNS, night, ENCODING_STAGES[0])

@@ -1,5 +1,6 @@
 """Two nights from staged rows to features that a ranking model reads."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from spark_jobs.nights import Night
 from spark_jobs.publish import job, materialize_job, reconcile_job
 from spark_jobs.publish.definitions import open_store
 from spark_jobs.publish.fetching import online_features, training_set
-from spark_jobs.publish.gate import NotAudited
+from spark_jobs.publish.gate import NotAudited, NotEncoded
 from spark_jobs.publish.online import online_checksum
 from spark_jobs.publish.online_server import OnlineStoreUnavailable
 from spark_jobs.publish.reconciliation import NotReconciled
@@ -229,11 +230,14 @@ def test_rows_that_the_online_store_lost_fail_the_night(published: Published) ->
 
 
 def test_redis_is_filled_once_it_answers_and_holds_what_sqlite_holds(
-    published: Published, staging: ModuleType, redis_server: str, monkeypatch: pytest.MonkeyPatch
+    published: Published,
+    free_port: Callable[[], int],
+    redis_server: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tables, spark = published.tables, published.tables.spark
     password = redis_server.split("password=")[1]
-    away = f"127.0.0.1:{staging.free_port()}"
+    away = f"127.0.0.1:{free_port()}"
     monkeypatch.setenv("EMBEDMILL_REDIS", f"{away},password={password}")
     with pytest.raises(OnlineStoreUnavailable, match=f"Redis at {away}") as refused:
         materialize_job.run(tables, REDIS, SECOND)
@@ -350,3 +354,24 @@ def test_rows_that_a_killed_publish_copied_go_when_the_night_is_mended(
     run(tables, CONFIG, later)
 
     assert tables.read(SPUS).filter(f"ds = '{later.ds}'").isEmpty()
+
+
+def test_a_night_that_was_encoded_before_a_release_was_validated_is_refused(
+    published: Published, staging: ModuleType
+) -> None:
+    tables, later = published.tables, Night.parse("2026-02-07")
+    staging.stage(tables, SPUS, later, staging.spu_rows(["s7"]))
+    staging.audit(tables, later)
+    release_steps.create_release(tables, staging.OTHER_ENCODERS)
+    newest = releases.all_releases(tables)[-1].name
+    release_steps.validate(tables, newest)
+    before = [tables.version(table) for table in PUBLISHED]
+
+    with pytest.raises(NotEncoded, match=f"{newest} in user_embeddings.* --from item_embeddings"):
+        run(tables, CONFIG, later)
+    assert [tables.version(table) for table in PUBLISHED] == before
+    run(tables, CONFIG, SECOND)  # of an older night, the release has what its backfill served
+
+    staging.encoded_for(tables, later, staging.ENCODERS, staging.OTHER_ENCODERS)
+    job.run(tables, CONFIG, later)
+    assert tables.last_published() == later

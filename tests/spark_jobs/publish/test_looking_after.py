@@ -28,6 +28,7 @@ from spark_jobs.erasure import job as erasure
 from spark_jobs.erasure.receipt import Receipt
 from spark_jobs.forgotten import without_forgotten
 from spark_jobs.frames import local_frame
+from spark_jobs.locks import releases_lock
 from spark_jobs.maintenance.job import maintain
 from spark_jobs.maintenance.tasks import Task
 from spark_jobs.nights import Night
@@ -132,6 +133,7 @@ def leave_behind(tables: Tables, folder: Path, staging: ModuleType) -> None:
     tables.record(ended, NIGHTS, FIRST, "validation")
     write(folder / "data_docs" / str(SECOND) / "index.html", f"<td>{ANNA}</td><td>{BERT}</td>")
     write(folder / "data_docs" / str(FIRST) / "index.html", "<td>old</td>")
+    write(folder / "data_docs" / "backfill_r2" / f"{FIRST}" / "index.html", "<td>old</td>")
     write(folder / "logs" / "embedmill.log", f"one line\nuser {ANNA} came\n")
     write(folder / "tmp" / "half" / "part.json", "{}")
     for version in (*staging.ENCODERS.values(), *staging.OTHER_ENCODERS.values()):
@@ -160,7 +162,16 @@ def publish(tables: Tables, night: Night) -> None:
 
 
 def maintained(tables: Tables, now: datetime, *, dry_run: bool = False) -> list[Task]:
-    return maintain(tables, CONFIG, now=now, watch=unwatched, dry_run=dry_run, force=True)
+    @contextmanager
+    def watch(task: Task) -> Iterator[None]:
+        if task.what == "files of old versions":
+            # A rollback does not wait for maintenance.
+            with releases_lock(tables.warehouse):
+                yield
+        else:
+            yield
+
+    return maintain(tables, CONFIG, now=now, watch=watch, dry_run=dry_run, force=True)
 
 
 def forgotten(tables: Tables, user: str) -> Receipt:
@@ -202,6 +213,7 @@ def test_maintenance_removes_what_has_outlived_its_use(shop: Shop, staging: Modu
     assert {("encoder of a retired release", f"encoders/{version}") for version in gone} <= done
     assert ("scratch of a killed run", "tmp") in done
     assert ("page of an old night", f"data_docs/{FIRST}") in done
+    assert ("page of an old night", f"data_docs/backfill_r2/{FIRST}") in done
     assert ("files of old versions", "staged/user_embeddings") in done
     assert sorted(p.name for p in (shop.folder / "encoders").iterdir()) == sorted(
         staging.ENCODERS.values()

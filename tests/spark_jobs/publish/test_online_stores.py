@@ -5,8 +5,8 @@ And what is said of one that has a server, when the server is away.
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -14,7 +14,9 @@ import pyarrow as pa
 import pytest
 
 from spark_jobs.config import Config, FeatureStoreConfig
+from spark_jobs.contracts import FORGOTTEN
 from spark_jobs.doctor.online import online
+from spark_jobs.erasure.job import forget
 from spark_jobs.erasure.online import user_online
 from spark_jobs.publish.commit import forget_views
 from spark_jobs.publish.definitions import apply_definitions, open_store
@@ -23,6 +25,7 @@ from spark_jobs.publish.online import is_present, online_values
 from spark_jobs.publish.online_keys import keys_only_online
 from spark_jobs.publish.online_server import OnlineStoreUnavailable, named_if_unavailable
 from spark_jobs.releases import KINDS
+from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -182,7 +185,7 @@ def test_a_forgotten_user_leaves_the_store_that_was_used_before(
 
 
 def test_doctor_says_whether_redis_answers_and_no_password(
-    redis_server: str, staging: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    redis_server: str, free_port: Callable[[], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     password = redis_server.split("password=")[1]
     repo = FeatureStoreConfig(repo="feature_repo/redis.yaml")
@@ -190,19 +193,19 @@ def test_doctor_says_whether_redis_answers_and_no_password(
 
     monkeypatch.setenv("EMBEDMILL_REDIS", redis_server)
     here = next(online(config, []))
-    away = f"127.0.0.1:{staging.free_port()}"
+    away = f"127.0.0.1:{free_port()}"
     monkeypatch.setenv("EMBEDMILL_REDIS", f"{away},password={password}")
     gone = next(online(config, []))
 
     assert (here.state, gone.state) == ("ok", "bad")
     assert redis_server.split(",")[0] in here.seen
     assert gone.seen.startswith(f"Redis at {away}: ")
-    assert "connection_string" in gone.do
+    assert "EMBEDMILL_REDIS" in gone.do
     assert password not in f"{here}{gone}"
 
 
 def test_a_retire_waits_for_a_server_that_is_away(
-    redis_server: str, staging: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    redis_server: str, free_port: Callable[[], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     password = redis_server.split("password=")[1]
     here = f"{redis_server},db=15"
@@ -212,7 +215,7 @@ def test_a_retire_waits_for_a_server_that_is_away(
     write(open_store("feature_repo/redis.yaml", str(tmp_path)), "spu_cope__r1", {"a": [1.0, 0.0]})
     tell(tmp_path, NEXT)
 
-    away = f"127.0.0.1:{staging.free_port()}"
+    away = f"127.0.0.1:{free_port()}"
     monkeypatch.setenv("EMBEDMILL_REDIS", f"{away},password={password}")
     with pytest.raises(OnlineStoreUnavailable, match=f"Redis at {away}, .* run the same") as no:
         _apply(tmp_path)
@@ -229,6 +232,21 @@ def test_a_retire_waits_for_a_server_that_is_away(
     tell(tmp_path, BOTH)
     _apply(tmp_path)
     assert held(open_store("feature_repo/redis.yaml", str(tmp_path)), "spu_cope__r1") == []
+
+
+def test_a_user_is_not_half_forgotten_where_the_server_is_away(
+    free_port: Callable[[], int], tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("EMBEDMILL_REDIS", f"{away},password=secret")
+    repo = FeatureStoreConfig(repo="feature_repo/redis.yaml")
+    config = Config(warehouse=tables.warehouse, feature_store=repo)
+
+    with pytest.raises(OnlineStoreUnavailable, match=f"Redis at {away}") as refused:
+        forget(tables, config, "ann", watch=lambda what: nullcontext())
+
+    assert "secret" not in str(refused.value)
+    assert not tables.exists(FORGOTTEN)
 
 
 def _apply(warehouse: Path) -> None:

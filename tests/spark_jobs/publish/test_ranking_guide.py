@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -112,9 +112,9 @@ def _publish(
 
 
 @pytest.fixture(scope="module")
-def told(warehouse: Tables, staging: ModuleType) -> Iterator[Told]:
+def told(warehouse: Tables, free_port: Callable[[], int]) -> Iterator[Told]:
     """Run the guide from top to bottom."""
-    told, port = Told(), str(staging.free_port())
+    told, port = Told(), str(free_port())
     servers: list[subprocess.Popen[bytes]] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(CHECKOUT)

@@ -64,7 +64,7 @@ def _stage_items(tables: Tables, night: Night, rows: Sequence[tuple[object, ...]
 
 def _publish(tables: Tables, night: Night) -> None:
     for table in (ITEMS, SPUS, SPU_MEMBERS, SPU_EVENTS):
-        tables.publish(table, night)
+        tables.copy_staged(table, night)
 
 
 def _members(tables: Tables, night: Night) -> dict[str, str]:

@@ -145,7 +145,7 @@ def test_two_nights(
     assert [(row["reason"], row["record_key"]) for row in refused] == [("no_item_vector", "s4")]
 
     for table in (SPUS, SPU_MEMBERS, ITEM_EMBEDDINGS, SPU_EMBEDDINGS, SPU_SEMANTIC_IDS):
-        tables.publish(table, night)
+        tables.copy_staged(table, night)
     for table, rows in nights[tomorrow].items():
         tables.stage(contract_frame(table, rows), table, tomorrow)
 

@@ -152,7 +152,7 @@ def test_two_nights(
     assert not list(Path(scratch_folder(tables)).glob("contents-*"))
 
     for table in (*first, USER_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS):
-        tables.publish(table, night)
+        tables.copy_staged(table, night)
     for table, rows in second.items():
         tables.stage(contract_frame(table, rows), table, tomorrow)
 

@@ -1,0 +1,121 @@
+"""Encoders that make a release: of the right kinds, untouched, and made to be read together."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import torch
+
+from encoders.artifacts import Artifact, save_artifact
+from spark_jobs.encoder_facts import EncoderMissing, encoder_config
+from spark_jobs.release_encoders import UnusableEncoders, encoder_artifacts
+from spark_jobs.releases import KINDS, encoder_path, encoders_folder
+
+
+def artifact(kind: str, weight: float = 0.0, **config: str) -> Artifact:
+    return Artifact(
+        name=kind,
+        config={"kind": kind, **config},
+        preprocessing={},
+        tensors={"weight": torch.tensor([weight])},
+        metrics={},
+        description=kind,
+    )
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> dict[str, Artifact]:
+    """The encoders of a release that can be served, saved in the warehouse ``tmp_path``."""
+    features = artifact("cope_features")
+    cope = artifact("cope", features=features.version)
+    content = artifact("learn_content")
+    made = {
+        "cope": cope,
+        "semantic_id": artifact("semantic_id", vectors=cope.version),
+        "learn_content": content,
+        "learn_user": artifact("learn_user", content=content.version),
+        "learn_item": artifact("learn_item", content=content.version),
+    }
+    for each in (features, *made.values()):
+        save(tmp_path, each)
+    return made
+
+
+def save(warehouse: Path, made: Artifact) -> str:
+    save_artifact(made, encoders_folder(str(warehouse)))
+    return made.version
+
+
+def versions(trained: Mapping[str, Artifact]) -> dict[str, str]:
+    return {kind: made.version for kind, made in trained.items()}
+
+
+def test_encoders_of_one_training_make_a_release(
+    trained: dict[str, Artifact], tmp_path: Path
+) -> None:
+    assert set(encoder_artifacts(str(tmp_path), versions(trained))) == set(KINDS)
+
+
+def _other_cope(trained: dict[str, Artifact]) -> dict[str, Artifact]:
+    return trained | {"cope": replace(trained["cope"], tensors={"weight": torch.tensor([1.0])})}
+
+
+def _other_content(trained: dict[str, Artifact]) -> dict[str, Artifact]:
+    return trained | {"learn_content": artifact("learn_content", 1.0)}
+
+
+def _other_towers(trained: dict[str, Artifact]) -> dict[str, Artifact]:
+    return trained | {"learn_item": replace(trained["learn_item"], tensors={"w": torch.zeros(1)})}
+
+
+def _other_kind(trained: dict[str, Artifact]) -> dict[str, Artifact]:
+    return trained | {"learn_item": trained["learn_user"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_other_cope, r"semantic_id: semantic_id@\w+ reads 'cope@\w+', but the release's cope is"),
+        (_other_content, r"learn_user@\w+ reads 'learn_content@\w+', but the release's"),
+        (_other_towers, "learn_user and learn_item: .* are of two trainings"),
+        (_other_kind, r"learn_item: 'learn_user@\w+' is of kind 'learn_user'"),
+    ],
+)
+def test_encoders_that_do_not_belong_together_are_refused(
+    trained: dict[str, Artifact],
+    tmp_path: Path,
+    change: Callable[[dict[str, Artifact]], dict[str, Artifact]],
+    said: str,
+) -> None:
+    mixed = change(trained)
+    for made in mixed.values():
+        save(tmp_path, made)
+
+    with pytest.raises(UnusableEncoders, match=said):
+        encoder_artifacts(str(tmp_path), versions(mixed))
+
+
+def test_every_encoder_that_is_altered_or_gone_is_named(
+    trained: dict[str, Artifact], tmp_path: Path
+) -> None:
+    named = versions(trained)
+    weights = Path(encoder_path(str(tmp_path), named["cope"]), "model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    gone = Path(encoder_path(str(tmp_path), named["learn_user"]))
+    gone.rename(gone.with_name("aside"))
+
+    with pytest.raises(UnusableEncoders) as refused:
+        encoder_artifacts(str(tmp_path), named)
+
+    assert f"{named['cope']}': the hash of model.safetensors" in str(refused.value)
+    assert f"{named['learn_user']}' is not there" in str(refused.value)
+
+
+def test_a_night_whose_encoder_is_gone_says_which_and_what_to_do(tmp_path: Path) -> None:
+    tables = cast(Any, SimpleNamespace(warehouse=str(tmp_path)))
+
+    with pytest.raises(EncoderMissing, match=r"'cope@000000000001' .* Restore the folder"):
+        encoder_config(tables, "cope@000000000001")
