@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 
 # The last line of a worker's traceback, where the error is of one of our modules.
@@ -27,7 +26,7 @@ def worker_errors_named(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except (PySparkException, Py4JJavaError) as error:
+    except PySparkException as error:
         said = _OURS.search(str(error))
         if said is None:
             raise
