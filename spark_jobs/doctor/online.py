@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 _STORE = "online store"
 _REGISTRY = "registry"
 _AGAIN = "embedmill run --config CONFIG --from publish --ds <last published night> fills it."
+_NO_FILE = (
+    "A night makes it: embedmill run --config CONFIG --ds NIGHT; if one is published, the last, "
+    "--from publish."
+)
 
 
 def online(config: Config, served: Sequence[Served]) -> Iterator[Finding]:
@@ -41,12 +45,11 @@ def without_password(text: str) -> str:
 
 
 def _sqlite(store: "FeatureStore", served: Sequence[Served]) -> Iterator[Finding]:
-    path = Path(store.config.online_store.path)
-    file = path if path.is_absolute() else Path(store.repo_path) / path
+    file = _file(store, store.config.online_store.path)
     if not file.exists():
         no_file = "SQLite, no file yet"
         if served:
-            yield Finding(_STORE, "warn", no_file, _AGAIN)
+            yield Finding(_STORE, "warn", no_file, _NO_FILE)
         else:
             yield Finding(_STORE, "ok", no_file)
         return
@@ -79,10 +82,9 @@ def _registry(store: "FeatureStore", served: Sequence[Served]) -> Iterator[Findi
         yield Finding(_REGISTRY, "ok", "no release is served yet")
         return
     path = str(store.config.registry.path)
-    if "://" not in path and not Path(path).exists():
-        # Feast makes the file as soon as it is asked.
-        do = "The first night fills it: embedmill run --config CONFIG --ds NIGHT."
-        yield Finding(_REGISTRY, "warn", "no file yet", do)
+    if "://" not in path and not _file(store, path).exists():
+        # Feast would make the file as soon as it is asked.
+        yield Finding(_REGISTRY, "warn", "no file yet", _NO_FILE)
         return
     from spark_jobs.publish.definitions import misregistered
 
@@ -91,3 +93,8 @@ def _registry(store: "FeatureStore", served: Sequence[Served]) -> Iterator[Findi
         yield Finding(_REGISTRY, "bad", "; ".join(wrong), _AGAIN)
     else:
         yield Finding(_REGISTRY, "ok", f"{len(served)} release(s), as in releases.json")
+
+
+def _file(store: "FeatureStore", path: str) -> Path:
+    """Return where a file of Feast's settings lies."""
+    return Path(path) if Path(path).is_absolute() else Path(store.repo_path) / path
