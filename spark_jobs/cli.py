@@ -1,5 +1,6 @@
 """The ``embedmill`` command: what a person types. Each command is a module of ``commands``."""
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -62,11 +63,20 @@ def main() -> None:
     except Exception as error:
         is_ours = type(error).__module__.split(".")[0] in OURS
         if not is_ours and not is_disk_full(error):
+            _log("unexpected", error)
             raise
         said = "\n".join((str(error), *getattr(error, "__notes__", ()))) if is_ours else NO_ROOM
+        _log(said)
         message = f"[bold red]error[/] {escape(said)}"
         Console(stderr=True).print(message, highlight=False, soft_wrap=True)
         sys.exit(AUDIT_FAILED if type(error).__name__ == "AuditFailed" else 1)
+
+
+def _log(said: str, error: Exception | None = None) -> None:
+    """Write why the command ends to its log, if it has come as far as having one."""
+    logger = logging.getLogger("spark_jobs")
+    if logger.handlers:
+        logger.error("%s", said, exc_info=error)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,9 @@ def stages_between(first: str, last: str) -> tuple[str, ...]:
     """
     unknown = sorted({first, last} - set(STAGES))
     if unknown:
-        raise UnknownStage(f"no stage {', '.join(map(repr, unknown))}; there are {STAGES}.")
+        raise UnknownStage(
+            f"no stage {', '.join(map(repr, unknown))}; there are {', '.join(STAGES)}."
+        )
     start, stop = STAGES.index(first), STAGES.index(last)
     if stop < start:
         raise UnknownStage(f"--to {last!r} comes before --from {first!r}; the order is {STAGES}.")
@@ -111,6 +113,6 @@ def import_ahead(modules: Iterable[str]) -> None:
 def load_stage(stage: str) -> Run:
     """Import a stage when it is needed: Great Expectations and Feast take seconds to import."""
     if stage not in JOBS:
-        raise UnknownStage(f"no stage {stage!r}; there are {STAGES}.")
+        raise UnknownStage(f"no stage {stage!r}; there are {', '.join(STAGES)}.")
     run: Run = importlib.import_module(JOBS[stage]).run
     return run

@@ -125,7 +125,7 @@ def _named(releases: Sequence[Release], name: str) -> Release:
     by_name = {release.name: release for release in releases}
     if name not in by_name:
         raise UnknownRelease(
-            f"no release {name!r}; there are {sorted(by_name)}. "
+            f"no release {name!r}; there are {', '.join(sorted(by_name)) or 'none'}. "
             "Create one from trained encoders first (embedmill release create)."
         )
     return by_name[name]

@@ -1,6 +1,7 @@
 """What every command shares: its options, the terminal, and how it opens the warehouse."""
 
 import logging
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -51,6 +52,14 @@ def open_to_read(config: Config) -> Tables:
     return open_tables(config, notes)
 
 
+class _Log(logging.FileHandler):
+    """A log file. What a full disk keeps out of it is left out: the command says why it ends."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 def log_folder(warehouse: str) -> Path:
     """Return the folder for logs: in the warehouse, or here where that is no local folder."""
     return Path("logs") if "://" in warehouse else Path(warehouse) / "logs"
@@ -59,7 +68,7 @@ def log_folder(warehouse: str) -> Path:
 def log_to(file: Path) -> None:
     """Send what our packages log to a file."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(file)
+    handler = _Log(file)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     for package in OURS:
         logger = logging.getLogger(package)

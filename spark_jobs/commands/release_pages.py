@@ -55,6 +55,12 @@ def print_comparison(
 ) -> None:
     """Print two releases side by side: their figures, and what is served of each."""
     names = [left.name, right.name]
+    console.print(f"{left.name} is {left.state}, {right.name} is {right.state}")
+    if "building" in (left.state, right.state):
+        console.print(
+            "[yellow]one that is building has no vectors, or not all: backfill it first[/]"
+        )
+    console.print()
     encoders = _grid("encoder", *names)
     for kind in KINDS:
         pair = left.encoders[kind], right.encoders[kind]

@@ -166,6 +166,12 @@ def print_quality(
             table.add_row(name, _figure(ours.recall), _figure(raw.recall), str(ours.queries))
     console.print(f"  COPE, among {scores.products} products that it was not trained on")
     console.print(table)
+    console.print(
+        "  [dim]A direction has a few dozen queries: a tenth of difference is chance. Heads that "
+        "lose to the backbones are not worth releasing: docs/guides/ml-engineers.md[/]",
+        highlight=False,
+        soft_wrap=True,
+    )
     learn = learn_scores(tables, folder, release, trained=first, later=[second, third])
     console.print(
         f"  LEARN, next SPUs of {learn.users} users, R@{learn.k}: {_figure(learn.learn)}; "
@@ -177,7 +183,9 @@ def print_quality(
 
 def print_what_next(console: Console, config_file: Path, night: Night, seconds: float) -> None:
     """Say what there is now, and what to try."""
-    console.print(f"\n[bold]Done[/] in {seconds:.0f} s. Try next:")
+    console.print(
+        f"\n[bold]Done[/] in {seconds:.0f} s. Try next (source .venv/bin/activate first):"
+    )
     tried = (
         (
             f"embedmill run --config {config_file} --ds {night}",
