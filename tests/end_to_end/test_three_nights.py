@@ -422,6 +422,8 @@ def test_a_night_encodes_for_every_release_that_is_served(
     for item in items[:3]:
         item["title"] = f"{item['title']} mark two"
     feed.write_text("".join(f"{json.dumps(item)}\n" for item in items))
+    events = feed.with_name("interactions.jsonl")
+    events.write_text(events.read_text().replace(str(SECOND), str(FOURTH)))
     file = tmp_path / "config.toml"
     file.write_text(demo_config(shop, warehouse.tables.warehouse))
 
