@@ -45,7 +45,7 @@ def test_the_first_release_goes_live_from_building(tables: Tables) -> None:
     promoted = promote(tables, "r1")
     assert promoted.state == "live"
     assert live_release(tables) == promoted
-    with pytest.raises(UnknownRelease, match=r"no release 'r9'; there are \['r1'\]"):
+    with pytest.raises(UnknownRelease, match=r"no release 'r9'; there are r1"):
         promote(tables, "r9")
 
 
