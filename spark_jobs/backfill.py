@@ -23,13 +23,7 @@ from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
 from spark_jobs.release_encoders import encoder_artifacts
 from spark_jobs.release_steps import validate
-from spark_jobs.releases import (
-    ENCODED,
-    ENCODING_STAGES,
-    Release,
-    all_releases,
-    named_release,
-)
+from spark_jobs.releases import ENCODED, ENCODING_STAGES, Release, all_releases, named_release
 from spark_jobs.stage import run_stage
 from spark_jobs.tables import Tables, conform
 

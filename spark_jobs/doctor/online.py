@@ -4,7 +4,6 @@ import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_jobs.config import Config
@@ -45,7 +44,9 @@ def without_password(text: str) -> str:
 
 
 def _sqlite(store: "FeatureStore", served: Sequence[Served]) -> Iterator[Finding]:
-    file = _file(store, store.config.online_store.path)
+    from spark_jobs.publish.definitions import file_of
+
+    file = file_of(store, store.config.online_store.path)
     if not file.exists():
         no_file = "SQLite, no file yet"
         if served:
@@ -81,20 +82,15 @@ def _registry(store: "FeatureStore", served: Sequence[Served]) -> Iterator[Findi
     if not served:
         yield Finding(_REGISTRY, "ok", "no release is served yet")
         return
+    from spark_jobs.publish.definitions import file_of, misregistered
+
     path = str(store.config.registry.path)
-    if "://" not in path and not _file(store, path).exists():
+    if "://" not in path and not file_of(store, path).exists():
         # Feast would make the file as soon as it is asked.
         yield Finding(_REGISTRY, "warn", "no file yet", _NO_FILE)
         return
-    from spark_jobs.publish.definitions import misregistered
-
     wrong = misregistered(store, {release.name: release.state for release in served})
     if wrong:
         yield Finding(_REGISTRY, "bad", "; ".join(wrong), _AGAIN)
     else:
         yield Finding(_REGISTRY, "ok", f"{len(served)} release(s), as in releases.json")
-
-
-def _file(store: "FeatureStore", path: str) -> Path:
-    """Return where a file of Feast's settings lies."""
-    return Path(path) if Path(path).is_absolute() else Path(store.repo_path) / path

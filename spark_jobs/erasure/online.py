@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spark_jobs.publish.definitions import file_of
+
 if TYPE_CHECKING:
     from feast import FeatureStore
 
@@ -73,8 +75,7 @@ def _key(user: str) -> Any:
 
 
 def _file(store: "FeatureStore") -> Path:
-    path = Path(store.config.online_store.path)
-    return path if path.is_absolute() else Path(store.repo_path) / path
+    return file_of(store, store.config.online_store.path)
 
 
 def _in_sqlite(store: "FeatureStore", user: str) -> UserOnline:

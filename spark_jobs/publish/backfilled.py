@@ -1,9 +1,8 @@
 """How a release that was backfilled gets its views, and how they are filled and reconciled."""
 
 from spark_jobs.config import Config
-from spark_jobs.locks import RELEASES_WAIT, releases_lock
 from spark_jobs.publish.commit import last_recorded
-from spark_jobs.publish.definitions import apply_definitions, mend_definitions, open_store
+from spark_jobs.publish.definitions import applied_definitions, open_store
 from spark_jobs.publish.gate import NotPublished
 from spark_jobs.publish.materialization import feast_session, feast_talk, materialize_new
 from spark_jobs.publish.online_server import named_if_unavailable
@@ -30,10 +29,7 @@ def serve_release(tables: Tables, config: Config, name: str) -> list[Reconciled]
     night = last_recorded(tables)
     store = open_store(config.feature_store.repo, tables.warehouse)
     with feast_session(tables.spark), feast_talk(), named_if_unavailable(store):
-        with releases_lock(tables.warehouse, wait=RELEASES_WAIT):
-            apply_definitions(store, tables.warehouse)
-        materialize_new(store, last=night)
-        with releases_lock(tables.warehouse, wait=RELEASES_WAIT):
-            mend_definitions(store, tables)
+        with applied_definitions(store, tables):
+            materialize_new(store, last=night)
         sample = config.feature_store.reconcile_sample
         return reconcile(store, tables.spark, night=night, sample=sample, release=name)

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from spark_jobs.locks import RELEASES_WAIT, releases_lock
 from spark_jobs.publish.online_server import check_server
 from spark_jobs.releases import ENCODED, KINDS, served_releases
 from spark_jobs.tables import Tables
@@ -86,14 +87,25 @@ def apply_definitions(store: "FeatureStore", warehouse: str) -> None:
         )
 
 
-def mend_definitions(store: "FeatureStore", tables: Tables) -> None:
-    """Apply the definitions again if the registry is not of the served releases.
+@contextmanager
+def applied_definitions(store: "FeatureStore", tables: Tables) -> Iterator[None]:
+    """Apply the definitions, and again, if need be, once the views are filled.
 
-    Feast rewrites its registry whole when a view is filled: a promote meanwhile may be lost.
+    Feast rewrites its registry whole when a view is filled: a promote meanwhile may be lost. The
+    releases' lock is not held while they are filled, so that a promote need not wait.
     """
-    served = {release.name: release.state for release in served_releases(tables)}
-    if misregistered(store, served):
+    with releases_lock(tables.warehouse, wait=RELEASES_WAIT):
         apply_definitions(store, tables.warehouse)
+    yield
+    with releases_lock(tables.warehouse, wait=RELEASES_WAIT):
+        served = {release.name: release.state for release in served_releases(tables)}
+        if misregistered(store, served):
+            apply_definitions(store, tables.warehouse)
+
+
+def file_of(store: "FeatureStore", path: str) -> Path:
+    """Return where a file that Feast's settings name lies; a relative one, by the definitions."""
+    return Path(path) if Path(path).is_absolute() else Path(store.repo_path) / path
 
 
 def pointed_release(store: "FeatureStore") -> str | None:

@@ -10,10 +10,9 @@ import time
 from collections.abc import Sequence
 
 from spark_jobs.config import Config
-from spark_jobs.locks import RELEASES_WAIT, releases_lock
 from spark_jobs.nights import Night
 from spark_jobs.publish.commit import last_recorded
-from spark_jobs.publish.definitions import apply_definitions, mend_definitions, open_store
+from spark_jobs.publish.definitions import applied_definitions, open_store
 from spark_jobs.publish.gate import check_published
 from spark_jobs.publish.materialization import feast_session, feast_talk, materialize_night
 from spark_jobs.publish.online_server import named_if_unavailable
@@ -31,12 +30,13 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     check_published(tables, night)
     started = time.monotonic()
     store = open_store(config.feature_store.repo, tables.warehouse)
-    with feast_session(tables.spark), feast_talk(), named_if_unavailable(store):
-        with releases_lock(tables.warehouse, wait=RELEASES_WAIT):
-            apply_definitions(store, tables.warehouse)
+    with (
+        feast_session(tables.spark),
+        feast_talk(),
+        named_if_unavailable(store),
+        applied_definitions(store, tables),
+    ):
         views = materialize_night(store, night=night, last=last_recorded(tables))
-        with releases_lock(tables.warehouse, wait=RELEASES_WAIT):
-            mend_definitions(store, tables)
     return [Step("online views", views, views, seconds=time.monotonic() - started)]
 
 

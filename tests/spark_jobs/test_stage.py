@@ -9,7 +9,7 @@ from encoders.artifacts import InvalidArtifact
 from spark_jobs.config import Config
 from spark_jobs.contracts import STAGE_RUNS
 from spark_jobs.nights import Night
-from spark_jobs.stage import RowsLost, Step, run_stage
+from spark_jobs.stage import RowsLost, Run, Step, run_stage
 from spark_jobs.tables import Tables
 from spark_jobs.worker_errors import WorkerFailed
 
@@ -48,16 +48,22 @@ def test_run_stage_refuses_a_step_that_lost_rows(tables: Tables, night: Night) -
     assert tables.read(STAGE_RUNS).isEmpty()
 
 
-def test_what_a_worker_says_is_one_message(tables: Tables, night: Night) -> None:
-    def altered(_: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        raise InvalidArtifact("encoder 'e': the hash of model.safetensors is another.")
+def stage_whose_worker_raises(error: Exception) -> Run:
+    def work(_: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        raise error
 
     def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
-        tables.spark.range(1).mapInArrow(altered, "id bigint").collect()
+        tables.spark.range(1).mapInArrow(work, "id bigint").collect()
         return []
 
+    return run
+
+
+def test_what_a_worker_says_is_one_message(tables: Tables, night: Night) -> None:
+    error = InvalidArtifact("encoder 'e': the hash of model.safetensors is another.")
+
     with pytest.raises(WorkerFailed) as failed:
-        run_stage("item_embeddings", run, tables, Config(), night)
+        run_stage("item_embeddings", stage_whose_worker_raises(error), tables, Config(), night)
 
     said = (
         "item_embeddings, night 2026-01-31: encoder 'e': the hash of model.safetensors is another."
@@ -66,12 +72,7 @@ def test_what_a_worker_says_is_one_message(tables: Tables, night: Night) -> None
 
 
 def test_an_error_of_a_worker_that_is_not_ours_stays_as_it_is(tables: Tables, night: Night) -> None:
-    def broken(_: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        raise ZeroDivisionError("one by none")
-
-    def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
-        tables.spark.range(1).mapInArrow(broken, "id bigint").collect()
-        return []
+    run = stage_whose_worker_raises(ZeroDivisionError("one by none"))
 
     with pytest.raises(PythonException, match="ZeroDivisionError: one by none"):
         run_stage("item_embeddings", run, tables, Config(), night)
