@@ -15,6 +15,8 @@ from pyspark.sql import DataFrame
 _VERDICT = "BOOLEAN_ONLY"
 _DETAILS = {"result_format": "BASIC", "partial_unexpected_count": 5}
 
+_SITE = "audit"
+
 
 class ExpectationRuns:
     """The expectations that were run for one night, in memory until their pages are written."""
@@ -49,8 +51,9 @@ class ExpectationRuns:
     def write_data_docs(self, folder: str) -> None:
         """Write the pages of this night to ``folder``, on any file system that fsspec knows."""
         with tempfile.TemporaryDirectory() as local:
-            self._context.add_data_docs_site(site_name="audit", site_config=_site(local))
-            self._context.build_data_docs()
+            self._context.add_data_docs_site(site_name=_SITE, site_config=_site(local))
+            # A context has a site of its own too, whose pages would stay behind in /tmp.
+            self._context.build_data_docs(site_names=[_SITE])
             filesystem, root = fsspec.url_to_fs(folder)
             if filesystem.exists(root):
                 filesystem.rm(root, recursive=True)

@@ -1,5 +1,6 @@
 """Every check passes on a sound night, and fails on a night that is broken in what it is about."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -342,17 +343,20 @@ def test_data_docs_show_what_was_expected(
 
 
 @pytest.mark.spark  # in a process of its own
-def test_job_leaves_with_status_3(tmp_path: Path) -> None:
+def test_job_leaves_with_status_3_and_no_temporary_file(tmp_path: Path) -> None:
     config = tmp_path / "audit.toml"
     config.write_text(
         f'warehouse = "{tmp_path}/warehouse"\n[spark]\nmaster = "local[1]"\n'
         'driver_memory = "1g"\nshuffle_partitions = 1\n'
     )
     job = Path(validation.job.__file__)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
 
     left = subprocess.run(
         [sys.executable, str(job), "--config", str(config), "--ds", "2026-01-31"],
         cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(scratch)},
         capture_output=True,
         text=True,
         timeout=590,
@@ -361,3 +365,4 @@ def test_job_leaves_with_status_3(tmp_path: Path) -> None:
 
     assert left.returncode == 3, left.stderr
     assert "- items, not_empty" in left.stderr
+    assert not [file for file in scratch.rglob("*") if file.is_file()]
