@@ -27,8 +27,9 @@ def load_encoder(
     artifact = load_artifact(path)
     kind = artifact.config.get("kind")
     if kind not in _LOADERS:
+        known = ", ".join(map(str, _LOADERS))
         raise InvalidArtifact(
-            f"encoder {artifact.version}: kind should be one of {list(_LOADERS)}, but is {kind!r}."
+            f"encoder {artifact.version}: kind should be one of {known}, but is {kind!r}."
         )
     return _LOADERS[kind](artifact, device, precision, context)
 

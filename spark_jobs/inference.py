@@ -157,7 +157,8 @@ def _check_columns(encoder: Encoder, task: EncodingTask, columns: Sequence[str])
     if wrong:
         raise EncoderMismatch(
             f"encoder {encoder.version} in {task.stage}: {'; '.join(wrong)}. "
-            f"Columns are {sorted(columns)}, outputs {dict(encoder.outputs)}."
+            f"Columns are {', '.join(sorted(columns))}; "
+            f"outputs {', '.join(f'{name} ({width})' for name, width in encoder.outputs.items())}."
         )
 
 

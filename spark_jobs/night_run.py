@@ -50,7 +50,9 @@ def stages_between(first: str, last: str) -> tuple[str, ...]:
         )
     start, stop = STAGES.index(first), STAGES.index(last)
     if stop < start:
-        raise UnknownStage(f"--to {last!r} comes before --from {first!r}; the order is {STAGES}.")
+        raise UnknownStage(
+            f"--to {last!r} comes before --from {first!r}; the order is {', '.join(STAGES)}."
+        )
     return STAGES[start : stop + 1]
 
 

@@ -67,8 +67,9 @@ def check_kinds(encoders: Mapping[str, str]) -> None:
     missing, unknown = set(KINDS) - set(encoders), set(encoders) - set(KINDS)
     if missing or unknown:
         raise IncompleteRelease(
-            f"a release needs one encoder of each kind {KINDS}: "
-            f"missing {sorted(missing)}, unknown {sorted(unknown)}. "
+            f"a release needs one encoder of each kind ({', '.join(KINDS)}): "
+            f"missing {', '.join(sorted(missing)) or 'none'}, "
+            f"unknown {', '.join(sorted(unknown)) or 'none'}. "
             "Give KIND=VERSION for each, or name a release to take the others from (--like r1)."
         )
 

@@ -147,7 +147,7 @@ def _pooling(folder: Path) -> str:
     modes &= {"cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "lasttoken"}
     if modes not in ({"mean_tokens"}, {"cls_token"}):
         raise InvalidBackbone(
-            f"text backbone {str(folder)!r} pools by {sorted(modes)}; "
+            f"text backbone {str(folder)!r} pools by {', '.join(sorted(modes)) or 'nothing'}; "
             "mean_tokens and cls_token are supported."
         )
     return "cls" if modes == {"cls_token"} else "mean"

@@ -58,4 +58,6 @@ def print_findings(findings: Sequence[Finding]) -> None:
         console.print("\n[bold]what to do[/]")
     for finding in sorted(ailing, key=lambda finding: finding.state != "bad"):
         mark = _MARKS[finding.state]
-        console.print(f"{mark} {escape(finding.what)}: {escape(finding.do)}", highlight=False)
+        # Unbroken, so that a command in it can be copied.
+        said = f"{mark} {escape(finding.what)}: {escape(finding.do)}"
+        console.print(said, highlight=False, soft_wrap=True)

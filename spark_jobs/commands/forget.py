@@ -27,8 +27,8 @@ def forget(
             "tables go with them.",
             abort=True,
         )
-    tables = open_tables(settings)
     with warehouse_lock(settings.warehouse):
+        tables = open_tables(settings)
         receipt = erase(tables, settings, user, watch=lambda what: working(console, what))
     print_receipt(receipt, tables.warehouse)
 

@@ -28,9 +28,9 @@ def maintain(
     from spark_jobs.maintenance.job import maintain as maintained
 
     settings = load_config(config)
-    tables = open_tables(settings)
     before = free_bytes(settings.warehouse)
     with warehouse_lock(settings.warehouse):
+        tables = open_tables(settings)
         done = maintained(
             tables,
             settings,

@@ -1,9 +1,10 @@
 """What every command shares: its options, the terminal, and how it opens the warehouse."""
 
 import logging
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from rich.console import Console
@@ -14,9 +15,18 @@ from spark_jobs.tables import Tables
 
 OURS = ("encoders", "spark_jobs", "validation")
 
-console = Console()
+# Columns where nobody's terminal says how many: a log of CI, a pipe. Tables are cut at fewer.
+_WIDTH_OF_A_FILE = 120
+
+
+def _console(stream: TextIO, *, stderr: bool = False) -> Console:
+    is_unknown = not stream.isatty() and "COLUMNS" not in os.environ
+    return Console(stderr=stderr, width=_WIDTH_OF_A_FILE if is_unknown else None)
+
+
+console = _console(sys.stdout)
 # For commands whose stdout is read by other programs.
-notes = Console(stderr=True)
+notes = _console(sys.stderr, stderr=True)
 
 
 class WarehouseMissing(LookupError):

@@ -49,8 +49,8 @@ def create(
     from spark_jobs.release_encoders import encoder_artifacts
 
     settings = load_config(config)
-    tables = open_tables(settings)
     with releases_lock(settings.warehouse):
+        tables = open_tables(settings)
         base = dict(named_release(tables, like).encoders) if like else {}
         pairs = base | dict(part.partition("=")[::2] for part in encoder or [])
         check_kinds(pairs)
@@ -62,6 +62,8 @@ def create(
     console.print(
         f"next: embedmill release {verb} --config {config} {release.name}", soft_wrap=True
     )
+    if not is_first:
+        console.print("  for more than the last published night: --since YYYY-MM-DD")
 
 
 @app.command("backfill")
@@ -80,8 +82,8 @@ def backfill_release(
     from spark_jobs.publish.backfilled import serve_release
 
     settings, first = load_config(config), Night.parse(since) if since else None
-    tables = open_tables(settings)
     with warehouse_lock(settings.warehouse):
+        tables = open_tables(settings)
         watch = lambda what: working(console, what)  # noqa: E731
         nights = backfill(tables, settings, name, since=first, watch=watch)
         console.print(f"nights encoded: {len(nights)}")
@@ -145,8 +147,8 @@ def _move(config: str, step: Step) -> Config:
     from spark_jobs.publish.online_server import named_if_unavailable
 
     settings = load_config(config)
-    tables = open_tables(settings)
     with releases_lock(settings.warehouse):
+        tables = open_tables(settings)
         # Opened before the step: settings that cannot be read should leave everything as it is.
         is_published = tables.last_published() is not None  # else there is nothing to point at yet
         store = open_store(settings.feature_store.repo, tables.warehouse) if is_published else None

@@ -27,16 +27,17 @@ def sql(
 ) -> None:
     """Answer a SELECT over the warehouse's tables. Nothing is ever written.
 
-    Without a statement it is read from stdin; on a terminal the tables are listed.
+    Without a statement it is read from stdin; where there is none, the tables are listed.
     """
     settings = load_config(config)
-    if statement is None and sys.stdin.isatty():
-        _list_tables()
-        return
+    if statement is None:
+        statement = "" if sys.stdin.isatty() else sys.stdin.read()
+        if not statement.strip():
+            _list_tables()
+            return
     from spark_jobs.queries import answer
 
-    said = sys.stdin.read() if statement is None else statement
-    give(answer(open_to_read(settings), said), form, limit)
+    give(answer(open_to_read(settings), statement), form, limit)
 
 
 def _list_tables() -> None:

@@ -32,10 +32,10 @@ def train_learn(config: ConfigOption, ds: NightOption) -> None:
 
 def _train(config: str, ds: str, train: Callable[..., dict[str, str]], title: str) -> None:
     settings, night = load_config(config), Night.parse(ds)
-    tables = open_tables(settings)
-    start_workers(tables.spark)
-    lock = warehouse_lock(settings.warehouse)
-    with lock, working_with_bar(console, f"train {title}") as advance:
-        versions = train(tables, settings, night, progress=advance)
+    with warehouse_lock(settings.warehouse):
+        tables = open_tables(settings)
+        start_workers(tables.spark)
+        with working_with_bar(console, f"train {title}") as advance:
+            versions = train(tables, settings, night, progress=advance)
     for kind, version in versions.items():
         console.print(f"{kind}={version}", highlight=False)

@@ -115,7 +115,7 @@ def check_present(source: Source, path: str, found: Sequence[str]) -> None:
     if missing:
         raise UnreadableFeed(
             f"feed {source.name!r}: {path!r}: {missing_columns(source.kind, missing)}; "
-            f"found {list(found)}. Add or rename the columns where the feed is written."
+            f"found {', '.join(found)}. Add or rename the columns where the feed is written."
         )
 
 

@@ -48,3 +48,10 @@ def test_a_warehouse_that_is_not_there_is_not_made(command: list[str], tmp_path:
 
     assert isinstance(result.exception, WarehouseMissing)
     assert not (tmp_path / "warehouse").exists()
+
+
+def test_sql_without_a_statement_lists_what_there_is_to_ask() -> None:
+    result = CliRunner().invoke(app, ["sql", "--config", "spark_jobs/conf/local.toml"], input="")
+
+    assert result.exit_code == 0
+    assert "item_embeddings_current" in result.stdout

@@ -105,7 +105,7 @@ def test_a_missing_csv_column_is_named_with_file_and_fix(tables: Tables, tmp_pat
 
     assert "items.csv" in said
     assert "column 'title' should be string but is missing" in said
-    assert "found ['domain', 'item_id', 'titel']" in said
+    assert "found domain, item_id, titel" in said
     assert "Add or rename" in said
 
 

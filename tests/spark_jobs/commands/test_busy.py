@@ -1,0 +1,40 @@
+"""A warehouse that another run holds: commands that write say so before Spark is started."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from spark_jobs.cli import app
+from spark_jobs.locks import WarehouseBusy, releases_lock, warehouse_lock
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["train", "cope", "--ds", "2026-01-31"],
+        ["train", "learn", "--ds", "2026-01-31"],
+        ["release", "backfill", "r2"],
+        ["forget", "--user", "anna", "--yes"],
+        ["maintain"],
+    ],
+)
+def test_a_night_that_runs_is_not_disturbed(command: list[str], tmp_path: Path) -> None:
+    with warehouse_lock(str(tmp_path / "warehouse")):
+        _check_refused(command, tmp_path)
+
+
+@pytest.mark.parametrize("command", [["create"], ["promote", "r2"], ["rollback"], ["retire", "r1"]])
+def test_releases_change_one_at_a_time(command: list[str], tmp_path: Path) -> None:
+    with releases_lock(str(tmp_path / "warehouse")):
+        _check_refused(["release", *command], tmp_path)
+
+
+def _check_refused(command: list[str], folder: Path) -> None:
+    config = folder / "config.toml"
+    config.write_text(f'warehouse = "{folder}/warehouse"\n')
+
+    result = CliRunner().invoke(app, [*command, "--config", str(config)])
+
+    assert isinstance(result.exception, WarehouseBusy)
+    assert not (folder / "warehouse" / "logs").exists()  # where Spark writes once it starts
