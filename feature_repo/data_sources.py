@@ -4,11 +4,11 @@ Every query keeps tombstones and turns their values into null, so that a key tha
 null online and in point-in-time joins, not as its last value. ``is_active`` is for reconciliation.
 """
 
+import os
 from collections.abc import Mapping
 
 from entities import OWNER
 from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
-from serving import Release, served_releases, warehouse
 
 from spark_jobs.contracts import (
     ITEM_EMBEDDINGS,
@@ -20,9 +20,26 @@ from spark_jobs.contracts import (
     USER_EMBEDDINGS,
     Table,
 )
+from spark_jobs.release_export import ExportedRelease, exported_served
 
-WAREHOUSE = warehouse()
-RELEASES = served_releases(WAREHOUSE)
+
+def _warehouse() -> str:
+    """Return the warehouse's absolute path or URI.
+
+    Raises:
+        LookupError: ``EMBEDMILL_WAREHOUSE`` is not set.
+    """
+    named = os.environ.get("EMBEDMILL_WAREHOUSE", "")
+    if not named:
+        raise LookupError(
+            "EMBEDMILL_WAREHOUSE is not set. Set it to the absolute path or URI of the warehouse, "
+            "such as EMBEDMILL_WAREHOUSE=$PWD/warehouse."
+        )
+    return named.rstrip("/") if "://" in named else os.path.abspath(named)
+
+
+WAREHOUSE = _warehouse()
+RELEASES = exported_served(WAREHOUSE)
 
 
 def _source(
@@ -57,7 +74,7 @@ item_spu_source = _source(
 )
 
 
-def item_cope_source(release: Release) -> SparkSource:
+def item_cope_source(release: ExportedRelease) -> SparkSource:
     """Return where a release's COPE vectors of items are."""
     return _source(
         f"item_cope__{release.name}",
@@ -67,7 +84,7 @@ def item_cope_source(release: Release) -> SparkSource:
     )
 
 
-def spu_cope_source(release: Release) -> SparkSource:
+def spu_cope_source(release: ExportedRelease) -> SparkSource:
     """Return where a release's COPE vectors of SPUs are."""
     return _source(
         f"spu_cope__{release.name}",
@@ -77,7 +94,7 @@ def spu_cope_source(release: Release) -> SparkSource:
     )
 
 
-def spu_preference_source(release: Release) -> SparkSource:
+def spu_preference_source(release: ExportedRelease) -> SparkSource:
     """Return where a release's LEARN vectors of SPUs are."""
     return _source(
         f"spu_preference__{release.name}",
@@ -87,7 +104,7 @@ def spu_preference_source(release: Release) -> SparkSource:
     )
 
 
-def user_preference_source(release: Release) -> SparkSource:
+def user_preference_source(release: ExportedRelease) -> SparkSource:
     """Return where a release's LEARN vectors of users are."""
     return _source(
         f"user_preference__{release.name}",
@@ -97,7 +114,7 @@ def user_preference_source(release: Release) -> SparkSource:
     )
 
 
-def spu_semantic_ids_source(release: Release) -> SparkSource:
+def spu_semantic_ids_source(release: ExportedRelease) -> SparkSource:
     """Return where a release's semantic ids of SPUs are."""
     return _source(
         f"spu_semantic_ids__{release.name}",

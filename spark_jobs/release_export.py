@@ -1,9 +1,29 @@
-"""Export: what ``feature_repo`` is told about the releases, in ``<warehouse>/releases.json``."""
+"""Export: what readers without Spark are told about the releases: ``<warehouse>/releases.json``."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import fsspec
+
+from spark_jobs.contracts import ENCODER_VERSION, SERVED_STATES
+
+_NAME = re.compile(r"r[0-9]+")
+
+
+class UnfitExport(ValueError):
+    """The file names what may not stand in SQL or in the name of a view."""
+
+
+@dataclass(frozen=True)
+class ExportedRelease:
+    """A release as readers see it: encoder version by kind."""
+
+    name: str
+    state: str
+    encoders: Mapping[str, str]
 
 
 def write_export(warehouse: str, releases: Sequence[Mapping[str, object]]) -> str:
@@ -24,11 +44,37 @@ def write_export(warehouse: str, releases: Sequence[Mapping[str, object]]) -> st
 
 def exported_live(warehouse: str) -> str | None:
     """Return the release that readers are told is live; None where nothing was exported yet."""
-    filesystem, root = fsspec.url_to_fs(_path(warehouse))
-    if not filesystem.exists(root):
-        return None
-    live: str | None = json.loads(filesystem.cat_file(root))["live"]
+    live: str | None = _read(warehouse).get("live")
     return live
+
+
+def exported_served(warehouse: str) -> list[ExportedRelease]:
+    """Return the releases that have views, oldest first; none before the first release.
+
+    Raises:
+        UnfitExport: a release or an encoder version has a name that it should not have.
+    """
+    exported = _read(warehouse).get("releases", ())
+    releases = [ExportedRelease(r["name"], r["state"], r["encoders"]) for r in exported]
+    for release in releases:
+        _check(release, _path(warehouse))
+    return [release for release in releases if release.state in SERVED_STATES]
+
+
+def _check(release: ExportedRelease, path: str) -> None:
+    unfit = [v for v in release.encoders.values() if not ENCODER_VERSION.fullmatch(v)]
+    unfit += [] if _NAME.fullmatch(release.name) else [release.name]
+    if unfit:
+        raise UnfitExport(
+            f"{path}: {', '.join(map(repr, unfit))} should be a release named r<number> or an "
+            "encoder version <name>@<12 hex>. "
+            "embedmill writes the file whenever releases change: promote one to write it again."
+        )
+
+
+def _read(warehouse: str) -> dict[str, Any]:
+    filesystem, root = fsspec.url_to_fs(_path(warehouse))
+    return json.loads(filesystem.cat_file(root)) if filesystem.exists(root) else {}
 
 
 def _path(warehouse: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from spark_jobs.config import Config, InvalidConfig, load_config
 from spark_jobs.doctor import machine, models, online, setting
 from spark_jobs.doctor.findings import Check, Finding, looked
-from spark_jobs.doctor.served import Served, served_releases
+from spark_jobs.release_export import ExportedRelease, exported_served
 
 
 def examine(config: str | None, ds: str | None, *, log: Path) -> Iterator[Finding]:
@@ -55,10 +55,10 @@ def _of_machine(settings: Config) -> Iterator[Finding]:
 def _of_warehouse(
     settings: Config, ds: str | None, log: Path, *, spark_starts: bool
 ) -> Iterator[Finding]:
-    served: list[Served] = []
+    served: list[ExportedRelease] = []
 
     def releases() -> Iterator[Finding]:
-        served.extend(served_releases(settings.warehouse))
+        served.extend(exported_served(settings.warehouse))
         names = ", ".join(f"{release.name} ({release.state})" for release in served)
         yield Finding("releases", "ok", names or "none is served yet")
 

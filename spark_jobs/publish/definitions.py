@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 # In the order of their imports. Feast's own loader changes the working directory of the process.
-_MODULES = ("serving", "entities", "data_sources", "feature_views", "feature_services")
+_MODULES = ("entities", "data_sources", "feature_views", "feature_services")
 _EXPERIMENTAL = "(The spark|On demand) .* is an experimental feature"
 _SETTINGS = "feature_store.yaml"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")

@@ -11,8 +11,8 @@ from spark_jobs.cli import app
 from spark_jobs.config import Config, Source, SparkConfig
 from spark_jobs.doctor import machine, models, online, setting
 from spark_jobs.doctor.findings import Finding, looked
-from spark_jobs.doctor.served import Served, served_releases
 from spark_jobs.locks import warehouse_lock
+from spark_jobs.release_export import ExportedRelease, exported_served
 
 
 def states(findings: Iterator[Finding]) -> dict[str, str]:
@@ -109,19 +109,19 @@ def test_encoders_of_a_served_release_that_are_missing_are_named(tmp_path: Path)
         for kind in ("cope", "learn_content", "learn_user", "learn_item", "semantic_id")
     }
 
-    (finding,) = models.encoders(str(tmp_path), [Served("r1", "live", encoders)])
+    (finding,) = models.encoders(str(tmp_path), [ExportedRelease("r1", "live", encoders)])
 
     assert finding.state == "bad"
     assert "cope@000000000001" in finding.seen
 
 
 def test_only_served_releases_are_looked_at(tmp_path: Path) -> None:
-    assert served_releases(str(tmp_path)) == []
+    assert exported_served(str(tmp_path)) == []
     releases = [{"name": "r1", "state": "retired"}, {"name": "r2", "state": "live"}]
     said = {"live": "r2", "releases": [each | {"encoders": {}} for each in releases]}
     (tmp_path / "releases.json").write_text(json.dumps(said))
 
-    assert [release.name for release in served_releases(str(tmp_path))] == ["r2"]
+    assert [release.name for release in exported_served(str(tmp_path))] == ["r2"]
 
 
 def test_a_feed_of_a_night_that_did_not_arrive_is_bad_unless_it_is_optional(
@@ -183,7 +183,9 @@ def test_a_damaged_online_store_is_bad(tmp_path: Path) -> None:
 
 
 def test_before_the_first_night_the_registry_is_not_made_by_looking(tmp_path: Path) -> None:
-    findings = list(online.online(Config(warehouse=str(tmp_path)), [Served("r1", "live", {})]))
+    findings = list(
+        online.online(Config(warehouse=str(tmp_path)), [ExportedRelease("r1", "live", {})])
+    )
 
     assert [(each.what, each.state) for each in findings] == [
         ("online store", "warn"),

@@ -141,7 +141,7 @@ def test_a_warehouse_without_releases_has_facts_alone(tmp_path: Path) -> None:
 def test_a_version_that_is_none_never_reaches_sql(tmp_path: Path) -> None:
     export(tmp_path, {"r1": "live"}, ENCODERS | {"cope": "x' OR 1=1 --"})
     opened = open_store("feature_repo", str(tmp_path))
-    with pytest.raises(ValueError, match=r"x' OR 1=1 --.*should be releases named"):
+    with pytest.raises(ValueError, match=r"x' OR 1=1 --.*should be a release named"):
         apply_definitions(opened, str(tmp_path))
 
 
