@@ -20,7 +20,7 @@ from spark_jobs.inference import PROBLEMS, encoded
 from spark_jobs.nights import Night
 from spark_jobs.quarantine import content_problems, replace_content_problems
 from spark_jobs.releases import encoder_path
-from spark_jobs.stage import Step
+from spark_jobs.stage import Step, encoder_step
 from spark_jobs.tables import Tables
 
 IMAGE_FEATURES, TEXT_FEATURES = 1280, 384
@@ -99,7 +99,7 @@ def encoding_step(
     """Account for what an encoder version added to a cache."""
     contents = counts.encoded + counts.spared
     return Step(
-        f"{table.name} {encoder_version}",
+        encoder_step(table.name, encoder_version),
         rows_in=contents,
         rows_out=contents - counts.refused,
         rows_quarantined=counts.refused,

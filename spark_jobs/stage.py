@@ -91,7 +91,19 @@ def run_stage(name: str, run: Run, tables: Tables, config: Config, night: Night)
                 "This is a defect of the stage; nothing was published."
             )
         logger.info("%s %s night=%s %s", name, step.name, night, step)
-    seconds = time.monotonic() - started
+    record_steps(tables, night, name, steps, time.monotonic() - started)
+    logger.info("%s night=%s done in %.1f s", name, night, time.monotonic() - started)
+    return steps
+
+
+def record_steps(
+    tables: Tables, night: Night, stage: str, steps: Sequence[Step], seconds: float
+) -> None:
+    """Write to ``stage_runs`` what the steps of a stage did.
+
+    Args:
+        seconds: of the whole stage.
+    """
     rows = [
         (
             s.name,
@@ -117,9 +129,18 @@ def run_stage(name: str, run: Run, tables: Tables, config: Config, night: Night)
     ]
     kinds = {column.name: column.dataType.simpleString() for column in schema(STAGE_RUNS)}
     ddl = ", ".join(f"{column} {kinds[column]}" for column in columns)
-    tables.record(local_frame(tables.spark, rows, ddl), STAGE_RUNS, night, name)
-    logger.info("%s night=%s done in %.1f s", name, night, time.monotonic() - started)
-    return steps
+    tables.record(local_frame(tables.spark, rows, ddl), STAGE_RUNS, night, stage)
+
+
+def encoder_step(table: str, version: str) -> str:
+    """Return the name of the step that fills a table with an encoder version's vectors."""
+    return f"{table} {version}"
+
+
+def table_and_encoder(step: str) -> tuple[str, str]:
+    """Return what ``encoder_step`` was given; a step of one word has no encoder: ''."""
+    table, _, version = step.partition(" ")
+    return table, version
 
 
 def by_nights(ledger: DataFrame) -> DataFrame:

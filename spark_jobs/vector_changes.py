@@ -17,7 +17,7 @@ from spark_jobs.changes import changed_rows
 from spark_jobs.contracts import LOG_COLUMN_NAMES, Table
 from spark_jobs.nights import Night
 from spark_jobs.releases import Release, served_releases
-from spark_jobs.stage import Step
+from spark_jobs.stage import Step, encoder_step
 from spark_jobs.tables import Tables, schema
 
 # From contents (content_hash), and how many there are, to their vectors: content_hash and the
@@ -141,7 +141,7 @@ def _step(table: Table, wanted: Wanted, change: _Changes, *, written: int, secon
     # Keys that got no vector although nothing said why are missing from rows_out: a defect, and
     # run_stage says so.
     return Step(
-        f"{table.name} {wanted.encoder_version}",
+        encoder_step(table.name, wanted.encoder_version),
         rows_in=wanted.keys,
         rows_out=wanted.eligible - (change.keys - written),
         rows_quarantined=wanted.keys - wanted.eligible,

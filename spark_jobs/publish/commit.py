@@ -16,6 +16,7 @@ from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
 from spark_jobs.publish.online_server import named_if_unavailable
 from spark_jobs.releases import ENCODED, ENCODING_STAGES
+from spark_jobs.stage import table_and_encoder
 from spark_jobs.tables import Tables, fingerprint
 
 if TYPE_CHECKING:
@@ -65,12 +66,12 @@ def encoded_versions(tables: Tables, night: Night) -> Versions:
     """
     runs = tables.read(STAGE_RUNS).filter(F.col("ds") == F.lit(night.ds))
     encoding = runs.filter(F.col("stage").isin(*ENCODING_STAGES))
-    # As ``vector_changes`` names its steps. Rows do not tell of an encoder that had nothing to say.
-    steps = {tuple(row["step"].split(" ")) for row in encoding.select("step").distinct().collect()}
+    # Rows do not tell of an encoder that had nothing to say.
+    steps = {table_and_encoder(row["step"]) for row in encoding.select("step").distinct().collect()}
 
     def versions(name: str) -> tuple[str, ...]:
         staged = tables.staged(TABLES[name], night).select("encoder_version").distinct().collect()
-        told = {step[1] for step in steps if step[0] == name and len(step) == 2}
+        told = {version for table, version in steps if table == name and version}
         return tuple(sorted(told | {row["encoder_version"] for row in staged}))
 
     return dict(zip(ENCODED, at_once(partial(versions, name) for name in ENCODED), strict=True))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from spark_jobs.report.facts import Check, Ledger, Samples, StepRun
+from spark_jobs.stage import table_and_encoder
 
 # A gauge ends at half as much again as is tolerated.
 _GAUGE_END = 1.5
@@ -189,7 +190,7 @@ def points_by_group(samples: Samples) -> list[tuple[str, int]]:
 
 
 def _encoding(step: StepRun, encoded: int) -> Encoding:
-    table, _, encoder = step.step.partition(" ")
+    table, encoder = table_and_encoder(step.step)
     rate = _rate(encoded, step.seconds) if encoded else None
     return Encoding(step.stage, table, encoder, encoded, step.rows_spared or 0, step.seconds, rate)
 

@@ -16,10 +16,11 @@ import pytest
 from pyspark.sql import Row
 from pyspark.sql import types as T
 
-from spark_jobs.contracts import AUDIT_RESULTS, LOG_COLUMN_NAMES, STAGE_RUNS, TABLES, Table
+from spark_jobs.contracts import AUDIT_RESULTS, LOG_COLUMN_NAMES, TABLES, Table
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.releases import ENCODED, ENCODING_STAGES, KINDS
+from spark_jobs.stage import Step, encoder_step, record_steps
 from spark_jobs.tables import Tables, schema
 
 # Redis has sixteen.
@@ -242,9 +243,5 @@ def audit(tables: Tables, night: Night, *, success: bool = True) -> None:
 def encoded_for(tables: Tables, night: Night, *releases: Mapping[str, str]) -> None:
     """Record that tonight's stages spoke for the encoders of releases."""
     versions = {(table, encoders[kind]) for encoders in releases for table, kind in ENCODED.items()}
-    ddl = (
-        "step string, rows_in bigint, rows_out bigint, rows_quarantined bigint, "
-        "rows_encoded bigint, rows_spared bigint, seconds double, stage_seconds double"
-    )
-    steps = [(f"{table} {v}", 0, 0, 0, 0, 0, 1.0, 1.0) for table, v in sorted(versions)]
-    tables.record(local_frame(tables.spark, steps, ddl), STAGE_RUNS, night, ENCODING_STAGES[0])
+    steps = [Step(encoder_step(table, version), 0, 0) for table, version in sorted(versions)]
+    record_steps(tables, night, ENCODING_STAGES[0], steps, 1.0)

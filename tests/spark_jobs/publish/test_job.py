@@ -28,7 +28,7 @@ from spark_jobs.publish.gate import NotAudited, NotEncoded
 from spark_jobs.publish.online import online_checksum
 from spark_jobs.publish.online_server import OnlineStoreUnavailable
 from spark_jobs.publish.reconciliation import NotReconciled
-from spark_jobs.stage import Step, run_stage
+from spark_jobs.stage import Step, encoder_step, run_stage
 from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:
@@ -331,7 +331,7 @@ def test_rows_of_an_encoder_go_when_the_mended_night_has_none_of_it(
     published: Published, staging: ModuleType
 ) -> None:
     tables, version = published.tables, staging.ENCODERS["learn_user"]
-    step = Step(f"{USER_EMBEDDINGS.name} {version}", 0, 0)
+    step = Step(encoder_step(USER_EMBEDDINGS.name, version), 0, 0)
     run_stage("user_embeddings", lambda *_: [step], tables, CONFIG, SECOND)
     staging.stage(tables, USER_EMBEDDINGS, SECOND, [])
     staging.audit(tables, SECOND)

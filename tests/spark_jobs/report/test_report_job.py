@@ -20,7 +20,6 @@ from spark_jobs.contracts import (
     SPU_MEMBERS,
     SPU_PREFERENCE_EMBEDDINGS,
     SPUS,
-    STAGE_RUNS,
     USER_EMBEDDINGS,
     Table,
 )
@@ -31,6 +30,7 @@ from spark_jobs.release_steps import create_release, promote
 from spark_jobs.releases import KINDS
 from spark_jobs.report import job
 from spark_jobs.report.ledgers import NothingToReport
+from spark_jobs.stage import Step, record_steps
 from spark_jobs.staged_nights import remove_staged
 from spark_jobs.tables import Tables
 
@@ -107,14 +107,10 @@ ROWS: Mapping[Table, Sequence[Mapping[str, object]]] = {
 
 
 def record_runs(tables: Tables, night: Night) -> None:
-    ddl = (
-        "step string, rows_in bigint, rows_out bigint, rows_quarantined bigint, "
-        "rows_encoded bigint, rows_spared bigint, seconds double, stage_seconds double"
-    )
     for stage in ("ingest", "item_embeddings"):
-        encoded = None if stage == "ingest" else 4
-        row = (f"step of {stage}", 5, 5, 0, encoded, encoded, 1.0, 2.0)
-        tables.record(local_frame(tables.spark, [row], ddl), STAGE_RUNS, night, stage)
+        n = None if stage == "ingest" else 4
+        step = Step(f"step of {stage}", 5, 5, rows_encoded=n, rows_spared=n, seconds=1.0)
+        record_steps(tables, night, stage, [step], 2.0)
 
 
 def record_audit(tables: Tables, night: Night, success: bool) -> None:
