@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rich import filesize
+
 from spark_jobs.nights import Night
 
 GB = 1_000_000_000
@@ -48,8 +50,8 @@ def enough_disk(warehouse: str, min_free_gb: float, night: Night, stage: str) ->
         free = free_bytes(place)
         if free is not None and free < needed:
             raise DiskFull(
-                f"{stage}, night {night}: {place!r} should have {needed / GB:.1f} GB of free disk, "
-                f"but has {free / GB:.2f} GB. Free some (embedmill maintain removes what nothing "
+                f"{stage}, night {night}: {place!r} should have {_size(needed)} of free disk, "
+                f"but has {_size(free)}. Free some (embedmill maintain removes what nothing "
                 "that is served needs), or lower min_free_gb in the config. Nothing was changed."
             )
     try:
@@ -63,6 +65,10 @@ def enough_disk(warehouse: str, min_free_gb: float, night: Night, stage: str) ->
             "readers see of it is as before, or complete. Free some disk (embedmill maintain), "
             "then run the night again."
         ) from error
+
+
+def _size(n_bytes: float) -> str:
+    return filesize.decimal(int(n_bytes))
 
 
 def is_disk_full(error: BaseException | None) -> bool:

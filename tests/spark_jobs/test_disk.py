@@ -15,7 +15,7 @@ def test_a_stage_does_not_start_with_less_room_than_the_configuration_wants(tmp_
     started = False
 
     with (
-        pytest.raises(DiskFull, match=r"ingest.*should have 1000000000\.0 GB of free disk"),
+        pytest.raises(DiskFull, match=r"ingest.*should have 1\.0 EB of free disk"),
         enough_disk(str(tmp_path), 1e9, NIGHT, "ingest"),
     ):
         started = True
