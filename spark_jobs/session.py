@@ -53,6 +53,10 @@ _LOCAL = {
     "spark.sql.maxPlanStringLength": "1000",
 }
 
+# For a Java that lives for less than some minutes: its second compiler would take more time than it
+# saves. The first alone has 48 MB for its code, too little for a night.
+QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
+
 _JAVA_NAMES = (
     "functions",
     "org.apache.spark.sql.functions",

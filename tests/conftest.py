@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from spark_jobs.config import SparkConfig
 from spark_jobs.nights import Night
-from spark_jobs.session import build_session
+from spark_jobs.session import QUICK_JAVA, build_session
 from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         conf={
             "spark.sql.warehouse.dir": str(folder / "warehouse"),
             # Frames of a few rows: compiling Java well would cost more than running it.
-            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 "
-            "-XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC",
+            "spark.driver.extraJavaOptions": QUICK_JAVA,
             # A session of an hour keeps the story of thousands of queries otherwise.
             "spark.ui.retainedJobs": "20",
             "spark.ui.retainedStages": "20",

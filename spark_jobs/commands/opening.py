@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from spark_jobs.config import Config
 from spark_jobs.progress import working
+from spark_jobs.session import QUICK_JAVA, build_session
 from spark_jobs.tables import Tables
 
 OURS = ("encoders", "spark_jobs", "validation")
@@ -39,16 +41,23 @@ NightOption = Annotated[str, typer.Option("--ds", help="night, YYYY-MM-DD")]
 
 def open_tables(config: Config, said_on: Console = console) -> Tables:
     """Open the warehouse. Logs go beside it, so that the terminal stays readable."""
-    from spark_jobs.session import build_session
-
     logs = log_folder(config.warehouse)
     log_to(logs / "embedmill.log")
     with working(said_on, "start Spark"):
         return Tables(build_session(config.spark, log=logs / "spark.log"), config.warehouse)
 
 
-def open_to_read(config: Config) -> Tables:
+def open_quickly(config: Config, said_on: Console = console) -> Tables:
+    """Open the warehouse as ``open_tables`` does, for a command that takes seconds."""
+    conf = {"spark.driver.extraJavaOptions": QUICK_JAVA} | dict(config.spark.conf)
+    return open_tables(replace(config, spark=replace(config.spark, conf=conf)), said_on)
+
+
+def open_to_read(config: Config, *, for_long: bool = False) -> Tables:
     """Open a warehouse that is there, for a command whose stdout is for its answer alone.
+
+    Args:
+        for_long: the session is not over in seconds.
 
     Raises:
         WarehouseMissing: there is no such folder; none is made.
@@ -59,7 +68,7 @@ def open_to_read(config: Config) -> Tables:
             "Start the command in the folder that the config's warehouse is relative to, or run a "
             "night first: embedmill run --config CONFIG.toml --ds YYYY-MM-DD."
         )
-    return open_tables(config, notes)
+    return (open_tables if for_long else open_quickly)(config, notes)
 
 
 class _Log(logging.FileHandler):

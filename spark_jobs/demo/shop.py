@@ -34,10 +34,9 @@ from spark_jobs.demo.three_nights import (
     first_night,
     second_night,
 )
+from spark_jobs.session import QUICK_JAVA
 
-# C1 alone has 48 MB for compiled code, and a night fills them: they would be swept and filled
-# again.
-_JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -Xmn700m"
+_JAVA_OPTIONS = f"{QUICK_JAVA} -Xmn700m"
 
 
 @dataclass(frozen=True)

@@ -33,16 +33,7 @@ def write_catalogue(folder: Path, items: int, seed: int = 7) -> str:
     They bring everything; a page and a user; 1 % of the pages and of the users; a page and a user
     again; nothing new. None is a Sunday, on which all pages are resolved.
     """
-    products = all_products(seed, max(1, items // PAGES_A_PRODUCT), new=0)
-    pages = [item for product in products for item in _pages(product, seed)]
-    pictured = [item for item in pages if item.pictures]
-    first = feed_folder(folder, FIRST)
-    Studio(products, seed).write(pictured, first)
-    write_jsonl(first / "items.jsonl", (item_row(item, is_deleted=False) for item in pages))
-    write_jsonl(
-        first / "interactions.jsonl", _events(pages, int(items * USERS_AN_ITEM), FIRST, seed)
-    )
-
+    pages = _first_night(folder, items, FIRST, seed)
     rng = np.random.default_rng(seed)
     chosen = rng.choice(len(pages), size=round(len(pages) * CHANGED), replace=False)
     changed = [_retitled(pages[int(i)]) for i in chosen]
@@ -53,11 +44,38 @@ def write_catalogue(folder: Path, items: int, seed: int = 7) -> str:
     bring(AFTER, [once_more], users=1)
     # A night without a row is refused: a page is said again, as it is.
     bring(LAST, [once_more], users=0)
+    return _config(folder)
+
+
+def write_week(folder: Path, items: int, nights: Sequence[str], seed: int = 7) -> str:
+    """Write nights of feeds and return the configuration.
+
+    The first brings everything; each of the others five pages and the events of three users.
+    """
+    pages = _first_night(folder, items, nights[0], seed)
+    for number, ds in enumerate(nights[1:]):
+        changed = [_retitled(page) for page in pages[number * 5 : number * 5 + 5]]
+        _bring(folder, pages, seed, ds, changed, users=3)
+    return _config(folder)
+
+
+def _config(folder: Path) -> str:
     # Java's own settings are for this size, not those of the small shop.
     text = demo_config(folder, folder / "warehouse")
     head, _, rest = text.partition("# A small catalogue")
     # The codebooks of a small shop are too coarse for this one; the audit would say so.
     return head + rest[rest.index("[[sources]]") :] + "\n[audit]\nmax_collisions = 1.0\n"
+
+
+def _first_night(folder: Path, items: int, ds: str, seed: int) -> list[Item]:
+    products = all_products(seed, max(1, items // PAGES_A_PRODUCT), new=0)
+    pages = [item for product in products for item in _pages(product, seed)]
+    pictured = [item for item in pages if item.pictures]
+    first = feed_folder(folder, ds)
+    Studio(products, seed).write(pictured, first)
+    write_jsonl(first / "items.jsonl", (item_row(item, is_deleted=False) for item in pages))
+    write_jsonl(first / "interactions.jsonl", _events(pages, int(items * USERS_AN_ITEM), ds, seed))
+    return pages
 
 
 def _bring(

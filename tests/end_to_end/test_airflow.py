@@ -49,7 +49,6 @@ class Airflow:
         self.environment = kept | {
             "EMBEDMILL_AIRFLOW_HOME": str(home),
             "AIRFLOW_VAR_EMBEDMILL_CONFIG": str(config_file),
-            "AIRFLOW_VAR_EMBEDMILL_SPARK_PROPERTIES": str(_quick_properties(home)),
             "AIRFLOW_CONN_SPARK_DEFAULT": '{"conn_type": "spark", "host": "local[1]"}',
             # A schedule, which a backfill asks for; but no night is run by it.
             "EMBEDMILL_FIRST_NIGHT": str(FIRST),
@@ -88,15 +87,6 @@ class Airflow:
             stderr=subprocess.STDOUT,
             text=True,
         )
-
-
-def _quick_properties(home: Path) -> Path:
-    """The shipped properties, with a JVM that compiles little: its stages end in seconds."""
-    shipped = (CHECKOUT / "spark_jobs" / "conf" / "local.properties").read_text()
-    file = home / "spark.properties"
-    options = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
-    file.write_text(f"{shipped}\nspark.driver.extraJavaOptions {options}\n")
-    return file
 
 
 class Api:
