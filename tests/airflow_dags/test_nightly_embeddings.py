@@ -219,7 +219,9 @@ def test_a_report_is_written_of_a_failed_night_which_stays_failed(answers: dict)
 @pytest.mark.parametrize("name", ["local.properties", "cluster.properties"])
 def test_spark_properties_name_the_packages_of_the_configuration(name: str) -> None:
     text = (CHECKOUT / "spark_jobs" / "conf" / name).read_text()
-    lines = [line.split(maxsplit=1) for line in text.splitlines() if line and not line.startswith("#")]
+    lines = [
+        line.split(maxsplit=1) for line in text.splitlines() if line and not line.startswith("#")
+    ]
 
     assert dict(lines)["spark.jars.packages"] == DELTA_PACKAGE
 
