@@ -4,7 +4,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from typing import Annotated
 
 import typer
@@ -104,29 +104,8 @@ def record_steps(
     Args:
         seconds: of the whole stage.
     """
-    rows = [
-        (
-            s.name,
-            s.rows_in,
-            s.rows_out,
-            s.rows_quarantined,
-            s.rows_encoded,
-            s.rows_spared,
-            s.seconds,
-            seconds,
-        )
-        for s in steps
-    ]
-    columns = [
-        "step",
-        "rows_in",
-        "rows_out",
-        "rows_quarantined",
-        "rows_encoded",
-        "rows_spared",
-        "seconds",
-        "stage_seconds",
-    ]
+    columns = ["step", *(field.name for field in fields(Step)[1:]), "stage_seconds"]
+    rows = [(*astuple(step), seconds) for step in steps]
     kinds = {column.name: column.dataType.simpleString() for column in schema(STAGE_RUNS)}
     ddl = ", ".join(f"{column} {kinds[column]}" for column in columns)
     tables.record(local_frame(tables.spark, rows, ddl), STAGE_RUNS, night, stage)

@@ -71,10 +71,8 @@ def _first_night(folder: Path, items: int, ds: str, seed: int) -> list[Item]:
     products = all_products(seed, max(1, items // PAGES_A_PRODUCT), new=0)
     pages = [item for product in products for item in _pages(product, seed)]
     pictured = [item for item in pages if item.pictures]
-    first = feed_folder(folder, ds)
-    Studio(products, seed).write(pictured, first)
-    write_jsonl(first / "items.jsonl", (item_row(item, is_deleted=False) for item in pages))
-    write_jsonl(first / "interactions.jsonl", _events(pages, int(items * USERS_AN_ITEM), ds, seed))
+    Studio(products, seed).write(pictured, feed_folder(folder, ds))
+    _bring(folder, pages, seed, ds, pages, users=int(items * USERS_AN_ITEM))
     return pages
 
 
