@@ -68,12 +68,17 @@ _JAVA_NAMES = (
 
 
 def build_session(
-    config: SparkConfig, *, name: str = "embedmill", log: Path | None = None
+    config: SparkConfig,
+    *,
+    name: str = "embedmill",
+    log: Path | None = None,
+    quick: bool = False,
 ) -> SparkSession:
     """Start, or join, the session.
 
     Args:
         log: file for what the Java side prints, so that a terminal shows progress alone.
+        quick: the session is over in seconds; see ``QUICK_JAVA``.
 
     Raises:
         JavaMissing: no usable Java; the message says how to get one.
@@ -91,6 +96,8 @@ def build_session(
         settings |= _LOCAL
     settings["spark.sql.shuffle.partitions"] = str(config.shuffle_partitions)
     settings["spark.pyspark.python"] = sys.executable
+    if quick:
+        settings["spark.driver.extraJavaOptions"] = QUICK_JAVA
     for key, value in (settings | config.conf).items():
         builder = builder.config(key, value)
     with _stderr_to(log):

@@ -26,7 +26,7 @@ def dictionary(
 
     log = Path(tempfile.gettempdir()) / "embedmill-dictionary.log"
     with working(notes, "read the contracts"):
-        build_session(SparkConfig(driver_memory="1g"), log=log)  # it reads their DDL
+        build_session(SparkConfig(driver_memory="1g"), log=log, quick=True)  # it reads their DDL
         page = data_dictionary(views_by_table(repo))
     if str(output) == "-":
         print(page, end="")

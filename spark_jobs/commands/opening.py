@@ -3,16 +3,15 @@
 import logging
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from spark_jobs.config import Config
 from spark_jobs.progress import working
-from spark_jobs.session import QUICK_JAVA, build_session
+from spark_jobs.session import build_session
 from spark_jobs.tables import Tables
 
 OURS = ("encoders", "spark_jobs", "validation")
@@ -21,14 +20,15 @@ OURS = ("encoders", "spark_jobs", "validation")
 _WIDTH_OF_A_FILE = 120
 
 
-def _console(stream: TextIO, *, stderr: bool = False) -> Console:
+def _console(*, stderr: bool = False) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
     is_unknown = not stream.isatty() and "COLUMNS" not in os.environ
     return Console(stderr=stderr, width=_WIDTH_OF_A_FILE if is_unknown else None)
 
 
-console = _console(sys.stdout)
+console = _console()
 # For commands whose stdout is read by other programs.
-notes = _console(sys.stderr, stderr=True)
+notes = _console(stderr=True)
 
 
 class WarehouseMissing(LookupError):
@@ -39,25 +39,24 @@ ConfigOption = Annotated[str, typer.Option("--config", help="TOML file, see spar
 NightOption = Annotated[str, typer.Option("--ds", help="night, YYYY-MM-DD")]
 
 
-def open_tables(config: Config, said_on: Console = console) -> Tables:
-    """Open the warehouse. Logs go beside it, so that the terminal stays readable."""
+def open_tables(config: Config, said_on: Console = console, *, quick: bool = False) -> Tables:
+    """Open the warehouse. Logs go beside it, so that the terminal stays readable.
+
+    Args:
+        quick: the command takes seconds.
+    """
     logs = log_folder(config.warehouse)
     log_to(logs / "embedmill.log")
     with working(said_on, "start Spark"):
-        return Tables(build_session(config.spark, log=logs / "spark.log"), config.warehouse)
+        session = build_session(config.spark, log=logs / "spark.log", quick=quick)
+    return Tables(session, config.warehouse)
 
 
-def open_quickly(config: Config, said_on: Console = console) -> Tables:
-    """Open the warehouse as ``open_tables`` does, for a command that takes seconds."""
-    conf = {"spark.driver.extraJavaOptions": QUICK_JAVA} | dict(config.spark.conf)
-    return open_tables(replace(config, spark=replace(config.spark, conf=conf)), said_on)
-
-
-def open_to_read(config: Config, *, for_long: bool = False) -> Tables:
+def open_to_read(config: Config, *, quick: bool = True) -> Tables:
     """Open a warehouse that is there, for a command whose stdout is for its answer alone.
 
     Args:
-        for_long: the session is not over in seconds.
+        quick: as of ``open_tables``.
 
     Raises:
         WarehouseMissing: there is no such folder; none is made.
@@ -68,7 +67,7 @@ def open_to_read(config: Config, *, for_long: bool = False) -> Tables:
             "Start the command in the folder that the config's warehouse is relative to, or run a "
             "night first: embedmill run --config CONFIG.toml --ds YYYY-MM-DD."
         )
-    return (open_tables if for_long else open_quickly)(config, notes)
+    return open_tables(config, notes, quick=quick)
 
 
 class _Log(logging.FileHandler):

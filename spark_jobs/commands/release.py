@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from spark_jobs.commands.opening import ConfigOption, console, open_quickly, open_tables
+from spark_jobs.commands.opening import ConfigOption, console, open_tables
 from spark_jobs.commands.release_pages import print_comparison, print_release, print_releases
 from spark_jobs.config import Config, load_config
 from spark_jobs.locks import releases_lock, warehouse_lock
@@ -50,7 +50,7 @@ def create(
 
     settings = load_config(config)
     with releases_lock(settings.warehouse):
-        tables = open_quickly(settings)
+        tables = open_tables(settings, quick=True)
         base = dict(named_release(tables, like).encoders) if like else {}
         pairs = base | dict(part.partition("=")[::2] for part in encoder or [])
         check_kinds(pairs)
@@ -118,13 +118,13 @@ def retire_release(config: ConfigOption, name: NameArgument) -> None:
 @app.command("list")
 def list_releases(config: ConfigOption) -> None:
     """List the releases, their states and their encoders."""
-    print_releases(console, all_releases(open_quickly(load_config(config))))
+    print_releases(console, all_releases(open_tables(load_config(config), quick=True)))
 
 
 @app.command("show")
 def show_release(config: ConfigOption, name: NameArgument, every: EveryOption = False) -> None:
     """Show a release: its history, its encoders and what is served of it."""
-    tables = open_quickly(load_config(config))
+    tables = open_tables(load_config(config), quick=True)
     print_release(console, tables, named_release(tables, name), every=every)
 
 
@@ -136,7 +136,7 @@ def compare_releases(
     every: EveryOption = False,
 ) -> None:
     """Compare two releases: held-out figures of their encoders, and what each serves."""
-    tables = open_quickly(load_config(config))
+    tables = open_tables(load_config(config), quick=True)
     pair = (named_release(tables, name) for name in (left, right))
     print_comparison(console, tables, *pair, every=every)
 
@@ -148,7 +148,7 @@ def _move(config: str, step: Step) -> Config:
 
     settings = load_config(config)
     with releases_lock(settings.warehouse):
-        tables = open_quickly(settings)
+        tables = open_tables(settings, quick=True)
         # Opened before the step: settings that cannot be read should leave everything as it is.
         is_published = tables.last_published() is not None  # else there is nothing to point at yet
         store = open_store(settings.feature_store.repo, tables.warehouse) if is_published else None

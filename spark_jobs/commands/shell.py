@@ -43,7 +43,7 @@ def shell(
     Unlike embedmill sql, this session can write: it is for those who run the warehouse.
     """
     settings = load_config(config)
-    tables = open_to_read(settings, for_long=True)
+    tables = open_to_read(settings, quick=False)
     with working(notes, "name the tables"):
         names = shell_names(tables, settings)
     source = sys.stdin.read() if command is None and not sys.stdin.isatty() else command

@@ -81,7 +81,7 @@ def _of_tables(settings: Config, log: Path) -> Iterator[Finding]:
     if "://" not in settings.warehouse and not Path(settings.warehouse).is_dir():
         yield Finding("tables", "warn", f"no {settings.warehouse} yet", "Run the first night.")
         return
-    tables = Tables(build_session(settings.spark, log=log), settings.warehouse)
+    tables = Tables(build_session(settings.spark, log=log, quick=True), settings.warehouse)
     yield from looked("tables", lambda: warehouse.contracts(tables))
     yield from looked("nights", lambda: warehouse.nights(tables, datetime.now(UTC)))
     yield from looked("half done", lambda: warehouse.half_done(tables))

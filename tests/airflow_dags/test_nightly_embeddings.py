@@ -16,6 +16,7 @@ import pytest
 
 from spark_jobs import night_run
 from spark_jobs.config import DELTA_PACKAGE
+from spark_jobs.session import QUICK_JAVA
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DAG_FILE = CHECKOUT / "airflow_dags" / "nightly_embeddings.py"
@@ -224,6 +225,8 @@ def test_spark_properties_name_the_packages_of_the_configuration(name: str) -> N
     ]
 
     assert dict(lines)["spark.jars.packages"] == DELTA_PACKAGE
+    if name == "local.properties":
+        assert dict(lines)["spark.driver.extraJavaOptions"] == QUICK_JAVA
 
 
 def test_the_guide_names_all_that_may_be_set() -> None:
