@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import Mock, create_autospec
 
 import numpy as np
 import pytest
@@ -21,6 +21,7 @@ from spark_jobs import contracts
 from spark_jobs.backfill import BackfillRefused, backfill
 from spark_jobs.catalog import Catalog
 from spark_jobs.cli import app
+from spark_jobs.commands.opening import open_tables
 from spark_jobs.config import load_config
 from spark_jobs.demo.shop import demo_config
 from spark_jobs.demo.three_nights import BROKEN_MERCHANT, NIGHTS
@@ -320,7 +321,8 @@ def release(warehouse, verb: str, *words: str) -> Result:
     file = Path(warehouse.tables.warehouse).with_name("config.toml")
     file.write_text(demo_config(warehouse.shop, warehouse.tables.warehouse))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spark_jobs.commands.release.open_tables", lambda _: warehouse.tables)
+        opened = create_autospec(open_tables, return_value=warehouse.tables)
+        patch.setattr("spark_jobs.commands.release.open_tables", opened)
         return CliRunner().invoke(app, ["release", verb, "--config", str(file), *words])
 
 
