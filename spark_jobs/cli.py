@@ -12,6 +12,7 @@ from rich.markup import escape
 from spark_jobs.commands import (
     dictionary,
     doctor,
+    evaluate,
     forget,
     maintain,
     night,
@@ -36,6 +37,7 @@ app.command("run")(night.run)
 app.command("sql")(sql.sql)
 app.command("similar")(similar.similar)
 app.command("doctor")(doctor.doctor)
+app.command("evaluate")(evaluate.evaluate)
 app.command("forget")(forget.forget)
 app.command("maintain")(maintain.maintain)
 app.command("report")(report.report)

@@ -166,8 +166,8 @@ def heads_artifact(
     )
 
 
-def load_heads(artifact: Artifact) -> "CopeEncoder":
-    """Load trained heads.
+def artifact_heads(artifact: Artifact) -> CopeHeads:
+    """Return trained heads.
 
     Raises:
         InvalidArtifact: the weights do not fit the sizes that the config gives.
@@ -182,7 +182,16 @@ def load_heads(artifact: Artifact) -> "CopeEncoder":
     except (TypeError, RuntimeError) as error:
         message = f"encoder {artifact.version}: weights and config do not fit: {error}"
         raise InvalidArtifact(message) from error
-    return CopeEncoder(artifact.version, heads)
+    return heads.eval()
+
+
+def load_heads(artifact: Artifact) -> "CopeEncoder":
+    """Load trained heads as an encoder.
+
+    Raises:
+        InvalidArtifact: the weights do not fit the sizes that the config gives.
+    """
+    return CopeEncoder(artifact.version, artifact_heads(artifact))
 
 
 class CopeEncoder:

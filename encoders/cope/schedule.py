@@ -10,6 +10,8 @@ class TrainingConfig:
 
     Attributes:
         held_out: share of SPUs kept for the test.
+        split_seed: which SPUs these are. Encoders of one split can be held against each other, so
+            it is not ``seed``.
         patience: epochs without a better validation figure before training stops.
         dropout: share of features zeroed in training.
         modality_dropout: share of items that lose one of their two modalities in training.
@@ -25,6 +27,7 @@ class TrainingConfig:
     label_smoothing: float = 0.1
     cosface: bool = False
     held_out: float = 0.25
+    split_seed: int = 0
     patience: int = 8
     dropout: float = 0.1
     modality_dropout: float = 0.1

@@ -19,7 +19,7 @@ from encoders.checkpoint import (
     restore_optimizer,
     write_checkpoint,
 )
-from encoders.cope.evaluation import directions, mean_of, raw_vectors
+from encoders.cope.evaluation import directions, mean_of, means, raw_vectors
 from encoders.cope.initialization import initialize
 from encoders.cope.losses import cosface, info_nce
 from encoders.cope.model import CopeHeads, Features, HeadsConfig
@@ -90,7 +90,7 @@ class _Run:
     def __init__(self, data: CopeData, config: TrainingConfig, domains: Sequence[str]) -> None:
         self._config, self._domains = config, tuple(domains)
         self._split = {
-            name: data.of(name, held_out=config.held_out, seed=config.seed)
+            name: data.of(name, held_out=config.held_out, seed=config.split_seed)
             for name in ("train", "validation", "test")
         }
         self._train = self._split["train"]
@@ -236,8 +236,8 @@ class _Run:
             "config": asdict(self._config),
             "spus": {name: len(set(its.spu_N.tolist())) for name, its in self._split.items()},
             "items": {name: len(its.items) for name, its in self._split.items()},
-            "test": learned,
-            "test_raw": raw,
+            "test": means(learned),
+            "test_raw": means(raw),
             "test_mean_R@1": mean_of(learned, "R@1"),
             "test_raw_mean_R@1": mean_of(raw, "R@1"),
             "best_epoch": self._best_epoch,

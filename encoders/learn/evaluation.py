@@ -40,10 +40,10 @@ class Case:
     targets: History
 
 
-def ranking_metrics(
+def user_scores(
     ranker: Ranker, cases: Sequence[Case], *, k: int = 10, mask_seen: bool = True
-) -> dict[str, float]:
-    """Return ``recall@k`` and ``ndcg@k`` over the whole catalogue, and their ``users``.
+) -> dict[str, NDArray[np.float64]]:
+    """Return ``recall@k`` and ``ndcg@k`` of each user [U], ranked over the whole catalogue.
 
     Recall is the share of a user's different targets among the first k, of at most k; it is the hit
     rate where a user has one target.
@@ -64,10 +64,17 @@ def ranking_metrics(
             hits = np.isin(_first(scores[row], k), wanted)
             recalls.append(hits.sum() / min(k, len(wanted)))
             gains.append(_ndcg(hits, len(wanted)))
-    if not kept:
-        return {"users": 0}
-    mean = {f"recall@{k}": float(np.mean(recalls)), f"ndcg@{k}": float(np.mean(gains))}
-    return {**mean, "users": len(kept)}
+    return {f"recall@{k}": np.array(recalls, float), f"ndcg@{k}": np.array(gains, float)}
+
+
+def ranking_metrics(
+    ranker: Ranker, cases: Sequence[Case], *, k: int = 10, mask_seen: bool = True
+) -> dict[str, float]:
+    """Return the means of ``user_scores``, and of how many ``users``; that alone without any."""
+    by_user = user_scores(ranker, cases, k=k, mask_seen=mask_seen)
+    users = len(by_user[f"recall@{k}"])
+    figures = {name: float(of_users.mean()) for name, of_users in by_user.items() if users}
+    return {**figures, "users": users}
 
 
 def compared(

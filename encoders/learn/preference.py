@@ -42,6 +42,21 @@ def tower_artifacts(
     }
 
 
+def artifact_towers(artifact: Artifact) -> PreferenceTowers:
+    """Return trained towers; both kinds hold the same.
+
+    Raises:
+        InvalidArtifact: the weights do not fit the config.
+    """
+    try:
+        towers = PreferenceTowers(TowerConfig(**artifact.config["towers"]))  # type: ignore[arg-type]
+        towers.load_state_dict(dict(artifact.tensors))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        message = f"encoder {artifact.version}: weights and config do not fit: {error}"
+        raise InvalidArtifact(message) from error
+    return towers.eval()
+
+
 def load_user(
     artifact: Artifact, device: str = "auto", precision: str = "auto", context: str | None = None
 ) -> "LearnUser":
@@ -92,14 +107,7 @@ class _Tower:
         chosen = choose_hardware(device, "float32" if precision == "auto" else precision)
         on_cpu = chosen.device.type == "cpu"
         hardware = Hardware(chosen.device, dtype[precision] if on_cpu else torch.float32)
-        try:
-            config = TowerConfig(**artifact.config["towers"])  # type: ignore[arg-type]
-            network = PreferenceTowers(config)
-            network.load_state_dict(dict(artifact.tensors))
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            message = f"encoder {artifact.version}: weights and config do not fit: {error}"
-            raise InvalidArtifact(message) from error
-        network = network.to(device=hardware.device, dtype=hardware.dtype).eval()
+        network = artifact_towers(artifact).to(device=hardware.device, dtype=hardware.dtype)
         return cls(artifact.version, network.requires_grad_(False), hardware)
 
     @property

@@ -79,8 +79,8 @@ def print_comparison(
         alike.add_row(what, f"{share:.0%}")
     console.print("", alike, "")
     console.print(
-        "Each figure was measured when its encoder was trained, on what was held out then: compare "
-        "those of trainings on the same night."
+        "Each figure was measured when its encoder was trained, on what was held out then. On the "
+        f"same cases: embedmill evaluate --config CONFIG {left.name} {right.name}"
     )
 
 

@@ -35,6 +35,7 @@ from spark_jobs.demo.evaluation import (
 from spark_jobs.nights import Night
 from spark_jobs.releases import Release
 from spark_jobs.tables import Tables
+from spark_jobs.training.cope_job import training_config
 
 ITEM_KEY = ["domain", "item_id"]
 Directions = Mapping[tuple[str, str], Retrieval]
@@ -77,8 +78,9 @@ def cope_scores(tables: Tables, shop: Path, release: Release, config: CopeConfig
         .toPandas()
         .merge(_true_products(shop), on=ITEM_KEY, how="inner")
     )
+    split = training_config(config)
     was_used = [
-        spu is not None and split_of(spu, held_out=config.held_out, seed=config.seed) != "test"
+        spu is not None and split_of(spu, held_out=split.held_out, seed=split.split_seed) != "test"
         for spu in rows["spu_id"]
     ]
     trained = set(rows.loc[was_used, "product_id"])

@@ -5,7 +5,7 @@ Shapes: N SPUs, C content width.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ MAX_EVENTS = 400
 # Share of the events that lie after the moment at which held-out targets begin.
 HELD_OUT = 0.15
 MAX_CASES = 10_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -123,11 +124,17 @@ def held_out(sequences: UserSequences, share: float = HELD_OUT) -> HeldOut:
     """Cut all sequences at the moment after which ``share`` of the events lie."""
     times = np.concatenate([np.zeros(0, np.int64), *sequences.times])
     moment = int(np.quantile(times, 1 - share, method="lower")) if len(times) else 0
+    return cut_at(sequences, _EPOCH + timedelta(microseconds=moment))
+
+
+def cut_at(sequences: UserSequences, cut: datetime) -> HeldOut:
+    """Cut all sequences at one moment; an event at that moment lies after it."""
+    moment = (cut - _EPOCH) // timedelta(microseconds=1)
     sizes = [int((its < moment).sum()) for its in sequences.times]
     cut_items = list(zip(sequences.items, sizes, strict=True))
     both = [(items, size) for items, size in cut_items if 0 < size < len(items)][:MAX_CASES]
     return HeldOut(
-        cut=datetime.fromtimestamp(moment / 1e6, UTC),
+        cut=cut,
         before=[items[:size] for items, size in cut_items],
         histories=[items[:size] for items, size in both],
         targets=[items[size:] for items, size in both],

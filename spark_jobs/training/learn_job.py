@@ -7,7 +7,7 @@ writes encoder versions.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,8 +64,8 @@ def train_learn(
     content = content_artifact(config.learn)
     save_artifact(content, encoders_folder(tables.warehouse))
     ensure_spu_content_embeddings(tables, config, night, content.version)
-    contents_NC, sequences = _collected(tables, night, content.version)
-    parts = held_out(sequences)
+    spu_ids, contents_NC = contents_as_of(tables, night, content.version)
+    parts = held_out(sequences_as_of(tables, night, spu_ids))
     trained = train(
         contents_NC,
         parts.before,
@@ -123,22 +123,27 @@ def training_config(config: LearnConfig) -> "TrainingConfig":
     )
 
 
-def _collected(
+def contents_as_of(
     tables: Tables, night: Night, content_version: str
-) -> tuple[NDArray[np.float32], UserSequences]:
+) -> tuple[list[str], NDArray[np.float32]]:
+    """Return the SPUs that have a content embedding, by id, and the embeddings [N, C]."""
     embeddings = tables.read(SPU_CONTENT_EMBEDDINGS).filter(
         F.col("encoder_version") == content_version
     )
     prompts = spu_prompts(tables.as_of(SPUS, night)).select("spu_id", "content_hash")
     contents = spu_contents(prompts, embeddings.select("content_hash", "embedding"))
-    spu_ids, contents_NC = content_matrix(contents.toArrow())
+    return content_matrix(contents.toArrow())
+
+
+def sequences_as_of(tables: Tables, night: Night, spu_ids: Sequence[str]) -> UserSequences:
+    """Return what users met up to the end of a night, as rows of ``spu_ids``."""
     sequences = event_sequences(
         tables.log(INTERACTIONS, night),
         tables.as_of(SPU_MEMBERS, night, ["domain", "item_id", "spu_id"]),
         end=night.end,
         max_users=MAX_USERS,
     )
-    return contents_NC, user_sequences(sequences.toArrow(), spu_ids)
+    return user_sequences(sequences.toArrow(), spu_ids)
 
 
 def _held_out_metrics(

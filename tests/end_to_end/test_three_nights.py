@@ -318,18 +318,41 @@ def test_a_night_published_again_leaves_both_releases_as_they_are(two_releases: 
 
 def release(warehouse, verb: str, *words: str) -> Result:
     """Call ``embedmill release`` on a warehouse."""
+    return called("release", warehouse, verb, *words)
+
+
+def called(command: str, warehouse, *words: str) -> Result:
+    """Call a command on a warehouse; its options come after its first word."""
     file = Path(warehouse.tables.warehouse).with_name("config.toml")
     file.write_text(demo_config(warehouse.shop, warehouse.tables.warehouse))
     with pytest.MonkeyPatch.context() as patch:
         opened = create_autospec(open_tables, return_value=warehouse.tables)
-        patch.setattr("spark_jobs.commands.release.open_tables", opened)
-        return CliRunner().invoke(app, ["release", verb, "--config", str(file), *words])
+        patch.setattr(f"spark_jobs.commands.{command}.open_tables", opened)
+        return CliRunner().invoke(app, [command, *words, "--config", str(file)])
 
 
 @pytest.fixture
 def command(two_releases: dict) -> Callable[..., Result]:
     """Return a function that calls ``embedmill release`` on the warehouse of two releases."""
     return partial(release, two_releases["warehouse"])
+
+
+def test_two_releases_are_evaluated_on_the_same_cases(two_releases: dict) -> None:
+    warehouse = two_releases["warehouse"]
+
+    shown = called("evaluate", warehouse, "r1", "r2")
+    plain = called("evaluate", warehouse, "r1", "r2", "--format", "json")
+
+    assert shown.exit_code == 0, shown.exception
+    assert f"evaluate COPE as of {SECOND}" in shown.output
+    assert "r2 against r1: mean R@1" in shown.output
+    assert "neighbour_blend against r1: recall@10" in shown.output
+    cope, learn = json.loads(plain.stdout)["evaluations"]
+    assert set(cope["figures"]) == {"r1", "r2", "backbones alone"}
+    assert cope["encoders"]["r2"] == named_release(warehouse.tables, "r2").encoders["cope"]
+    assert cope["differences"]["r2"]["low"] <= cope["differences"]["r2"]["mean"]
+    assert learn["counts"]["users"] > 0
+    assert learn["figures"]["r1"] != learn["figures"]["r2"]
 
 
 def test_releases_are_listed_shown_and_compared(command: Callable[..., Result]) -> None:

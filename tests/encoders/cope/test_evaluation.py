@@ -1,9 +1,11 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
-from encoders.cope.evaluation import directions, retrieval
+from encoders.cope.evaluation import directions, mean_of, means, retrieval, scores_by_spu
 from encoders.cope.model import Features
 from encoders.cope.sampling import CopeData
 
@@ -16,13 +18,18 @@ def test_retrieval_agrees_with_sklearn_and_counting() -> None:
     scores = queries @ candidates.T
     ranked = np.argsort(-scores, axis=1)
 
-    figures = retrieval(
+    found = retrieval(
         *(torch.from_numpy(x) for x in (queries, query_spu, candidates, candidate_spu))
     )
 
+    assert found is not None
+    figures = found.means
+    assert found.spu_Q.tolist() == query_spu[known].tolist()
+
     for k in (1, 5, 10):
-        found = [query_spu[row] in candidate_spu[ranked[row, :k]] for row in known]
-        assert figures[f"R@{k}"] == pytest.approx(np.mean(found))
+        hits = [query_spu[row] in candidate_spu[ranked[row, :k]] for row in known]
+        assert found.scores[f"R@{k}"].tolist() == hits
+        assert figures[f"R@{k}"] == pytest.approx(np.mean(hits))
     precisions = [
         average_precision_score(candidate_spu == query_spu[row], scores[row]) for row in known
     ]
@@ -32,7 +39,7 @@ def test_retrieval_agrees_with_sklearn_and_counting() -> None:
 def test_a_query_without_a_positive_does_not_count() -> None:
     one = torch.ones(1, 2)
 
-    assert retrieval(one, torch.tensor([7]), one, torch.tensor([8])) == {}
+    assert retrieval(one, torch.tensor([7]), one, torch.tensor([8])) is None
 
 
 def test_directions_within_one_domain_never_find_the_query_itself() -> None:
@@ -41,9 +48,21 @@ def test_directions_within_one_domain_never_find_the_query_itself() -> None:
         Features(torch.zeros(4, dtype=torch.long), emb, emb), torch.tensor([0, 1, 1, 0]), ["a", "b"]
     )
 
-    figures = directions(emb, data, ("page",))
+    figures = means(directions(emb, data, ("page",)))
 
     # Items 0 and 1 ask, 2 and 3 answer; all are orthogonal, and of a tie the first one is taken.
     assert list(figures) == ["page>page"]
     assert figures["page>page"]["R@1"] == 0.5
     assert figures["page>page"]["R@5"] == 1
+
+
+def test_scores_by_spu_have_the_mean_of_the_directions(make_world: Callable[..., CopeData]) -> None:
+    data = make_world(spus=7)
+    emb = torch.nn.functional.normalize(data.items.image_BI, dim=1)
+    retrieved = directions(emb, data, ("page", "video", "live"))
+
+    scores = scores_by_spu(retrieved, "MRR")
+
+    assert scores.cases_KG.shape == (6, 7)
+    assert scores.cases_KG.sum() == 6 * 7 * 3
+    assert scores.figure == pytest.approx(mean_of(retrieved, "MRR"))

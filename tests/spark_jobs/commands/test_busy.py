@@ -14,6 +14,7 @@ from spark_jobs.locks import WarehouseBusy, releases_lock, warehouse_lock
     [
         ["train", "cope", "--ds", "2026-01-31"],
         ["train", "learn", "--ds", "2026-01-31"],
+        ["evaluate", "r1", "r2"],
         ["release", "backfill", "r2"],
         ["forget", "--user", "anna", "--yes"],
         ["maintain"],

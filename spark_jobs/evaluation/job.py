@@ -1,0 +1,101 @@
+"""Evaluate encoders side by side, on products and behaviour that none of them was trained on.
+
+Reads ``items``, ``spus``, ``spu_members`` and ``interactions`` as of a night, and encoder versions;
+writes what the frozen models had not read yet to their caches.
+
+    embedmill evaluate --config spark_jobs/conf/local.toml r1 r2
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from spark_jobs.config import Config
+from spark_jobs.evaluation.outcome import Evaluation, Unevaluable
+from spark_jobs.nights import Night
+from spark_jobs.release_encoders import encoder_artifact
+from spark_jobs.releases import named_release
+from spark_jobs.tables import Tables
+
+if TYPE_CHECKING:
+    from encoders.artifacts import Artifact
+
+Trained = Literal["cope", "learn_user"]
+TRAINED: tuple[Trained, ...] = ("cope", "learn_user")
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Encoders to evaluate, by the name that they are shown under; of either kind maybe none."""
+
+    cope: Mapping[str, "Artifact"]
+    learn_user: Mapping[str, "Artifact"]
+
+
+def candidates(tables: Tables, names: Sequence[str]) -> Candidates:
+    """Return the encoders that releases and encoder versions name, each once.
+
+    Args:
+        names: releases, such as ``r1``, and versions, such as ``cope@...`` or, as training prints
+            them, ``cope=cope@...``; ``learn_user@...`` stands for both towers.
+
+    Raises:
+        UnknownRelease: no release has the name.
+        Unevaluable: an encoder is gone, altered, or of a kind that nothing is held out for.
+    """
+    asked = [(name.rpartition("=")[2], _named(tables, name)) for name in names]
+    return Candidates(*(_artifacts(tables, kind, asked) for kind in TRAINED))
+
+
+def evaluations(
+    tables: Tables, config: Config, night: Night, given: Candidates
+) -> Iterator[tuple[str, Callable[[], Evaluation]]]:
+    """Yield COPE and LEARN, where there is an encoder of it, with what evaluates it.
+
+    That is to be called with the warehouse's lock held, and raises ``Unevaluable`` where nothing is
+    held out from all of the encoders.
+    """
+    from spark_jobs.evaluation.cope import evaluate_cope
+    from spark_jobs.evaluation.learn import evaluate_learn
+
+    if given.cope:
+        yield "COPE", partial(evaluate_cope, tables, config, night, given.cope)
+    if given.learn_user:
+        yield "LEARN", partial(evaluate_learn, tables, config, night, given.learn_user)
+
+
+def _named(tables: Tables, name: str) -> dict[Trained, str]:
+    """Return the encoder versions that a name stands for, by kind."""
+    version = name.rpartition("=")[2]
+    if "@" not in version:
+        release = named_release(tables, name)
+        return {kind: release.encoders[kind] for kind in TRAINED}
+    for kind in TRAINED:
+        if version.startswith(f"{kind}@"):
+            return {kind: version}
+    raise Unevaluable(
+        f"{name!r} should be a release (r1), or an encoder version of kind {' or '.join(TRAINED)} "
+        "(which stands for both towers). Nothing was changed."
+    )
+
+
+def _artifacts(
+    tables: Tables, kind: Trained, asked: Sequence[tuple[str, Mapping[Trained, str]]]
+) -> dict[str, "Artifact"]:
+    """Return the encoders of one kind by the names that stand for them."""
+    names: dict[str, dict[str, None]] = {}
+    for name, versions in asked:
+        if kind in versions:
+            names.setdefault(versions[kind], {})[name] = None
+    return {", ".join(its): _artifact(tables, kind, version) for version, its in names.items()}
+
+
+def _artifact(tables: Tables, kind: Trained, version: str) -> "Artifact":
+    try:
+        return encoder_artifact(tables.warehouse, kind, version)
+    except ValueError as error:
+        raise Unevaluable(
+            f"{kind}: {error} Restore the folder from a copy, or train again (embedmill train). "
+            "Nothing was changed."
+        ) from error

@@ -1,0 +1,177 @@
+"""COPE's encoders on one shop of thirty products, whose features are written down as if read."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from encoders.artifacts import Artifact, save_artifact
+from encoders.cope.model import heads_artifact
+from encoders.cope.schedule import TrainingConfig
+from encoders.cope.training import train
+from spark_jobs.config import Config
+from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_MEMBERS, Table
+from spark_jobs.evaluation.cope import evaluate_cope
+from spark_jobs.evaluation.job import candidates, evaluations
+from spark_jobs.evaluation.outcome import Unevaluable
+from spark_jobs.features import IMAGE_FEATURES, TEXT_FEATURES
+from spark_jobs.frames import local_frame
+from spark_jobs.nights import Night
+from spark_jobs.release_steps import create_release
+from spark_jobs.releases import UnknownRelease, encoders_folder
+from spark_jobs.tables import Tables
+from spark_jobs.training.cope_data import cope_data, training_rows
+
+# Never run: what they would say is in the cache.
+BACKBONES = Artifact("cope_features", {"kind": "cope_features"}, {}, {}, {}, "two backbones")
+Frame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
+NIGHT = Night.parse("2026-01-31")
+SMALL = TrainingConfig(dim=16, raw_dim=8, epochs=2, held_out=0.4)
+
+
+@pytest.fixture(scope="module")
+def shop(
+    spark: SparkSession, contract_frame: Frame, tmp_path_factory: pytest.TempPathFactory
+) -> Tables:
+    """Thirty products of a page and two videos; a picture says which one, under much noise."""
+    tables = Tables(spark, str(tmp_path_factory.mktemp("cope") / "warehouse"))
+    rng = np.random.default_rng(0)
+    items, members, features = [], [], []
+    for product in range(30):
+        picture = rng.normal(size=IMAGE_FEATURES) * (np.arange(IMAGE_FEATURES) < 8) * 5
+        for item, domain in enumerate(("page", "video", "video")):
+            key = {"domain": domain, "item_id": f"{domain} {product}.{item}"}
+            content = hashlib.sha256(key["item_id"].encode()).hexdigest()
+            its = {"source": "shop", "title": "a mug", "content_hash": content, "row_hash": content}
+            items.append({**key, **its})
+            how = {"assigned_by": "attributes", "confidence": 1.0}
+            members.append({**key, **how, "spu_id": f"s{product:02}"})
+            noise = rng.normal(size=IMAGE_FEATURES) * (1 + (np.arange(IMAGE_FEATURES) < 40))
+            seen = (picture + noise).astype(float).tolist()
+            features.append(
+                (content, BACKBONES.version, seen, rng.normal(size=TEXT_FEATURES).tolist())
+            )
+    tables.stage(contract_frame(ITEMS, items), ITEMS, NIGHT)
+    tables.stage(contract_frame(SPU_MEMBERS, members), SPU_MEMBERS, NIGHT)
+    ddl = (
+        "content_hash string, encoder_version string, "
+        "image_features array<float>, text_features array<float>"
+    )
+    tables.add_to_cache(local_frame(tables.spark, features, ddl), ITEM_FEATURES)
+    saved(tables, BACKBONES)
+    return tables
+
+
+@pytest.fixture(scope="module")
+def heads(shop: Tables) -> Artifact:
+    return trained(shop, SMALL)
+
+
+def trained(tables: Tables, config: TrainingConfig) -> Artifact:
+    """Train heads on the shop, and save them."""
+    features = tables.read(ITEM_FEATURES).drop("encoder_version", "created_timestamp")
+    rows = training_rows(tables.as_of(ITEMS, NIGHT), tables.as_of(SPU_MEMBERS, NIGHT), features, 99)
+    data = cope_data(rows.toArrow(), image_width=IMAGE_FEATURES, text_width=TEXT_FEATURES)
+    made = train(data, config, domains=DOMAINS)
+    return saved(tables, heads_artifact(made.heads, BACKBONES.version, made.metrics))
+
+
+def saved(tables: Tables, artifact: Artifact) -> Artifact:
+    save_artifact(artifact, encoders_folder(tables.warehouse))
+    return artifact
+
+
+def turned(tables: Tables, artifact: Artifact) -> Artifact:
+    """Return an encoder that has lost its mind: the picture's map and raw part are noise."""
+    rng = np.random.default_rng(0)
+    lost = {
+        name: tensor.new_tensor(rng.normal(size=tensor.shape))
+        for name, tensor in artifact.tensors.items()
+        if name in ("image_map_IL", "raw_XR")
+    }
+    return saved(tables, replace(artifact, tensors={**artifact.tensors, **lost}))
+
+
+def test_figures_on_the_night_of_the_training_are_those_that_training_measured(
+    shop: Tables, heads: Artifact
+) -> None:
+    found = evaluate_cope(shop, Config(), NIGHT, {"r1": heads})
+
+    measured, spus = heads.metrics["test"], heads.metrics["spus"]
+    assert isinstance(measured, dict)
+    assert isinstance(spus, dict)
+    expected = {f"{d} {name}": value for d, its in measured.items() for name, value in its.items()}
+    of_direction = {k: v for k, v in found.figures["r1"].items() if not k.startswith("mean")}
+    assert of_direction == pytest.approx(expected)
+    assert found.figures["r1"]["mean R@1"] == pytest.approx(heads.metrics["test_mean_R@1"])
+    raw = heads.metrics["test_raw_mean_R@1"]
+    assert found.figures["backbones alone"]["mean R@1"] == pytest.approx(raw)
+    assert found.counts == {"products": spus["test"], "items": spus["test"] * 3}
+
+
+def test_a_worse_encoder_is_told_from_a_better_one(shop: Tables, heads: Artifact) -> None:
+    bad = turned(shop, heads)
+
+    found = evaluate_cope(shop, Config(), NIGHT, {"good": heads, "bad": bad, "again": heads})
+
+    behind = found.differences["bad"]
+    assert behind.mean == pytest.approx(
+        found.figures["bad"]["mean R@1"] - found.figures["good"]["mean R@1"]
+    )
+    assert behind.mean < -0.2
+    assert behind.is_clear
+    assert (found.differences["again"].mean, found.differences["again"].is_clear) == (0, False)
+
+
+def test_products_that_any_of_them_was_trained_on_are_left_out(
+    shop: Tables, heads: Artifact
+) -> None:
+    other = trained(shop, replace(SMALL, split_seed=1))
+
+    both = evaluate_cope(shop, Config(), NIGHT, {"heads": heads, "other": other})
+    alone = evaluate_cope(shop, Config(), NIGHT, {"heads": heads})
+
+    assert 0 < both.counts["products"] < alone.counts["products"]
+
+
+def test_without_a_common_product_nothing_is_said(shop: Tables, heads: Artifact) -> None:
+    none = {**heads.metrics, "config": {"held_out": 0.0, "seed": 0}}
+
+    with pytest.raises(Unevaluable, match="0 products were held out from all of"):
+        evaluate_cope(shop, Config(), NIGHT, {"r1": replace(heads, metrics=none)})
+    with pytest.raises(Unevaluable, match=r"metrics.json of r1"):
+        evaluate_cope(shop, Config(), NIGHT, {"r1": replace(heads, metrics={})})
+
+
+def test_releases_and_versions_are_named_and_each_is_judged_once(
+    shop: Tables, heads: Artifact
+) -> None:
+    towers = "learn_user@0123456789ab"
+    kinds = {"learn_content": "x@0123456789ab", "learn_item": towers, "semantic_id": towers}
+    create_release(shop, {**kinds, "cope": heads.version, "learn_user": towers})
+
+    given = candidates(shop, [heads.version, f"cope={heads.version}"])
+
+    assert list(given.cope) == [heads.version]
+    assert [title for title, _ in evaluations(shop, Config(), NIGHT, given)] == ["COPE"]
+    with pytest.raises(Unevaluable, match=r"learn_user: .*is not there"):
+        candidates(shop, ["r1"])
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "said"),
+    [
+        ("r9", UnknownRelease, "no release 'r9'"),
+        ("cope@ffffffffffff", Unevaluable, "is not there"),
+        ("cope@short", Unevaluable, "should be an encoder version"),
+        ("semantic_id@ffffffffffff", Unevaluable, "should be a release"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_named(
+    tables: Tables, name: str, error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        candidates(tables, [name])
