@@ -20,7 +20,8 @@ from spark_jobs.contracts import (
     USER_EMBEDDINGS,
     Table,
 )
-from spark_jobs.release_export import ExportedRelease, exported_served
+from spark_jobs.releases.export import exported_served
+from spark_jobs.releases.release import Release
 
 
 def _warehouse() -> str:
@@ -74,7 +75,7 @@ item_spu_source = _source(
 )
 
 
-def item_cope_source(release: ExportedRelease) -> SparkSource:
+def item_cope_source(release: Release) -> SparkSource:
     """Return where a release's COPE vectors of items are."""
     return _source(
         f"item_cope__{release.name}",
@@ -84,7 +85,7 @@ def item_cope_source(release: ExportedRelease) -> SparkSource:
     )
 
 
-def spu_cope_source(release: ExportedRelease) -> SparkSource:
+def spu_cope_source(release: Release) -> SparkSource:
     """Return where a release's COPE vectors of SPUs are."""
     return _source(
         f"spu_cope__{release.name}",
@@ -94,7 +95,7 @@ def spu_cope_source(release: ExportedRelease) -> SparkSource:
     )
 
 
-def spu_preference_source(release: ExportedRelease) -> SparkSource:
+def spu_preference_source(release: Release) -> SparkSource:
     """Return where a release's LEARN vectors of SPUs are."""
     return _source(
         f"spu_preference__{release.name}",
@@ -104,7 +105,7 @@ def spu_preference_source(release: ExportedRelease) -> SparkSource:
     )
 
 
-def user_preference_source(release: ExportedRelease) -> SparkSource:
+def user_preference_source(release: Release) -> SparkSource:
     """Return where a release's LEARN vectors of users are."""
     return _source(
         f"user_preference__{release.name}",
@@ -114,7 +115,7 @@ def user_preference_source(release: ExportedRelease) -> SparkSource:
     )
 
 
-def spu_semantic_ids_source(release: ExportedRelease) -> SparkSource:
+def spu_semantic_ids_source(release: Release) -> SparkSource:
     """Return where a release's semantic ids of SPUs are."""
     return _source(
         f"spu_semantic_ids__{release.name}",

@@ -10,10 +10,10 @@ from entities import OWNER
 from feast import FeatureService
 from feature_views import AFFINITIES, VIEWS, item_spu, spu_facts
 
-from spark_jobs.release_export import ExportedRelease
+from spark_jobs.releases.release import Release
 
 
-def ranking_service(release: ExportedRelease, name: str) -> FeatureService:
+def ranking_service(release: Release, name: str) -> FeatureService:
     """Return what a model that scores a user and an SPU reads of a release."""
     return FeatureService(
         name=name,
@@ -31,7 +31,7 @@ def ranking_service(release: ExportedRelease, name: str) -> FeatureService:
     )
 
 
-def item_service(release: ExportedRelease, name: str) -> FeatureService:
+def item_service(release: Release, name: str) -> FeatureService:
     """Return what a release says about an item."""
     return FeatureService(
         name=name,

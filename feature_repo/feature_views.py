@@ -16,7 +16,7 @@ from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import 
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Array, FeastType, Float32, Float64, Int32, String
 
-from spark_jobs.release_export import ExportedRelease
+from spark_jobs.releases.release import Release
 
 # A row of a change log holds until the next row of its key, however long that takes.
 UNTIL_CHANGED = timedelta(days=3650)
@@ -75,7 +75,7 @@ item_spu = _view(
 )
 
 
-def item_cope(release: ExportedRelease) -> FeatureView:
+def item_cope(release: Release) -> FeatureView:
     """Return a release's COPE view of items."""
     return _view(
         data_sources.item_cope_source(release),
@@ -86,7 +86,7 @@ def item_cope(release: ExportedRelease) -> FeatureView:
     )
 
 
-def spu_cope(release: ExportedRelease) -> FeatureView:
+def spu_cope(release: Release) -> FeatureView:
     """Return a release's COPE view of SPUs."""
     return _view(
         data_sources.spu_cope_source(release),
@@ -97,7 +97,7 @@ def spu_cope(release: ExportedRelease) -> FeatureView:
     )
 
 
-def spu_preference(release: ExportedRelease) -> FeatureView:
+def spu_preference(release: Release) -> FeatureView:
     """Return a release's LEARN view of SPUs."""
     return _view(
         data_sources.spu_preference_source(release),
@@ -108,7 +108,7 @@ def spu_preference(release: ExportedRelease) -> FeatureView:
     )
 
 
-def user_preference(release: ExportedRelease) -> FeatureView:
+def user_preference(release: Release) -> FeatureView:
     """Return a release's LEARN view of users."""
     return _view(
         data_sources.user_preference_source(release),
@@ -122,7 +122,7 @@ def user_preference(release: ExportedRelease) -> FeatureView:
     )
 
 
-def spu_semantic_ids(release: ExportedRelease) -> FeatureView:
+def spu_semantic_ids(release: Release) -> FeatureView:
     """Return a release's view of semantic ids."""
     return _view(
         data_sources.spu_semantic_ids_source(release),
@@ -137,7 +137,7 @@ def spu_semantic_ids(release: ExportedRelease) -> FeatureView:
     )
 
 
-def user_spu_affinity(release: ExportedRelease, sources: list[FeatureView]) -> OnDemandFeatureView:
+def user_spu_affinity(release: Release, sources: list[FeatureView]) -> OnDemandFeatureView:
     """Return the cosine of ``user_preference`` and ``spu_preference``, computed at request time."""
 
     @on_demand_feature_view(
@@ -168,7 +168,7 @@ def user_spu_affinity(release: ExportedRelease, sources: list[FeatureView]) -> O
     return affinity
 
 
-def _tags(release: ExportedRelease, kind: str, table: str) -> dict[str, str]:
+def _tags(release: Release, kind: str, table: str) -> dict[str, str]:
     return {
         "release": release.name,
         "encoder_version": release.encoders[kind],
@@ -176,7 +176,7 @@ def _tags(release: ExportedRelease, kind: str, table: str) -> dict[str, str]:
     }
 
 
-_BUILDERS: tuple[Callable[[ExportedRelease], FeatureView], ...] = (
+_BUILDERS: tuple[Callable[[Release], FeatureView], ...] = (
     item_cope,
     spu_cope,
     spu_preference,

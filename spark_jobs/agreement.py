@@ -14,7 +14,7 @@ from spark_jobs.contracts import (
     USER_EMBEDDINGS,
     Table,
 )
-from spark_jobs.releases import ENCODED, Release
+from spark_jobs.releases.release import ENCODED, Release
 from spark_jobs.tables import Tables
 
 # Shape suffixes: Q queries, N candidates, D width, K neighbours.

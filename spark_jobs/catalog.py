@@ -13,10 +13,11 @@ from functools import cached_property, partial
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.contracts import SERVED_STATES, TABLES, Table
+from spark_jobs.contracts import TABLES, Table
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
-from spark_jobs.releases import ENCODED, Release, all_releases
+from spark_jobs.releases.ledger import all_releases
+from spark_jobs.releases.release import ENCODED, Release
 from spark_jobs.tables import Tables, schema
 
 
@@ -78,7 +79,7 @@ def _current(catalog: Catalog, table: Table) -> DataFrame:
     if kind is None:
         return state
     # No night writes rows of a retired release any more, so its last ones are not current.
-    served = [r.encoders[kind] for r in catalog.releases if r.state in SERVED_STATES]
+    served = [r.encoders[kind] for r in catalog.releases if r.is_served]
     return state.filter(F.col("encoder_version").isin(*served))
 
 

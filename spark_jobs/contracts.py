@@ -26,8 +26,6 @@ from typing import Literal
 Shape = Literal["log", "cache", "ledger"]
 
 DOMAINS = ("page", "video", "live")
-# Releases in these states have views of their own, and nights encode for them.
-SERVED_STATES = ("validated", "live", "previous")
 # What an encoder version may be called: it stands in SQL and in the names of views.
 ENCODER_VERSION = re.compile(r"[a-z0-9_.-]+@[0-9a-f]{12}")
 ACTIONS = ("view", "click", "cart", "purchase", "like", "share")

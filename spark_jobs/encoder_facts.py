@@ -1,7 +1,7 @@
-"""Facts about encoders that the platform needs without loading them: how wide, how long, how many.
+"""Facts about encoders that the platform needs without loading them: where, how wide, how many.
 
-They come from ``config.json`` of the encoder version, never from the configuration of tonight: two
-releases may differ in them.
+What they are like comes from ``config.json`` of the encoder version, never from the configuration
+of tonight: two releases may differ.
 """
 
 import json
@@ -10,8 +10,17 @@ from typing import Any
 
 import fsspec
 
-from spark_jobs.releases import encoder_path
 from spark_jobs.tables import Tables
+
+
+def encoders_folder(warehouse: str) -> str:
+    """Return the folder in which all encoder versions lie."""
+    return f"{warehouse.rstrip('/')}/encoders"
+
+
+def encoder_path(warehouse: str, version: str) -> str:
+    """Return the folder of an encoder version."""
+    return f"{encoders_folder(warehouse)}/{version}"
 
 
 class EncoderMissing(LookupError):

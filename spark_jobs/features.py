@@ -15,11 +15,10 @@ from pyspark.sql import functions as F
 from encoders.learn.prompt import prompt_hash, spu_prompt
 from spark_jobs.config import Config
 from spark_jobs.contracts import ITEM_FEATURES, ITEMS, SPU_CONTENT_EMBEDDINGS, SPUS, Table
-from spark_jobs.encoder_facts import vector_width
+from spark_jobs.encoder_facts import encoder_path, vector_width
 from spark_jobs.inference import PROBLEMS, encoded
 from spark_jobs.nights import Night
 from spark_jobs.quarantine import content_problems, replace_content_problems
-from spark_jobs.releases import encoder_path
 from spark_jobs.stage import Step, encoder_step
 from spark_jobs.tables import Tables
 

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from spark_jobs.contracts import PUBLISHED, STAGE_RUNS
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
-from spark_jobs.releases import ENCODING_STAGES
+from spark_jobs.releases.release import ENCODING_STAGES
 from spark_jobs.table_files import delete_rows
 from spark_jobs.tables import Tables
 

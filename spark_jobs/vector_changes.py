@@ -16,7 +16,8 @@ from pyspark.sql import functions as F
 from spark_jobs.changes import changed_rows
 from spark_jobs.contracts import LOG_COLUMN_NAMES, Table
 from spark_jobs.nights import Night
-from spark_jobs.releases import Release, served_releases
+from spark_jobs.releases.ledger import served_releases
+from spark_jobs.releases.release import Release
 from spark_jobs.stage import Step, encoder_step
 from spark_jobs.tables import Tables, schema
 

@@ -12,7 +12,7 @@ from spark_jobs.config import Config
 from spark_jobs.contracts import PUBLISHED
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
-from spark_jobs.releases import ENCODED
+from spark_jobs.releases.release import ENCODED
 from spark_jobs.tables import Tables
 from validation.checks import AuditReport, CheckResult
 from validation.evidence import gather, schema_figures

@@ -20,7 +20,7 @@ from spark_jobs.contracts import (
 )
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
-from spark_jobs.releases import ENCODED
+from spark_jobs.releases.release import ENCODED
 from spark_jobs.tables import Tables, schema
 from validation import refusals, semantic_codes, states, vectors
 from validation.coverage import coverage_figures

@@ -7,7 +7,8 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from spark_jobs.encoder_facts import codebook_size, vector_width
-from spark_jobs.releases import ENCODED, served_releases
+from spark_jobs.releases.ledger import served_releases
+from spark_jobs.releases.release import ENCODED
 from spark_jobs.tables import Tables
 
 

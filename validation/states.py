@@ -24,7 +24,7 @@ from spark_jobs.contracts import (
     Table,
 )
 from spark_jobs.nights import Night
-from spark_jobs.releases import ENCODED
+from spark_jobs.releases.release import ENCODED
 
 # Table -> what its rows are about, and the columns that say which.
 ENTITIES: Mapping[str, tuple[str, tuple[str, ...]]] = {

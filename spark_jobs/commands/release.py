@@ -12,7 +12,9 @@ from spark_jobs.config import Config, load_config
 from spark_jobs.locks import releases_lock, warehouse_lock
 from spark_jobs.nights import Night
 from spark_jobs.progress import working
-from spark_jobs.release_steps import (
+from spark_jobs.releases.ledger import all_releases, named_release
+from spark_jobs.releases.release import Release
+from spark_jobs.releases.steps import (
     TransitionRefused,
     check_kinds,
     create_release,
@@ -20,7 +22,6 @@ from spark_jobs.release_steps import (
     retire,
     rollback,
 )
-from spark_jobs.releases import Release, all_releases, named_release
 from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def create(
     ] = None,
 ) -> None:
     """Record a release in state building. It is served once it is backfilled."""
-    from spark_jobs.release_encoders import encoder_artifacts
+    from spark_jobs.releases.encoders import encoder_artifacts
 
     settings = load_config(config)
     with releases_lock(settings.warehouse):
@@ -78,8 +79,8 @@ def backfill_release(
 
     Killed or stopped, run it again: it goes on where it was.
     """
-    from spark_jobs.backfill import backfill
     from spark_jobs.publish.backfilled import serve_release
+    from spark_jobs.releases.backfill import backfill
 
     settings, first = load_config(config), Night.parse(since) if since else None
     with warehouse_lock(settings.warehouse):
@@ -162,7 +163,7 @@ def _move(config: str, step: Step) -> Config:
 
 def _promoted(name: str, tables: Tables, store: "FeatureStore | None") -> Release:
     from spark_jobs.publish.definitions import is_filled
-    from spark_jobs.release_encoders import encoder_artifacts
+    from spark_jobs.releases.encoders import encoder_artifacts
 
     release = named_release(tables, name)
     encoder_artifacts(tables.warehouse, release.encoders)
@@ -176,7 +177,7 @@ def _promoted(name: str, tables: Tables, store: "FeatureStore | None") -> Releas
 
 
 def _rolled_back(tables: Tables, store: "FeatureStore | None") -> Release:
-    from spark_jobs.release_encoders import UnusableEncoders, encoder_artifacts
+    from spark_jobs.releases.encoders import UnusableEncoders, encoder_artifacts
 
     release = rollback(tables, told=_told(store))
     try:

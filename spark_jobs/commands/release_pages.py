@@ -12,8 +12,9 @@ from rich.table import Table as Grid
 from spark_jobs.agreement import release_agreement
 from spark_jobs.contracts import TABLES
 from spark_jobs.parallel import at_once
-from spark_jobs.release_encoders import encoder_artifact, encoder_artifacts
-from spark_jobs.releases import ENCODED, KINDS, Release, all_changes
+from spark_jobs.releases.encoders import encoder_artifact, encoder_artifacts
+from spark_jobs.releases.ledger import all_changes
+from spark_jobs.releases.release import ENCODED, KINDS, Release
 from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:

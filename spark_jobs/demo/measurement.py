@@ -33,7 +33,7 @@ from spark_jobs.demo.evaluation import (
     raw_vectors,
 )
 from spark_jobs.nights import Night
-from spark_jobs.releases import Release
+from spark_jobs.releases.release import Release
 from spark_jobs.tables import Tables
 from spark_jobs.training.cope_job import training_config
 

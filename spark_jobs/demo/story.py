@@ -25,8 +25,9 @@ from spark_jobs.locks import warehouse_lock
 from spark_jobs.night_run import StageResult, Watch, import_ahead, run_night, stages_between
 from spark_jobs.nights import Night
 from spark_jobs.progress import working, working_with_bar
-from spark_jobs.release_steps import create_release, promote
-from spark_jobs.releases import Release, live_release
+from spark_jobs.releases.ledger import live_release
+from spark_jobs.releases.release import Release
+from spark_jobs.releases.steps import create_release, promote
 from spark_jobs.session import start_workers
 from spark_jobs.stage import STAGES
 from spark_jobs.tables import Tables

@@ -18,7 +18,7 @@ from spark_jobs.demo.three_nights import NIGHTS
 from spark_jobs.night_run import StageResult
 from spark_jobs.nights import Night
 from spark_jobs.progress import working
-from spark_jobs.releases import Release
+from spark_jobs.releases.release import Release
 from spark_jobs.tables import Tables
 from validation.checks import AuditReport
 

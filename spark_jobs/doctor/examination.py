@@ -8,7 +8,8 @@ from pathlib import Path
 from spark_jobs.config import Config, InvalidConfig, load_config
 from spark_jobs.doctor import machine, models, online, setting
 from spark_jobs.doctor.findings import Check, Finding, looked
-from spark_jobs.release_export import ExportedRelease, exported_served
+from spark_jobs.releases.export import exported_served
+from spark_jobs.releases.release import Release
 
 
 def examine(config: str | None, ds: str | None, *, log: Path) -> Iterator[Finding]:
@@ -55,7 +56,7 @@ def _of_machine(settings: Config) -> Iterator[Finding]:
 def _of_warehouse(
     settings: Config, ds: str | None, log: Path, *, spark_starts: bool
 ) -> Iterator[Finding]:
-    served: list[ExportedRelease] = []
+    served: list[Release] = []
 
     def releases() -> Iterator[Finding]:
         served.extend(exported_served(settings.warehouse))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from spark_jobs.config import Config
 from spark_jobs.doctor.findings import Finding
-from spark_jobs.release_export import ExportedRelease
+from spark_jobs.releases.release import Release
 
 _RESTORE = "Restore the file (make setup installs the packages again), or name another backbone."
 
@@ -36,9 +36,9 @@ def backbones(config: Config) -> Iterator[Finding]:
     )
 
 
-def encoders(warehouse: str, served: Sequence[ExportedRelease]) -> Iterator[Finding]:
+def encoders(warehouse: str, served: Sequence[Release]) -> Iterator[Finding]:
     """Look whether every encoder of every served release is there, untouched."""
-    from spark_jobs.release_encoders import UnusableEncoders, encoder_artifacts
+    from spark_jobs.releases.encoders import UnusableEncoders, encoder_artifacts
 
     for release in served:
         what = f"encoders of {release.name}"

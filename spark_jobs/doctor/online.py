@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_jobs.config import Config
 from spark_jobs.doctor.findings import Finding
-from spark_jobs.release_export import ExportedRelease
+from spark_jobs.releases.release import Release
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -22,7 +22,7 @@ _NO_FILE = (
 )
 
 
-def online(config: Config, served: Sequence[ExportedRelease]) -> Iterator[Finding]:
+def online(config: Config, served: Sequence[Release]) -> Iterator[Finding]:
     """Reach for the online store, and hold Feast's registry against the releases."""
     from spark_jobs.publish.definitions import open_store
 
@@ -43,7 +43,7 @@ def without_password(text: str) -> str:
     return re.sub(r"(://[^:@/\s]*:)[^@\s]+@", r"\1***@", hidden)
 
 
-def _sqlite(store: "FeatureStore", served: Sequence[ExportedRelease]) -> Iterator[Finding]:
+def _sqlite(store: "FeatureStore", served: Sequence[Release]) -> Iterator[Finding]:
     from spark_jobs.publish.definitions import file_of
 
     file = file_of(store, store.config.online_store.path)
@@ -78,7 +78,7 @@ def _redis(store: "FeatureStore") -> Iterator[Finding]:
         yield Finding(_STORE, "ok", f"{where} answers")
 
 
-def _registry(store: "FeatureStore", served: Sequence[ExportedRelease]) -> Iterator[Finding]:
+def _registry(store: "FeatureStore", served: Sequence[Release]) -> Iterator[Finding]:
     if not served:
         yield Finding(_REGISTRY, "ok", "no release is served yet")
         return

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal
 from spark_jobs.config import Config
 from spark_jobs.evaluation.outcome import Evaluation, Unevaluable
 from spark_jobs.nights import Night
-from spark_jobs.release_encoders import encoder_artifact
-from spark_jobs.releases import named_release
+from spark_jobs.releases.encoders import encoder_artifact
+from spark_jobs.releases.ledger import named_release
 from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:

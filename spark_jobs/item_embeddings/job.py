@@ -14,11 +14,10 @@ from pyspark.sql import functions as F
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS
-from spark_jobs.encoder_facts import encoder_config, vector_width
+from spark_jobs.encoder_facts import encoder_config, encoder_path, vector_width
 from spark_jobs.features import encoding_step, ensure_item_features
 from spark_jobs.item_embeddings.heads import counted, encodable_items, head_vectors
 from spark_jobs.nights import Night
-from spark_jobs.releases import encoder_path
 from spark_jobs.stage import Step, job_main
 from spark_jobs.tables import Tables
 from spark_jobs.vector_changes import Wanted, releases_to_encode, stage_vectors

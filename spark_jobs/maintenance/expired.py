@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import fsspec
 
-from spark_jobs.releases import Change, Release, encoders_folder
+from spark_jobs.encoder_facts import encoders_folder
+from spark_jobs.releases.ledger import Change
+from spark_jobs.releases.release import Release
 
 
 def expired_releases(changes: Sequence[Change], now: datetime, days: int) -> list[Release]:

@@ -15,11 +15,13 @@ from pyspark.sql import functions as F
 
 from spark_jobs.config import RetentionConfig
 from spark_jobs.contracts import CACHES, TABLES, Table
+from spark_jobs.encoder_facts import encoder_path
 from spark_jobs.features import scratch_folder
 from spark_jobs.locks import RELEASES_WAIT, releases_lock
 from spark_jobs.maintenance.expired import encoders_read, expired_releases, expired_versions
 from spark_jobs.nights import Night
-from spark_jobs.releases import ENCODED, all_changes, all_releases, encoder_path
+from spark_jobs.releases.ledger import all_changes, all_releases
+from spark_jobs.releases.release import ENCODED
 from spark_jobs.staged_nights import remove_staged, staged_nights
 from spark_jobs.table_files import (
     compact,

@@ -15,7 +15,7 @@ from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
 from spark_jobs.publish.online_server import named_if_unavailable
-from spark_jobs.releases import ENCODED, ENCODING_STAGES
+from spark_jobs.releases.release import ENCODED, ENCODING_STAGES
 from spark_jobs.stage import table_and_encoder
 from spark_jobs.tables import Tables, fingerprint
 

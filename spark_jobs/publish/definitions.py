@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 from spark_jobs.locks import RELEASES_WAIT, releases_lock
 from spark_jobs.publish.online_server import check_server
-from spark_jobs.releases import ENCODED, KINDS, served_releases
+from spark_jobs.releases.ledger import served_releases
+from spark_jobs.releases.release import ENCODED, KINDS
 from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:

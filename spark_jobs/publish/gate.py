@@ -7,7 +7,7 @@ from pyspark.sql import Row
 from spark_jobs.contracts import AUDIT_RESULTS, NIGHTS
 from spark_jobs.nights import Night
 from spark_jobs.publish.commit import StagedRows
-from spark_jobs.releases import ENCODED, Release
+from spark_jobs.releases.release import ENCODED, Release
 from spark_jobs.tables import Tables
 
 

@@ -26,7 +26,7 @@ from spark_jobs.publish.commit import (
 )
 from spark_jobs.publish.definitions import open_store
 from spark_jobs.publish.gate import check_encoded, check_publishable
-from spark_jobs.releases import export_releases, served_releases
+from spark_jobs.releases.ledger import export_releases, served_releases
 from spark_jobs.stage import Step, job_main
 from spark_jobs.tables import Tables
 

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import ITEMS, SPU_EMBEDDINGS, SPU_MEMBERS, SPUS
-from spark_jobs.releases import Release
+from spark_jobs.releases.release import Release
 from spark_jobs.report.view import View
 
 _SPU = ("spu_id", "title", "brand", "category", "n_items")

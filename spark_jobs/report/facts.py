@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from spark_jobs.nights import Night
-from spark_jobs.releases import Release
+from spark_jobs.releases.release import Release
 
 # ``unfinished``: neither published nor stopped: it failed on the way, or is still running.
 State = Literal["published", "stopped", "unfinished"]

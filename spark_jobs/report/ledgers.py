@@ -19,7 +19,7 @@ from spark_jobs.contracts import (
 )
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
-from spark_jobs.releases import Release
+from spark_jobs.releases.release import Release
 from spark_jobs.report.facts import Check, Ledger, Refusal, State, StepRun
 from spark_jobs.report.view import View
 from spark_jobs.stage import by_nights

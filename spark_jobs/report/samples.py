@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs.contracts import ITEM_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS, USER_EMBEDDINGS
 from spark_jobs.parallel import at_once
-from spark_jobs.releases import Release
+from spark_jobs.releases.release import Release
 from spark_jobs.report.cards import ChosenCard, choose_cards
 from spark_jobs.report.catalogue import Catalogue, open_catalogue
 from spark_jobs.report.doubts import ChosenPair, UnsureMember, choose_far_pairs, choose_unsure

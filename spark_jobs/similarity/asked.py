@@ -12,10 +12,10 @@ from pyspark.sql import functions as F
 from spark_jobs.catalog import Catalog
 from spark_jobs.config import Config, IngestConfig
 from spark_jobs.contracts import SPU_EVENTS
-from spark_jobs.encoder_facts import encoder_config
+from spark_jobs.encoder_facts import encoder_config, encoder_path
 from spark_jobs.ingest.pictures import FORMATS, Picture, read_pictures
 from spark_jobs.ingest.reasons import CONTROL_IN_TEXT
-from spark_jobs.releases import Release, encoder_path
+from spark_jobs.releases.release import Release
 from spark_jobs.spu.identity import survivors
 
 Vector = NDArray[np.float32]

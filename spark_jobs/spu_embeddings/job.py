@@ -23,11 +23,12 @@ from spark_jobs.contracts import (
     SPU_SEMANTIC_IDS,
     SPUS,
 )
+from spark_jobs.encoder_facts import encoder_path
 from spark_jobs.features import encoding_step, ensure_spu_content_embeddings
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
 from spark_jobs.quarantine import replace_reason
-from spark_jobs.releases import Release, encoder_path
+from spark_jobs.releases.release import Release
 from spark_jobs.spu_embeddings.codes import semantic_ids
 from spark_jobs.spu_embeddings.pooling import (
     NO_ITEM_VECTOR,

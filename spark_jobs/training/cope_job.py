@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs.config import Config, CopeConfig
 from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_MEMBERS
+from spark_jobs.encoder_facts import encoder_path, encoders_folder
 from spark_jobs.features import (
     IMAGE_FEATURES,
     TEXT_FEATURES,
@@ -20,7 +21,6 @@ from spark_jobs.features import (
     scratch_folder,
 )
 from spark_jobs.nights import Night
-from spark_jobs.releases import encoder_path, encoders_folder
 from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:

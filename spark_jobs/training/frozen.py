@@ -7,13 +7,13 @@ import time
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import ITEM_FEATURES, SPU_CONTENT_EMBEDDINGS
+from spark_jobs.encoder_facts import encoders_folder
 from spark_jobs.features import (
     encoding_step,
     ensure_item_features,
     ensure_spu_content_embeddings,
 )
 from spark_jobs.nights import Night
-from spark_jobs.releases import encoders_folder
 from spark_jobs.stage import Step
 from spark_jobs.tables import Tables
 

@@ -16,9 +16,9 @@ from pyspark.sql import functions as F
 
 from spark_jobs.config import Config, LearnConfig
 from spark_jobs.contracts import INTERACTIONS, SPU_CONTENT_EMBEDDINGS, SPU_MEMBERS, SPUS
+from spark_jobs.encoder_facts import encoders_folder
 from spark_jobs.features import ensure_spu_content_embeddings, scratch_folder, spu_prompts
 from spark_jobs.nights import Night
-from spark_jobs.releases import encoders_folder
 from spark_jobs.tables import Tables
 from spark_jobs.training.learn_data import (
     HeldOut,

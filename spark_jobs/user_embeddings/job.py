@@ -23,11 +23,10 @@ from spark_jobs.contracts import (
     SPUS,
     USER_EMBEDDINGS,
 )
-from spark_jobs.encoder_facts import history_length, vector_width
+from spark_jobs.encoder_facts import encoder_path, history_length, vector_width
 from spark_jobs.features import scratch_folder, spu_prompts
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
-from spark_jobs.releases import encoder_path
 from spark_jobs.stage import Step, job_main
 from spark_jobs.tables import Tables
 from spark_jobs.user_embeddings.content_matrix import (

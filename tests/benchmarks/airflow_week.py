@@ -21,7 +21,7 @@ from spark_jobs.config import Config, load_config
 from spark_jobs.contracts import PUBLISHED
 from spark_jobs.night_run import run_night
 from spark_jobs.nights import Night
-from spark_jobs.release_steps import create_release, promote
+from spark_jobs.releases.steps import create_release, promote
 from spark_jobs.session import build_session
 from spark_jobs.tables import Tables
 

@@ -21,7 +21,7 @@ from clock import Clock
 from spark_jobs.config import load_config
 from spark_jobs.night_run import STAGES, run_night
 from spark_jobs.nights import Night
-from spark_jobs.release_steps import create_release, promote
+from spark_jobs.releases.steps import create_release, promote
 from spark_jobs.session import build_session, start_workers
 from spark_jobs.tables import Tables
 

@@ -14,7 +14,7 @@ from spark_jobs.demo.shop import build_shop, demo_config
 from spark_jobs.demo.three_nights import NIGHTS
 from spark_jobs.night_run import run_night, stages_between
 from spark_jobs.nights import Night
-from spark_jobs.release_steps import create_release, promote
+from spark_jobs.releases.steps import create_release, promote
 from spark_jobs.tables import Tables
 
 SMALL = ShopSize(

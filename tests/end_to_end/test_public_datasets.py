@@ -14,7 +14,7 @@ from spark_jobs import contracts
 from spark_jobs.config import load_config
 from spark_jobs.night_run import STAGES, run_night, stages_between
 from spark_jobs.nights import Night
-from spark_jobs.release_steps import create_release, promote
+from spark_jobs.releases.steps import create_release, promote
 from spark_jobs.tables import Tables
 
 FIRST, SECOND = Night.parse("2011-11-30"), Night.parse("2011-12-05")

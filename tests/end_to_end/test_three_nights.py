@@ -18,27 +18,23 @@ from typer.testing import CliRunner, Result
 
 from encoders.artifacts import load_artifact, save_artifact
 from spark_jobs import contracts
-from spark_jobs.backfill import BackfillRefused, backfill
 from spark_jobs.catalog import Catalog
 from spark_jobs.cli import app
 from spark_jobs.commands.opening import open_tables
 from spark_jobs.config import load_config
 from spark_jobs.demo.shop import demo_config
 from spark_jobs.demo.three_nights import BROKEN_MERCHANT, NIGHTS
+from spark_jobs.encoder_facts import encoder_path, encoders_folder
 from spark_jobs.locks import WarehouseBusy, releases_lock
 from spark_jobs.night_run import StageResult, run_night
 from spark_jobs.nights import Night
 from spark_jobs.publish.definitions import apply_definitions, open_store
 from spark_jobs.publish.fetching import online_features
 from spark_jobs.publish.online import online_checksum
-from spark_jobs.release_steps import TransitionRefused, promote, retire, rollback
-from spark_jobs.releases import (
-    ENCODED,
-    encoder_path,
-    encoders_folder,
-    live_release,
-    named_release,
-)
+from spark_jobs.releases.backfill import BackfillRefused, backfill
+from spark_jobs.releases.ledger import live_release, named_release
+from spark_jobs.releases.release import ENCODED
+from spark_jobs.releases.steps import TransitionRefused, promote, retire, rollback
 from spark_jobs.similarity.asked import Question, asked
 from spark_jobs.similarity.ranking import similar_spus
 from spark_jobs.tables import Tables, fingerprint

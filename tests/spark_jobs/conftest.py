@@ -14,7 +14,7 @@ from spark_jobs.contracts import LOG_COLUMN_NAMES, TABLES, Table
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
-from spark_jobs.releases import export_releases
+from spark_jobs.releases.ledger import export_releases
 from spark_jobs.tables import Tables, schema
 
 ContractFrame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]

@@ -9,7 +9,7 @@ import pytest
 
 from spark_jobs import cli
 from spark_jobs.commands.opening import OURS, log_to
-from spark_jobs.releases import UnknownRelease
+from spark_jobs.releases.ledger import UnknownRelease
 
 
 @pytest.fixture(autouse=True)

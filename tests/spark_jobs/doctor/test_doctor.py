@@ -12,7 +12,8 @@ from spark_jobs.config import Config, Source, SparkConfig
 from spark_jobs.doctor import machine, models, online, setting
 from spark_jobs.doctor.findings import Finding, looked
 from spark_jobs.locks import warehouse_lock
-from spark_jobs.release_export import ExportedRelease, exported_served
+from spark_jobs.releases.export import exported_served
+from spark_jobs.releases.release import Release
 
 
 def states(findings: Iterator[Finding]) -> dict[str, str]:
@@ -109,7 +110,7 @@ def test_encoders_of_a_served_release_that_are_missing_are_named(tmp_path: Path)
         for kind in ("cope", "learn_content", "learn_user", "learn_item", "semantic_id")
     }
 
-    (finding,) = models.encoders(str(tmp_path), [ExportedRelease("r1", "live", encoders)])
+    (finding,) = models.encoders(str(tmp_path), [Release("r1", "live", encoders)])
 
     assert finding.state == "bad"
     assert "cope@000000000001" in finding.seen
@@ -183,9 +184,7 @@ def test_a_damaged_online_store_is_bad(tmp_path: Path) -> None:
 
 
 def test_before_the_first_night_the_registry_is_not_made_by_looking(tmp_path: Path) -> None:
-    findings = list(
-        online.online(Config(warehouse=str(tmp_path)), [ExportedRelease("r1", "live", {})])
-    )
+    findings = list(online.online(Config(warehouse=str(tmp_path)), [Release("r1", "live", {})]))
 
     assert [(each.what, each.state) for each in findings] == [
         ("online store", "warn"),

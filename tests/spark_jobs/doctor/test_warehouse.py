@@ -11,8 +11,8 @@ from spark_jobs.features import scratch_folder
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.publish.commit import record_night
-from spark_jobs.release_steps import create_release
-from spark_jobs.releases import KINDS
+from spark_jobs.releases.release import KINDS
+from spark_jobs.releases.steps import create_release
 from spark_jobs.tables import Tables
 
 MEMBER = ("page", "p1", "spu_1", "attributes", 1.0, True)

@@ -14,14 +14,15 @@ from encoders.cope.schedule import TrainingConfig
 from encoders.cope.training import train
 from spark_jobs.config import Config
 from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_MEMBERS, Table
+from spark_jobs.encoder_facts import encoders_folder
 from spark_jobs.evaluation.cope import evaluate_cope
 from spark_jobs.evaluation.job import candidates, evaluations
 from spark_jobs.evaluation.outcome import Unevaluable
 from spark_jobs.features import IMAGE_FEATURES, TEXT_FEATURES
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
-from spark_jobs.release_steps import create_release
-from spark_jobs.releases import UnknownRelease, encoders_folder
+from spark_jobs.releases.ledger import UnknownRelease
+from spark_jobs.releases.steps import create_release
 from spark_jobs.tables import Tables
 from spark_jobs.training.cope_data import cope_data, training_rows
 

@@ -12,10 +12,10 @@ from pyspark.sql import DataFrame
 from encoders.artifacts import Artifact, load_artifact
 from spark_jobs.config import Config, EncodingConfig, LearnConfig
 from spark_jobs.contracts import INTERACTIONS, SPU_MEMBERS, SPUS, Table
+from spark_jobs.encoder_facts import encoder_path
 from spark_jobs.evaluation.learn import evaluate_learn
 from spark_jobs.evaluation.outcome import Unevaluable
 from spark_jobs.nights import Night
-from spark_jobs.releases import encoder_path
 from spark_jobs.tables import Tables
 from spark_jobs.training.learn_job import train_learn
 

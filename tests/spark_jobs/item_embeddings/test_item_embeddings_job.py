@@ -14,10 +14,10 @@ from encoders.cope.model import CopeHeads, HeadsConfig, heads_artifact
 from encoders.loading import load_encoder
 from spark_jobs.config import Config, CopeConfig, EncodingConfig
 from spark_jobs.contracts import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS, QUARANTINE
+from spark_jobs.encoder_facts import encoder_path
 from spark_jobs.item_embeddings.job import run
 from spark_jobs.nights import Night
-from spark_jobs.release_steps import create_release, validate
-from spark_jobs.releases import encoder_path
+from spark_jobs.releases.steps import create_release, validate
 from spark_jobs.stage import Step, run_stage
 from spark_jobs.tables import Tables
 from spark_jobs.vector_changes import NothingServed

@@ -1,7 +1,8 @@
 from datetime import UTC, datetime, timedelta
 
 from spark_jobs.maintenance.expired import expired_releases, expired_versions
-from spark_jobs.releases import Change, Release, State
+from spark_jobs.releases.ledger import Change
+from spark_jobs.releases.release import Release, State
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 OLD = {"cope": "cope@1", "semantic_id": "semantic_id@1", "learn_content": "learn_content@1"}

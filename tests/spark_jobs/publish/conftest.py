@@ -19,7 +19,7 @@ from pyspark.sql import types as T
 from spark_jobs.contracts import AUDIT_RESULTS, LOG_COLUMN_NAMES, TABLES, Table
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
-from spark_jobs.releases import ENCODED, ENCODING_STAGES, KINDS
+from spark_jobs.releases.release import ENCODED, ENCODING_STAGES, KINDS
 from spark_jobs.stage import Step, encoder_step, record_steps
 from spark_jobs.tables import Tables, schema
 

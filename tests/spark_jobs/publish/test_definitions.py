@@ -21,7 +21,7 @@ from spark_jobs.publish.definitions import (
 )
 from spark_jobs.publish.materialization import feast_talk
 from spark_jobs.publish.online_server import NoServerNamed
-from spark_jobs.releases import KINDS
+from spark_jobs.releases.release import KINDS
 
 if TYPE_CHECKING:
     from feast import FeatureStore

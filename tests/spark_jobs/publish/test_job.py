@@ -9,8 +9,6 @@ import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_jobs import release_steps, releases
-from spark_jobs.backfill import BackfillTables
 from spark_jobs.config import Config, FeatureStoreConfig
 from spark_jobs.contracts import (
     NIGHTS,
@@ -28,6 +26,8 @@ from spark_jobs.publish.gate import NotAudited, NotEncoded
 from spark_jobs.publish.online import online_checksum
 from spark_jobs.publish.online_server import OnlineStoreUnavailable
 from spark_jobs.publish.reconciliation import NotReconciled
+from spark_jobs.releases import ledger, steps
+from spark_jobs.releases.backfill import BackfillTables
 from spark_jobs.stage import Step, encoder_step, run_stage
 from spark_jobs.tables import Tables
 
@@ -69,8 +69,8 @@ def published(
     spark: SparkSession, staging: ModuleType, tmp_path_factory: pytest.TempPathFactory
 ) -> Published:
     tables = Tables(spark, str(tmp_path_factory.mktemp("a shop") / "warehouse"))
-    release_steps.create_release(tables, staging.ENCODERS)
-    release_steps.promote(tables, "r1")
+    steps.create_release(tables, staging.ENCODERS)
+    steps.promote(tables, "r1")
     staging.stage_shop(
         tables, FIRST, items=["i1", "i2", "i3"], spus=["s1", "s2", "s3"], users=["u1", "u2"]
     )
@@ -285,15 +285,15 @@ def test_a_night_on_mended_input_replaces_its_values_and_a_new_release_is_filled
         SECOND,
         staging.vector_rows(staging.user_keys(["u2"]), "learn_user", 64, seed=88),
     )
-    release_steps.create_release(tables, staging.ENCODERS)
-    release_steps.validate(tables, "r2")
+    steps.create_release(tables, staging.ENCODERS)
+    steps.validate(tables, "r2")
     staging.audit(tables, SECOND)
     run(tables, CONFIG, SECOND)
     # What only the replaced rows said of u1 is gone: its vector is the first night's again.
     read = online_features(published.store, {"user_id": ["u1", "u2"], "spu_id": ["s1", "s2"]})
     assert list(read["user_preference"]) == [staging.vector(3000, 64), staging.vector(88, 64)]
     # r2 reads what older nights encoded with the encoders that it shares with r1.
-    assert [release.state for release in releases.all_releases(tables)] == ["live", "validated"]
+    assert [release.state for release in ledger.all_releases(tables)] == ["live", "validated"]
     pinned = online_features(
         published.store,
         {"user_id": ["u1", "u2"], "spu_id": ["s1", "s2"]},
@@ -362,9 +362,9 @@ def test_a_night_that_was_encoded_before_a_release_was_validated_is_refused(
     tables, later = published.tables, Night.parse("2026-02-07")
     staging.stage(tables, SPUS, later, staging.spu_rows(["s7"]))
     staging.audit(tables, later)
-    release_steps.create_release(tables, staging.OTHER_ENCODERS)
-    newest = releases.all_releases(tables)[-1].name
-    release_steps.validate(tables, newest)
+    steps.create_release(tables, staging.OTHER_ENCODERS)
+    newest = ledger.all_releases(tables)[-1].name
+    steps.validate(tables, newest)
     before = [tables.version(table) for table in PUBLISHED]
 
     with pytest.raises(NotEncoded, match=f"{newest} in user_embeddings.* --from item_embeddings"):

@@ -14,7 +14,6 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs import release_steps
 from spark_jobs.config import Config, RetentionConfig
 from spark_jobs.contracts import (
     INTERACTIONS,
@@ -36,6 +35,7 @@ from spark_jobs.publish import job, materialize_job, reconcile_job
 from spark_jobs.publish.definitions import open_store
 from spark_jobs.publish.fetching import online_features
 from spark_jobs.publish.online import online_checksum
+from spark_jobs.releases import steps
 from spark_jobs.stage import run_stage
 from spark_jobs.staged_nights import StagedRowsRemoved
 from spark_jobs.table_files import RetentionTooShort
@@ -73,14 +73,14 @@ def shop(
 ) -> Shop:
     folder = tmp_path_factory.mktemp("a shop") / "warehouse"
     tables = Tables(spark, str(folder))
-    release_steps.create_release(tables, staging.ENCODERS)
-    release_steps.promote(tables, "r1")
+    steps.create_release(tables, staging.ENCODERS)
+    steps.promote(tables, "r1")
     stage_first(tables, staging)
     job.run(tables, CONFIG, FIRST)
     stage_second(tables, staging)
     publish(tables, SECOND)
-    release_steps.create_release(tables, staging.OTHER_ENCODERS)
-    release_steps.retire(tables, "r2")
+    steps.create_release(tables, staging.OTHER_ENCODERS)
+    steps.retire(tables, "r2")
     leave_behind(tables, folder, staging)
     store = open_store("feature_repo", tables.warehouse)
     now = datetime.now(UTC) + timedelta(days=31)

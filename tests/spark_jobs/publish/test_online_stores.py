@@ -24,7 +24,7 @@ from spark_jobs.publish.materialization import feast_talk
 from spark_jobs.publish.online import is_present, online_values
 from spark_jobs.publish.online_keys import keys_only_online
 from spark_jobs.publish.online_server import OnlineStoreUnavailable, named_if_unavailable
-from spark_jobs.releases import KINDS
+from spark_jobs.releases.release import KINDS
 from spark_jobs.tables import Tables
 
 if TYPE_CHECKING:

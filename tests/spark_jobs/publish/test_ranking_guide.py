@@ -21,7 +21,6 @@ import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
-from spark_jobs import release_steps, releases
 from spark_jobs.config import Config
 from spark_jobs.contracts import TABLES
 from spark_jobs.nights import Night
@@ -29,6 +28,7 @@ from spark_jobs.publish import materialize_job
 from spark_jobs.publish.commit import publish_tables, record_night
 from spark_jobs.publish.definitions import apply_definitions, open_store
 from spark_jobs.publish.materialization import feast_session, feast_talk
+from spark_jobs.releases import ledger, steps
 from spark_jobs.tables import Tables
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -54,13 +54,13 @@ def warehouse(
 ) -> Tables:
     tables = Tables(spark, str(tmp_path_factory.mktemp("guide") / "warehouse"))
     for encoders in (staging.ENCODERS, staging.OTHER_ENCODERS):
-        release_steps.create_release(tables, encoders)
+        steps.create_release(tables, encoders)
         folder = Path(tables.warehouse, "encoders", encoders["semantic_id"])
         folder.mkdir(parents=True)
         (folder / "config.json").write_text(json.dumps({"levels": 3, "size": 4}))
-    release_steps.promote(tables, "r1")
+    steps.promote(tables, "r1")
     _publish(tables, staging, FIRST, _rows(staging, "r1", user=["u1"], spus=["s1", "s2"]))
-    release_steps.validate(tables, "r2")
+    steps.validate(tables, "r2")
     _publish(
         tables,
         staging,
@@ -197,18 +197,14 @@ def _status(port: str, service: str) -> int:
 
 def _moved(line: str, warehouse: Tables) -> str | None:
     """Take the step of ``embedmill release ...`` without its look at the encoders' weights."""
-    step = re.fullmatch(r"embedmill release (\w+) --config my.toml ?(\w+)?", line)
-    assert step, line
-    steps = {
-        "promote": release_steps.promote,
-        "retire": release_steps.retire,
-        "rollback": release_steps.rollback,
-    }
-    steps[step[1]](warehouse, *([step[2]] if step[2] else []))
+    said = re.fullmatch(r"embedmill release (\w+) --config my.toml ?(\w+)?", line)
+    assert said, line
+    taken = {"promote": steps.promote, "retire": steps.retire, "rollback": steps.rollback}
+    taken[said[1]](warehouse, *([said[2]] if said[2] else []))
     store = open_store("feature_repo", warehouse.warehouse)
     with feast_talk():
         apply_definitions(store, warehouse.warehouse)
-    live = releases.live_release(warehouse)
+    live = ledger.live_release(warehouse)
     return live.name if live else None
 
 

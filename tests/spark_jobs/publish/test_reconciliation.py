@@ -21,7 +21,7 @@ from spark_jobs.publish.reconciliation import (
     refuse_differences,
     same_value,
 )
-from spark_jobs.releases import KINDS
+from spark_jobs.releases.release import KINDS
 
 if TYPE_CHECKING:
     from feast import FeatureStore

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from spark_jobs.nights import Night
-from spark_jobs.releases import Release
+from spark_jobs.releases.release import Release
 from spark_jobs.report.facts import (
     Card,
     Check,

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.backfill import BackfillTables
 from spark_jobs.config import Config
 from spark_jobs.contracts import (
     AUDIT_RESULTS,
@@ -26,8 +25,9 @@ from spark_jobs.contracts import (
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
-from spark_jobs.release_steps import create_release, promote
-from spark_jobs.releases import KINDS
+from spark_jobs.releases.backfill import BackfillTables
+from spark_jobs.releases.release import KINDS
+from spark_jobs.releases.steps import create_release, promote
 from spark_jobs.report import job
 from spark_jobs.report.ledgers import NothingToReport
 from spark_jobs.stage import Step, record_steps

@@ -7,8 +7,8 @@ from PIL import Image
 
 from spark_jobs.catalog import Catalog
 from spark_jobs.config import Config, IngestConfig
-from spark_jobs.release_steps import create_release, promote
-from spark_jobs.releases import KINDS
+from spark_jobs.releases.release import KINDS
+from spark_jobs.releases.steps import create_release, promote
 from spark_jobs.similarity.asked import (
     NothingServed,
     NotThere,

@@ -23,7 +23,7 @@ from spark_jobs.contracts import (
     Table,
 )
 from spark_jobs.nights import Night
-from spark_jobs.release_steps import create_release, promote
+from spark_jobs.releases.steps import create_release, promote
 from spark_jobs.spu_embeddings.job import run
 from spark_jobs.stage import Step, run_stage
 from spark_jobs.tables import Tables

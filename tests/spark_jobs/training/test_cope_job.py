@@ -9,9 +9,9 @@ from PIL import Image
 from encoders.loading import load_encoder
 from spark_jobs.config import Config, CopeConfig, SemanticIdConfig
 from spark_jobs.contracts import ITEM_FEATURES, ITEMS, SPU_MEMBERS
+from spark_jobs.encoder_facts import encoder_path
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
-from spark_jobs.releases import encoder_path
 from spark_jobs.tables import Tables
 from spark_jobs.training.cope_job import train_cope
 

@@ -13,8 +13,8 @@ from encoders.learn.training import TooFewSequences
 from encoders.loading import load_encoder
 from spark_jobs.config import Config, EncodingConfig, LearnConfig
 from spark_jobs.contracts import INTERACTIONS, SPU_CONTENT_EMBEDDINGS, SPU_MEMBERS, SPUS, Table
+from spark_jobs.encoder_facts import encoder_path
 from spark_jobs.nights import Night
-from spark_jobs.releases import encoder_path
 from spark_jobs.tables import Tables
 from spark_jobs.training.learn_job import train_learn
 

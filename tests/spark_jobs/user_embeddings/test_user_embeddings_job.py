@@ -25,7 +25,7 @@ from spark_jobs.contracts import (
 )
 from spark_jobs.features import scratch_folder
 from spark_jobs.nights import Night
-from spark_jobs.release_steps import create_release, promote
+from spark_jobs.releases.steps import create_release, promote
 from spark_jobs.stage import Step, run_stage
 from spark_jobs.tables import Tables
 from spark_jobs.user_embeddings.job import run

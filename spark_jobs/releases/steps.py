@@ -1,7 +1,7 @@
 """Steps: how a release is created, validated, promoted, rolled back and retired.
 
 Each is one commit to the ledger ``releases``, and an export that tells ``feature_repo``. To be
-called with the releases' lock held. Which states there are is in ``releases.py``.
+called with the releases' lock held. Which states there are is in ``release.py``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,20 +9,18 @@ from dataclasses import replace
 
 from pyspark.sql import functions as F
 
-from spark_jobs.contracts import RELEASES, SERVED_STATES
+from spark_jobs.contracts import RELEASES
 from spark_jobs.frames import local_frame
-from spark_jobs.release_export import exported_live
-from spark_jobs.releases import (
-    KINDS,
+from spark_jobs.releases.export import exported_live
+from spark_jobs.releases.ledger import (
     Action,
     Change,
-    Release,
-    State,
     all_changes,
     all_releases,
     export_releases,
     named_release,
 )
+from spark_jobs.releases.release import KINDS, Release, State
 from spark_jobs.tables import Tables
 
 _NEXT_STATES: Mapping[State, tuple[State, ...]] = {
@@ -81,7 +79,7 @@ def validate(tables: Tables, name: str) -> Release:
         TransitionRefused: it was retired meanwhile.
     """
     release = named_release(tables, name)
-    if release.state in SERVED_STATES:
+    if release.is_served:
         return release
     validated = _moved(release, "validated")
     _record(tables, [validated], "validate")

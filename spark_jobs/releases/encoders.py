@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import fsspec
 
 from spark_jobs.contracts import ENCODER_VERSION
-from spark_jobs.releases import KINDS, encoder_path, encoders_folder
+from spark_jobs.encoder_facts import encoder_path, encoders_folder
+from spark_jobs.releases.release import KINDS
 
 if TYPE_CHECKING:
     from encoders.artifacts import Artifact

@@ -15,15 +15,16 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.config import Config
-from spark_jobs.contracts import NIGHTS, SERVED_STATES, TABLES, Table
+from spark_jobs.contracts import NIGHTS, TABLES, Table
 from spark_jobs.frames import local_frame
 from spark_jobs.locks import RELEASES_WAIT, releases_lock
 from spark_jobs.night_run import Watch, load_stage
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
-from spark_jobs.release_encoders import encoder_artifacts
-from spark_jobs.release_steps import validate
-from spark_jobs.releases import ENCODED, ENCODING_STAGES, Release, all_releases, named_release
+from spark_jobs.releases.encoders import encoder_artifacts
+from spark_jobs.releases.ledger import all_releases, named_release
+from spark_jobs.releases.release import ENCODED, ENCODING_STAGES, Release
+from spark_jobs.releases.steps import validate
 from spark_jobs.stage import run_stage
 from spark_jobs.tables import Tables, conform
 
@@ -124,7 +125,7 @@ def backfill(
             f"(embedmill release create --config CONFIG --like {name}) and backfill that. Nothing "
             "was changed."
         )
-    if release.state in SERVED_STATES:
+    if release.is_served:
         return []  # nights encode for it by now
     encoder_artifacts(tables.warehouse, release.encoders)
     nights = published_nights(tables, since)
@@ -164,7 +165,7 @@ def _watch_night(watch: Watch, count: str, what: str) -> AbstractContextManager[
 def _publishing(own: BackfillTables, release: Release, night: Night) -> Iterator[Callable[[], int]]:
     """Yield what serves the staged rows of each table, but those that other releases have."""
     # Nights no longer encode for a retired release, and maintenance removes its rows.
-    others = [r for r in all_releases(own) if r.name != release.name and r.state in SERVED_STATES]
+    others = [r for r in all_releases(own) if r.name != release.name and r.is_served]
     for table_name, kind in ENCODED.items():
         version = release.encoders[kind]
         if version not in {other.encoders[kind] for other in others}:

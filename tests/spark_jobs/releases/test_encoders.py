@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from encoders.artifacts import Artifact, save_artifact
-from spark_jobs.encoder_facts import EncoderMissing, encoder_config
-from spark_jobs.release_encoders import UnusableEncoders, encoder_artifacts
-from spark_jobs.releases import KINDS, encoder_path, encoders_folder
+from spark_jobs.encoder_facts import EncoderMissing, encoder_config, encoder_path, encoders_folder
+from spark_jobs.releases.encoders import UnusableEncoders, encoder_artifacts
+from spark_jobs.releases.release import KINDS
 
 
 def artifact(kind: str, weight: float = 0.0, **config: str) -> Artifact:

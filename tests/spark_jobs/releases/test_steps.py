@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from spark_jobs.contracts import RELEASES
-from spark_jobs.release_steps import (
+from spark_jobs.releases.ledger import (
+    UnknownRelease,
+    all_changes,
+    all_releases,
+    export_releases,
+    live_release,
+    served_releases,
+)
+from spark_jobs.releases.release import KINDS, Release
+from spark_jobs.releases.steps import (
     AlreadyLive,
     TransitionRefused,
     create_release,
@@ -14,16 +23,6 @@ from spark_jobs.release_steps import (
     retire,
     rollback,
     validate,
-)
-from spark_jobs.releases import (
-    KINDS,
-    Release,
-    UnknownRelease,
-    all_changes,
-    all_releases,
-    export_releases,
-    live_release,
-    served_releases,
 )
 from spark_jobs.tables import Tables
 

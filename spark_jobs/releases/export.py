@@ -2,13 +2,14 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import fsspec
 
-from spark_jobs.contracts import ENCODER_VERSION, SERVED_STATES
+from spark_jobs.contracts import ENCODER_VERSION
+from spark_jobs.releases.release import Release
 
 _NAME = re.compile(r"r[0-9]+")
 
@@ -17,25 +18,16 @@ class UnfitExport(ValueError):
     """The file names what may not stand in SQL or in the name of a view."""
 
 
-@dataclass(frozen=True)
-class ExportedRelease:
-    """A release as readers see it: encoder version by kind."""
-
-    name: str
-    state: str
-    encoders: Mapping[str, str]
-
-
-def write_export(warehouse: str, releases: Sequence[Mapping[str, object]]) -> str:
+def write_export(warehouse: str, releases: Sequence[Release]) -> str:
     """Write the file and return its path.
 
     Args:
-        releases: name, state and encoders of each, oldest first.
+        releases: all of them, oldest first.
     """
-    live = next((release["name"] for release in releases if release["state"] == "live"), None)
+    live = next((release.name for release in releases if release.state == "live"), None)
     path = _path(warehouse)
     filesystem, root = fsspec.url_to_fs(path)
-    content = json.dumps({"live": live, "releases": releases}, indent=2) + "\n"
+    content = json.dumps({"live": live, "releases": list(map(asdict, releases))}, indent=2) + "\n"
     # Written beside and moved over: a reader sees the old file or the new one, never half of one.
     filesystem.pipe_file(f"{root}.new", content.encode())
     filesystem.mv(f"{root}.new", root)
@@ -48,20 +40,20 @@ def exported_live(warehouse: str) -> str | None:
     return live
 
 
-def exported_served(warehouse: str) -> list[ExportedRelease]:
+def exported_served(warehouse: str) -> list[Release]:
     """Return the releases that have views, oldest first; none before the first release.
 
     Raises:
         UnfitExport: a release or an encoder version has a name that it should not have.
     """
     exported = _read(warehouse).get("releases", ())
-    releases = [ExportedRelease(r["name"], r["state"], r["encoders"]) for r in exported]
+    releases = [Release(r["name"], r["state"], r["encoders"]) for r in exported]
     for release in releases:
         _check(release, _path(warehouse))
-    return [release for release in releases if release.state in SERVED_STATES]
+    return [release for release in releases if release.is_served]
 
 
-def _check(release: ExportedRelease, path: str) -> None:
+def _check(release: Release, path: str) -> None:
     unfit = [v for v in release.encoders.values() if not ENCODER_VERSION.fullmatch(v)]
     unfit += [] if _NAME.fullmatch(release.name) else [release.name]
     if unfit:
