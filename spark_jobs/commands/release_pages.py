@@ -80,8 +80,13 @@ def print_comparison(
         alike.add_row(what, f"{share:.0%}")
     console.print("", alike, "")
     console.print(
-        "Each figure was measured when its encoder was trained, on what was held out then. On the "
-        f"same cases: embedmill evaluate --config CONFIG {left.name} {right.name}"
+        "Each figure was measured when its encoder was trained, on what was held out then. Both on "
+        "the same cases:"
+    )
+    console.print(
+        f"  embedmill evaluate --config CONFIG {left.name} {right.name}",
+        highlight=False,
+        soft_wrap=True,
     )
 
 
