@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table as Grid
 
-from spark_jobs.commands.opening import ConfigOption, console, notes, open_tables
+from spark_jobs.commands.opening import ConfigOption, check_is_there, console, notes, open_to_read
 from spark_jobs.config import load_config
 from spark_jobs.locks import warehouse_lock
 from spark_jobs.nights import Night
@@ -47,20 +47,20 @@ def evaluate(
     from spark_jobs.evaluation.job import candidates, evaluations
 
     settings, asked = load_config(config), Night.parse(ds) if ds else None
-    said = notes if form == "json" else console
+    check_is_there(settings)
     with warehouse_lock(settings.warehouse):
-        tables = open_tables(settings, said)
+        tables = open_to_read(settings, quick=False)
         start_workers(tables.spark)
         given = candidates(tables, names)
         night = asked or _last_published(tables)
         found = []
         for title, evaluated in evaluations(tables, settings, night, given):
-            with working(said, f"evaluate {title} as of {night}"):
+            with working(notes, f"evaluate {title} as of {night}"):
                 found.append(evaluated())
             if form == "table":
-                _print(found[-1], every=every)
+                print_evaluation(found[-1], every=every)
     if form == "json":
-        print(json.dumps({"ds": str(night), "evaluations": list(map(_plain, found))}, indent=2))
+        print(json.dumps({"ds": str(night), "evaluations": list(map(as_json, found))}, indent=2))
 
 
 def _last_published(tables: Tables) -> Night:
@@ -73,7 +73,8 @@ def _last_published(tables: Tables) -> Night:
     return night
 
 
-def _print(evaluation: "Evaluation", *, every: bool) -> None:
+def print_evaluation(evaluation: "Evaluation", *, every: bool) -> None:
+    """Print figures side by side, and how far each column is ahead of the first."""
     counts = ", ".join(f"{count:,} {what}" for what, count in evaluation.counts.items())
     console.print(f"\n[bold]{evaluation.title}[/]: {evaluation.held_out}", highlight=False)
     console.print(f"{counts}\n", style="dim", highlight=False)
@@ -98,15 +99,18 @@ def _is_shown(figure: str) -> bool:
 
 
 def _verdict(ahead: "Difference") -> str:
+    from encoders.resampling import CONFIDENCE
+
     if math.isnan(ahead.low):
         return f"{ahead.mean:+.3f}; a single case says nothing of how sure that is"
-    between = f"{ahead.mean:+.3f} (95 % between {ahead.low:+.3f} and {ahead.high:+.3f})"
+    interval = f"{CONFIDENCE:.0%} between {ahead.low:+.3f} and {ahead.high:+.3f}"
+    between = f"{ahead.mean:+.3f} ({interval})"
     if ahead.is_clear:
         return f"{between}, [bold]{'better' if ahead.mean > 0 else 'worse'}[/]"
     return f"{between}, no clear difference"
 
 
-def _plain(evaluation: "Evaluation") -> object:
+def as_json(evaluation: "Evaluation") -> object:
     """Return what JSON can say: it has no nan."""
     plain = asdict(evaluation)
     for ahead in plain["differences"].values():

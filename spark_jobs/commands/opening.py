@@ -61,13 +61,22 @@ def open_to_read(config: Config, *, quick: bool = True) -> Tables:
     Raises:
         WarehouseMissing: there is no such folder; none is made.
     """
+    check_is_there(config)
+    return open_tables(config, notes, quick=quick)
+
+
+def check_is_there(config: Config) -> None:
+    """Pass if there is a warehouse, as far as one can tell without Spark.
+
+    Raises:
+        WarehouseMissing: there is no such folder.
+    """
     if "://" not in config.warehouse and not Path(config.warehouse).is_dir():
         raise WarehouseMissing(
             f"there is no warehouse at {str(Path(config.warehouse).resolve())!r}. "
             "Start the command in the folder that the config's warehouse is relative to, or run a "
             "night first: embedmill run --config CONFIG.toml --ds YYYY-MM-DD."
         )
-    return open_tables(config, notes, quick=quick)
 
 
 class _Log(logging.FileHandler):

@@ -20,7 +20,7 @@ from encoders.artifacts import load_artifact, save_artifact
 from spark_jobs import contracts
 from spark_jobs.catalog import Catalog
 from spark_jobs.cli import app
-from spark_jobs.commands.opening import open_tables
+from spark_jobs.commands.opening import open_tables, open_to_read
 from spark_jobs.config import load_config
 from spark_jobs.demo.shop import demo_config
 from spark_jobs.demo.three_nights import BROKEN_MERCHANT, NIGHTS
@@ -314,16 +314,16 @@ def test_a_night_published_again_leaves_both_releases_as_they_are(two_releases: 
 
 def release(warehouse, verb: str, *words: str) -> Result:
     """Call ``embedmill release`` on a warehouse."""
-    return called("release", warehouse, verb, *words)
+    return called("release", open_tables, warehouse, verb, *words)
 
 
-def called(command: str, warehouse, *words: str) -> Result:
-    """Call a command on a warehouse; its options come after its first word."""
+def called(command: str, opening: Callable[..., Tables], warehouse, *words: str) -> Result:
+    """Call a command on a warehouse that is open already."""
     file = Path(warehouse.tables.warehouse).with_name("config.toml")
     file.write_text(demo_config(warehouse.shop, warehouse.tables.warehouse))
     with pytest.MonkeyPatch.context() as patch:
-        opened = create_autospec(open_tables, return_value=warehouse.tables)
-        patch.setattr(f"spark_jobs.commands.{command}.open_tables", opened)
+        opened = create_autospec(opening, return_value=warehouse.tables)
+        patch.setattr(f"spark_jobs.commands.{command}.{opening.__name__}", opened)
         return CliRunner().invoke(app, [command, *words, "--config", str(file)])
 
 
@@ -336,8 +336,8 @@ def command(two_releases: dict) -> Callable[..., Result]:
 def test_two_releases_are_evaluated_on_the_same_cases(two_releases: dict) -> None:
     warehouse = two_releases["warehouse"]
 
-    shown = called("evaluate", warehouse, "r1", "r2")
-    plain = called("evaluate", warehouse, "r1", "r2", "--format", "json")
+    shown = called("evaluate", open_to_read, warehouse, "r1", "r2")
+    plain = called("evaluate", open_to_read, warehouse, "r1", "r2", "--format", "json")
 
     assert shown.exit_code == 0, shown.exception
     assert f"evaluate COPE as of {SECOND}" in shown.output

@@ -39,7 +39,9 @@ def test_an_unreadable_picture_is_refused_before_spark_is_started(tmp_path: Path
     assert not (tmp_path / "warehouse").exists()
 
 
-@pytest.mark.parametrize("command", [["similar", "--spu", "s1"], ["sql", "SELECT 1"], ["shell"]])
+@pytest.mark.parametrize(
+    "command", [["similar", "--spu", "s1"], ["sql", "SELECT 1"], ["shell"], ["evaluate", "r1"]]
+)
 def test_a_warehouse_that_is_not_there_is_not_made(command: list[str], tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text(f'warehouse = "{tmp_path}/warehouse"\n')
