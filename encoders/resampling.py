@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
 CONFIDENCE = 0.95
+# Of fewer groups, draws repeat too much to say how sure a difference is.
+ENOUGH_GROUPS = 20
 _RESAMPLES = 2000
 # Draws of at most so many groups are held in memory together.
 _CELLS_AT_ONCE = 2_000_000
@@ -42,7 +44,11 @@ class Scores:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far one encoder is ahead of another, and between what in ``CONFIDENCE`` of the draws."""
+    """How far one encoder is ahead of another, and between what in ``CONFIDENCE`` of the draws.
+
+    Attributes:
+        low, high: nan where there are fewer than ``ENOUGH_GROUPS``.
+    """
 
     mean: float
     low: float
@@ -67,9 +73,10 @@ def difference(ours: Scores, theirs: Scores) -> Difference:
         )
     ahead_KG, groups = ours.sum_KG - theirs.sum_KG, ours.cases_KG.shape[1]
     mean = ours.figure - theirs.figure
-    if groups < 2 or not ahead_KG.any():
-        unknown = float("nan") if groups < 2 else 0.0
-        return Difference(mean, unknown, unknown)
+    if groups < ENOUGH_GROUPS:
+        return Difference(mean, float("nan"), float("nan"))
+    if not ahead_KG.any():
+        return Difference(0.0, 0.0, 0.0)
 
     def ahead(drawn: NDArray[np.int64], axis: int = -1) -> Matrix:
         return _figure(ahead_KG[:, drawn].sum(axis=axis), ours.cases_KG[:, drawn].sum(axis=axis))

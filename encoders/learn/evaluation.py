@@ -154,14 +154,36 @@ def rankers(
     Args:
         sequences: what the towers were trained on.
     """
-    whitening = Whitening(towers.mean_C, towers.map_CK)
-    white_NK = whitening(torch.from_numpy(np.ascontiguousarray(content_NC)))
+    learned = {"learn": learned_ranker(towers, content_NC)}
+    return learned | untrained_rankers(towers, content_NC, sequences)
+
+
+def learned_ranker(towers: PreferenceTowers, content_NC: NDArray[np.float32]) -> Ranker:
+    """Return the towers as a ranker of these contents."""
+    return tower_ranker(towers, _whitened(towers, content_NC))
+
+
+def untrained_rankers(
+    towers: PreferenceTowers,
+    content_NC: NDArray[np.float32],
+    sequences: Sequence[History],
+) -> dict[str, Ranker]:
+    """Return the rules that towers are held against; of the towers, their whitening alone is used.
+
+    Args:
+        sequences: what users have met.
+    """
+    white_NK = _whitened(towers, content_NC)
     return {
-        "learn": tower_ranker(towers, white_NK),
         "popularity": popularity(sequences, len(content_NC)),
         "nearest_text": nearest_text(white_NK),
         "neighbour_blend": neighbour_blend(sequences, white_NK),
     }
+
+
+def _whitened(towers: PreferenceTowers, content_NC: NDArray[np.float32]) -> torch.Tensor:
+    whitening = Whitening(towers.mean_C, towers.map_CK)
+    return whitening(torch.from_numpy(np.ascontiguousarray(content_NC)))
 
 
 def _wanted(case: Case, mask_seen: bool) -> NDArray[np.int64]:

@@ -45,6 +45,7 @@ def evaluate(
 ) -> None:
     """Judge encoders on the same products and users, which none of them was trained on."""
     from spark_jobs.evaluation.job import candidates, evaluations
+    from spark_jobs.evaluation.outcome import Unevaluable
 
     settings, asked = load_config(config), Night.parse(ds) if ds else None
     check_is_there(settings)
@@ -53,14 +54,20 @@ def evaluate(
         start_workers(tables.spark)
         given = candidates(tables, names)
         night = asked or _last_published(tables)
-        found = []
+        found, refused = [], []
         for title, evaluated in evaluations(tables, settings, night, given):
-            with working(notes, f"evaluate {title} as of {night}"):
-                found.append(evaluated())
+            try:
+                with working(notes, f"evaluate {title} as of {night}"):
+                    found.append(evaluated())
+            except Unevaluable as error:  # of COPE, which says nothing of LEARN
+                refused.append(str(error))
+                continue
             if form == "table":
                 print_evaluation(found[-1], every=every)
     if form == "json":
         print(json.dumps({"ds": str(night), "evaluations": list(map(as_json, found))}, indent=2))
+    if refused:
+        raise Unevaluable("\n".join(refused))
 
 
 def _last_published(tables: Tables) -> Night:
@@ -102,7 +109,7 @@ def _verdict(ahead: "Difference") -> str:
     from encoders.resampling import CONFIDENCE
 
     if math.isnan(ahead.low):
-        return f"{ahead.mean:+.3f}; a single case says nothing of how sure that is"
+        return f"{ahead.mean:+.3f}, too few cases to say how sure that is"
     interval = f"{CONFIDENCE:.0%} between {ahead.low:+.3f} and {ahead.high:+.3f}"
     between = f"{ahead.mean:+.3f} ({interval})"
     if ahead.is_clear:

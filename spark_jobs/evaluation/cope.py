@@ -1,6 +1,6 @@
 """COPE: is an item's product found in another domain, among products that no encoder has seen?"""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,18 +12,19 @@ from encoders.cope.model import artifact_heads
 from encoders.cope.sampling import CopeData, split_of
 from encoders.resampling import difference
 from spark_jobs.config import Config
-from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_MEMBERS
+from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_EVENTS, SPU_MEMBERS
 from spark_jobs.evaluation.outcome import Evaluation, Unevaluable
 from spark_jobs.features import IMAGE_FEATURES, TEXT_FEATURES, ensure_item_features
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.tables import Tables
 from spark_jobs.training.cope_data import cope_data, training_rows
-from spark_jobs.training.cope_job import MAX_ITEMS
 
 if TYPE_CHECKING:
     from encoders.artifacts import Artifact
 
+# As many as training tests on, where it reads as many as it may.
+_MAX_ITEMS = 25_000
 _HEADLINE = "R@1"
 _ITEM = ["domain", "item_id"]
 
@@ -33,7 +34,8 @@ def evaluate_cope(
 ) -> Evaluation:
     """Search each domain with items of the others, by every encoder and by backbones alone.
 
-    The products are those whose SPUs every encoder kept for its test, old ones and new ones.
+    The products are those whose SPUs every encoder kept for its test, old ones and new ones; not
+    those that items came to, by merges and splits, from an SPU that one of them was trained on.
 
     Args:
         encoders: of kind ``cope``, by the name to show.
@@ -41,11 +43,12 @@ def evaluate_cope(
     Raises:
         Unevaluable: they kept no product in common, or none that has two items.
     """
+    splits = [_split(name, artifact) for name, artifact in encoders.items()]
     features = {str(artifact.config["features"]) for artifact in encoders.values()}
     for version in sorted(features):
         ensure_item_features(tables, config, night, version)
     members = tables.as_of(SPU_MEMBERS, night, [*_ITEM, "spu_id"])
-    held_out = _held_out(members, encoders)
+    held_out = _held_out(members, tables.log(SPU_EVENTS, night), splits)
     data = _read(tables, night, members.join(held_out, on="spu_id", how="left_semi"), features)
     retrieved = _retrieved(encoders, data)
     first = next(iter(retrieved))
@@ -53,7 +56,7 @@ def evaluate_cope(
         raise Unevaluable(
             f"COPE: as of night {night}, {held_out.count()} products were held out from all of "
             f"{', '.join(encoders)}, and none has two items to find one by the other. Evaluate on "
-            "a later night. Nothing was changed."
+            "a later night (--ds), or fewer encoders."
         )
     scores = {name: scores_by_spu(its, _HEADLINE) for name, its in retrieved.items()}
     its_items = next(iter(data.values()))
@@ -70,16 +73,37 @@ def evaluate_cope(
     )
 
 
-def _held_out(members: DataFrame, encoders: Mapping[str, "Artifact"]) -> DataFrame:
-    """Return the SPUs that every encoder kept for its test: spu_id."""
-    splits = [_split(name, artifact) for name, artifact in encoders.items()]
-    spus = (row["spu_id"] for row in members.select("spu_id").distinct().toLocalIterator())
-    kept = [
-        (spu,)
-        for spu in spus
-        if all(split_of(spu, held_out=share, seed=seed) == "test" for share, seed in splits)
-    ]
-    return local_frame(members.sparkSession, kept, "spu_id string")
+def _held_out(
+    members: DataFrame, events: DataFrame, splits: Sequence[tuple[float, int]]
+) -> DataFrame:
+    """Return the SPUs none of whose items can have been trained on: spu_id.
+
+    Args:
+        splits: held_out and seed of every encoder.
+    """
+
+    def is_kept(spu_id: str) -> bool:
+        return all(split_of(spu_id, held_out=share, seed=seed) == "test" for share, seed in splits)
+
+    spu_ids = [row["spu_id"] for row in members.select("spu_id").distinct().toLocalIterator()]
+    kept = {spu_id for spu_id in spu_ids if is_kept(spu_id)}
+    kept -= reached_by(_flows(events), lambda spu_id: not is_kept(spu_id))
+    return local_frame(members.sparkSession, [(spu,) for spu in sorted(kept)], "spu_id string")
+
+
+def _flows(events: DataFrame) -> list[tuple[str, str]]:
+    """Return from which SPU to which one items went when SPUs were merged or split."""
+    rows = events.filter(F.col("event").isin("merged", "split")).collect()
+    pairs = [(row["spu_id"], row["other_spu_id"], row["event"]) for row in rows]
+    return [(spu, other) if event == "merged" else (other, spu) for spu, other, event in pairs]
+
+
+def reached_by(flows: Sequence[tuple[str, str]], is_source: Callable[[str], bool]) -> set[str]:
+    """Return the SPUs that items of a source came to, over any number of merges and splits."""
+    reached = {source for source, _ in flows if is_source(source)}
+    while more := {to for source, to in flows if source in reached} - reached:
+        reached |= more
+    return reached
 
 
 def _split(name: str, artifact: "Artifact") -> tuple[float, int]:
@@ -103,7 +127,7 @@ def _read(
         items = items.join(its.select("content_hash"), on="content_hash", how="left_semi")
     return {
         version: cope_data(
-            training_rows(items, members, its, MAX_ITEMS).toArrow(),
+            training_rows(items, members, its, _MAX_ITEMS).toArrow(),
             image_width=IMAGE_FEATURES,
             text_width=TEXT_FEATURES,
         )

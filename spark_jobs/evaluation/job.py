@@ -1,7 +1,8 @@
 """Evaluate encoders side by side, on products and behaviour that none of them was trained on.
 
 Reads ``items``, ``spus``, ``spu_members`` and ``interactions`` as of a night, and encoder versions;
-writes what the frozen models had not read yet to their caches.
+writes what the frozen models had not read yet to their caches, and what they could not read to
+``quarantine``.
 
     embedmill evaluate --config spark_jobs/conf/local.toml r1 r2
 """
@@ -11,12 +12,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
 from spark_jobs.config import Config
+from spark_jobs.contracts import NIGHTS, Table
 from spark_jobs.evaluation.outcome import Evaluation, Unevaluable
 from spark_jobs.nights import Night
 from spark_jobs.releases.encoders import encoder_artifact
 from spark_jobs.releases.ledger import named_release
+from spark_jobs.staged_nights import check_staged
 from spark_jobs.tables import Tables
+from spark_jobs.worker_errors import worker_errors_named
 
 if TYPE_CHECKING:
     from encoders.artifacts import Artifact
@@ -53,16 +60,36 @@ def evaluations(
 ) -> Iterator[tuple[str, Callable[[], Evaluation]]]:
     """Yield COPE and LEARN, where there is an encoder of it, with what evaluates it.
 
-    That is to be called with the warehouse's lock held, and raises ``Unevaluable`` where nothing is
-    held out from all of the encoders.
+    That is to be called with the warehouse's lock held. It raises ``Unevaluable`` where nothing is
+    held out from all of the encoders, and ``WorkerFailed`` where a frozen model is altered.
+
+    Raises:
+        StagedRowsRemoved: the night was not published, and what it staged is gone.
     """
     from spark_jobs.evaluation.cope import evaluate_cope
     from spark_jobs.evaluation.learn import evaluate_learn
 
+    seen, named = _seen(tables, night), worker_errors_named(f"evaluate, night {night}")
     if given.cope:
-        yield "COPE", partial(evaluate_cope, tables, config, night, given.cope)
+        yield "COPE", partial(named(evaluate_cope), seen, config, night, given.cope)
     if given.learn_user:
-        yield "LEARN", partial(evaluate_learn, tables, config, night, given.learn_user)
+        yield "LEARN", partial(named(evaluate_learn), seen, config, night, given.learn_user)
+
+
+class PublishedTables(Tables):
+    """A warehouse whose nights are what readers see of them, whatever is staged."""
+
+    def staged(self, table: Table, night: Night) -> DataFrame:
+        return self.read(table).filter(F.col("ds") == F.lit(night.ds))
+
+
+def _seen(tables: Tables, night: Night) -> Tables:
+    """Return the warehouse by what was published of the night, or else by what is staged of it."""
+    nights = tables.read(NIGHTS).filter("stage = 'publish' AND state = 'published'")
+    if not nights.filter(F.col("ds") == F.lit(night.ds)).isEmpty():
+        return PublishedTables(tables.spark, tables.warehouse)
+    check_staged(tables, night, "item_embeddings")
+    return tables
 
 
 def _named(tables: Tables, name: str) -> dict[Trained, str]:

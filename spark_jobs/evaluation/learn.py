@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.learn.evaluation import Case, Ranker, rankers, user_scores
+from encoders.learn.evaluation import (
+    Case,
+    Ranker,
+    compared,
+    learned_ranker,
+    untrained_rankers,
+    user_scores,
+)
 from encoders.learn.preference import artifact_towers
 from encoders.resampling import Scores, difference
 from spark_jobs.config import Config
@@ -39,43 +46,35 @@ def evaluate_learn(
     Raises:
         Unevaluable: nobody met a new SPU after that moment.
     """
-    versions = {name: str(artifact.config["content"]) for name, artifact in encoders.items()}
-    spu_ids, contents = _contents(tables, config, night, sorted(set(versions.values())))
     unseen_from = {name: _unseen_from(name, artifact) for name, artifact in encoders.items()}
     newest = max(unseen_from, key=unseen_from.__getitem__)
+    versions = {name: str(artifact.config["content"]) for name, artifact in encoders.items()}
+    spu_ids, contents = _contents(tables, config, night, sorted(set(versions.values())))
     parts = cut_at(sequences_as_of(tables, night, spu_ids), unseen_from[newest])
     pairs = zip(parts.histories, parts.targets, strict=True)
     cases = [Case(history, targets) for history, targets in pairs]
-    its_rankers = _rankers(encoders, versions, contents, parts)
-    masked = {name: user_scores(ranker, cases) for name, ranker in its_rankers.items()}
-    first = next(iter(encoders))
-    users = len(masked[first][_HEADLINE])
-    if not users:
+    if not any(np.setdiff1d(case.targets, case.history).size for case in cases):
         raise Unevaluable(
             f"LEARN: {newest} ({encoders[newest].version}) was trained on events up to "
             f"{parts.cut:%Y-%m-%d %H:%M} UTC, and up to the end of night {night} no user with a "
-            "history met an SPU for the first time after that. Evaluate on a later night (--ds). "
-            "Nothing was changed."
+            "history met an SPU for the first time after that. Evaluate on a later night (--ds)."
         )
-    unmasked = {
-        name: user_scores(ranker, cases, mask_seen=False) for name, ranker in its_rankers.items()
-    }
-    figures = {
-        name: {metric: float(of_users.mean()) for metric, of_users in masked[name].items()}
-        | {f"{m}_unmasked": float(of_users.mean()) for m, of_users in unmasked[name].items()}
-        for name in its_rankers
-    }
-    scores = {name: _by_user(its[_HEADLINE]) for name, its in masked.items()}
+    its_rankers = _rankers(encoders, versions, contents, parts)
+    scores = {name: user_scores(ranker, cases)[_HEADLINE] for name, ranker in its_rankers.items()}
+    first = _by_user(next(iter(scores.values())))
     return Evaluation(
         title="LEARN",
         held_out=f"what users met first after {parts.cut:%Y-%m-%d %H:%M} UTC, not trained on: is "
         "it among the ten SPUs ranked highest?",
-        counts={"users": users, "SPUs": len(spu_ids)},
-        figures=figures,
+        counts={"users": first.cases_KG.shape[1], "SPUs": len(spu_ids)},
+        figures={
+            name: {metric: v for metric, v in its.items() if not metric.startswith("users")}
+            for name, its in compared(its_rankers, cases).items()
+        },
         encoders={name: artifact.version for name, artifact in encoders.items()},
         headline=_HEADLINE,
         differences={
-            name: difference(its, scores[first]) for name, its in scores.items() if name != first
+            name: difference(_by_user(its), first) for name, its in list(scores.items())[1:]
         },
     )
 
@@ -115,14 +114,10 @@ def _rankers(
     parts: HeldOut,
 ) -> dict[str, Ranker]:
     """Return the encoders as rankers, then the rules over the contents that the first one reads."""
-    its = {
-        name: rankers(artifact_towers(artifact), contents[versions[name]], parts.before)
-        for name, artifact in encoders.items()
-    }
-    rules = next(iter(its.values()))
-    return {name: of_name["learn"] for name, of_name in its.items()} | {
-        rule: ranker for rule, ranker in rules.items() if rule != "learn"
-    }
+    towers = {name: artifact_towers(artifact) for name, artifact in encoders.items()}
+    learned = {name: learned_ranker(its, contents[versions[name]]) for name, its in towers.items()}
+    first = next(iter(encoders))
+    return learned | untrained_rankers(towers[first], contents[versions[first]], parts.before)
 
 
 def _by_user(scores_U: NDArray[np.float64]) -> Scores:

@@ -32,14 +32,19 @@ def test_the_interval_is_that_of_the_mean_of_the_differences() -> None:
 
 
 def test_a_group_is_drawn_as_a_whole() -> None:
-    # Ten cases in two groups: one group all ahead, the other all behind.
-    ours = Scores(np.array([[5.0, 0]]), np.array([[5.0, 5]]))
-    theirs = Scores(np.array([[0.0, 5]]), np.array([[5.0, 5]]))
+    # The same 2,000 cases, each alone or in twenty groups that are all ahead or all behind.
+    sign = np.tile([1.0, 0.0], 10)[None]
+    whole = difference(
+        Scores(100 * sign, np.full((1, 20), 100.0)),
+        Scores(100 * (1 - sign), np.full((1, 20), 100.0)),
+    )
+    apart = difference(
+        _users(list(np.repeat(sign[0], 100))), _users(list(np.repeat(1 - sign[0], 100)))
+    )
 
-    found = difference(ours, theirs)
-
-    assert (found.mean, found.low, found.high) == (0, -1, 1)
-    assert not found.is_clear
+    assert whole.mean == apart.mean == 0
+    assert whole.high - whole.low > 5 * (apart.high - apart.low)
+    assert not whole.is_clear
 
 
 @pytest.mark.parametrize(("ahead", "is_clear"), [(0.0, False), (0.5, True), (-0.5, True)])
@@ -52,8 +57,8 @@ def test_a_difference_is_clear_where_every_draw_agrees(ahead: float, is_clear: b
     assert found.is_clear == is_clear
 
 
-def test_of_a_single_group_nothing_is_known() -> None:
-    found = difference(_users([1.0]), _users([0.0]))
+def test_of_a_few_groups_nothing_is_known() -> None:
+    found = difference(_users([1.0] * 19), _users([0.0] * 19))
 
     assert found.mean == 1
     assert np.isnan(found.low)

@@ -2,12 +2,18 @@
 
 import json
 import math
+from pathlib import Path
+from unittest.mock import Mock, create_autospec
 
 import pytest
+from typer.testing import CliRunner
 
 from encoders.resampling import Difference
+from spark_jobs.cli import app
+from spark_jobs.commands import evaluate as command
 from spark_jobs.commands.evaluate import as_json, print_evaluation
-from spark_jobs.evaluation.outcome import Evaluation
+from spark_jobs.evaluation import job
+from spark_jobs.evaluation.outcome import Evaluation, Unevaluable
 
 FOUND = Evaluation(
     title="LEARN",
@@ -43,6 +49,29 @@ def test_figures_stand_beside_each_other_and_a_sentence_says_which_is_better(
         "popularity against r1: recall@10 -0.125 (95% between -0.250 and +0.062), "
         "no clear difference",
     ]
+
+
+def test_what_can_be_said_is_said_before_what_cannot(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f'warehouse = "{tmp_path}"\n')
+    parts = [
+        ("COPE", Mock(side_effect=Unevaluable("COPE: nothing held out"))),
+        ("LEARN", Mock(return_value=FOUND)),
+    ]
+    monkeypatch.setattr(command, "open_to_read", create_autospec(command.open_to_read))
+    monkeypatch.setattr(command, "start_workers", create_autospec(command.start_workers))
+    monkeypatch.setattr(job, "candidates", create_autospec(job.candidates))
+    monkeypatch.setattr(job, "evaluations", create_autospec(job.evaluations, return_value=parts))
+    asked = ["evaluate", "--config", str(config), "--ds", "2026-01-31", "r1"]
+
+    for options in ([], ["--format", "json"]):
+        result = CliRunner().invoke(app, [*asked, *options])
+
+        assert "LEARN" in result.stdout
+        assert isinstance(result.exception, Unevaluable)
+        assert str(result.exception) == "COPE: nothing held out"
 
 
 def test_every_figure_is_shown_where_asked(capsys: pytest.CaptureFixture[str]) -> None:

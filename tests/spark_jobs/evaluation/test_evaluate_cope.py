@@ -1,4 +1,4 @@
-"""COPE's encoders on one shop of thirty products, whose features are written down as if read."""
+"""COPE's encoders on one shop of fifty products, whose features are written down as if read."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +10,13 @@ from pyspark.sql import DataFrame, SparkSession
 
 from encoders.artifacts import Artifact, save_artifact
 from encoders.cope.model import heads_artifact
+from encoders.cope.sampling import split_of
 from encoders.cope.schedule import TrainingConfig
 from encoders.cope.training import train
 from spark_jobs.config import Config
-from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_MEMBERS, Table
+from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_EVENTS, SPU_MEMBERS, Table
 from spark_jobs.encoder_facts import encoders_folder
-from spark_jobs.evaluation.cope import evaluate_cope
+from spark_jobs.evaluation.cope import evaluate_cope, reached_by
 from spark_jobs.evaluation.job import candidates, evaluations
 from spark_jobs.evaluation.outcome import Unevaluable
 from spark_jobs.features import IMAGE_FEATURES, TEXT_FEATURES
@@ -29,19 +30,20 @@ from spark_jobs.training.cope_data import cope_data, training_rows
 # Never run: what they would say is in the cache.
 BACKBONES = Artifact("cope_features", {"kind": "cope_features"}, {}, {}, {}, "two backbones")
 Frame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
+PRODUCTS = 50
 NIGHT = Night.parse("2026-01-31")
-SMALL = TrainingConfig(dim=16, raw_dim=8, epochs=2, held_out=0.4)
+SMALL = TrainingConfig(dim=16, raw_dim=8, epochs=2, held_out=0.6)
 
 
 @pytest.fixture(scope="module")
 def shop(
     spark: SparkSession, contract_frame: Frame, tmp_path_factory: pytest.TempPathFactory
 ) -> Tables:
-    """Thirty products of a page and two videos; a picture says which one, under much noise."""
+    """Fifty products of a page and two videos; a picture says which one, under much noise."""
     tables = Tables(spark, str(tmp_path_factory.mktemp("cope") / "warehouse"))
     rng = np.random.default_rng(0)
     items, members, features = [], [], []
-    for product in range(30):
+    for product in range(PRODUCTS):
         picture = rng.normal(size=IMAGE_FEATURES) * (np.arange(IMAGE_FEATURES) < 8) * 5
         for item, domain in enumerate(("page", "video", "video")):
             key = {"domain": domain, "item_id": f"{domain} {product}.{item}"}
@@ -74,7 +76,9 @@ def heads(shop: Tables) -> Artifact:
 def trained(tables: Tables, config: TrainingConfig) -> Artifact:
     """Train heads on the shop, and save them."""
     features = tables.read(ITEM_FEATURES).drop("encoder_version", "created_timestamp")
-    rows = training_rows(tables.as_of(ITEMS, NIGHT), tables.as_of(SPU_MEMBERS, NIGHT), features, 99)
+    rows = training_rows(
+        tables.as_of(ITEMS, NIGHT), tables.as_of(SPU_MEMBERS, NIGHT), features, 999
+    )
     data = cope_data(rows.toArrow(), image_width=IMAGE_FEATURES, text_width=TEXT_FEATURES)
     made = train(data, config, domains=DOMAINS)
     return saved(tables, heads_artifact(made.heads, BACKBONES.version, made.metrics))
@@ -145,6 +149,40 @@ def test_without_a_common_product_nothing_is_said(shop: Tables, heads: Artifact)
         evaluate_cope(shop, Config(), NIGHT, {"r1": replace(heads, metrics=none)})
     with pytest.raises(Unevaluable, match=r"metrics.json of r1"):
         evaluate_cope(shop, Config(), NIGHT, {"r1": replace(heads, metrics={})})
+
+
+def test_items_are_followed_from_spu_to_spu() -> None:
+    flows = [("b", "c"), ("a", "b"), ("x", "y"), ("y", "x"), ("c", "c")]
+
+    assert reached_by(flows, lambda spu: spu == "a") == {"a", "b", "c"}
+    assert reached_by(flows, lambda spu: spu == "c") == {"c"}
+    assert reached_by(flows, lambda _: False) == set()
+
+
+def test_products_that_were_split_off_one_that_was_trained_on_are_left_out(
+    shop: Tables, heads: Artifact, contract_frame: Frame
+) -> None:
+    later = Night.parse("2026-02-01")
+    for table in (ITEMS, SPU_MEMBERS):
+        shop.copy_staged(table, NIGHT)
+    splits = {
+        name: [
+            s
+            for s in (f"s{n:02}" for n in range(PRODUCTS))
+            if split_of(s, held_out=0.6, seed=0) == name
+        ]
+        for name in ("train", "test")
+    }
+    events = [
+        {"spu_id": splits["test"][0], "event": "split", "other_spu_id": splits["train"][0]},
+        {"spu_id": splits["train"][1], "event": "merged", "other_spu_id": splits["test"][1]},
+        {"spu_id": splits["test"][2], "event": "split", "other_spu_id": splits["test"][3]},
+    ]
+    shop.stage(contract_frame(SPU_EVENTS, events), SPU_EVENTS, later)
+
+    found = evaluate_cope(shop, Config(), later, {"r1": heads})
+
+    assert found.counts["products"] == len(splits["test"]) - 2
 
 
 def test_releases_and_versions_are_named_and_each_is_judged_once(

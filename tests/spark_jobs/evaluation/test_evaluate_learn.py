@@ -11,10 +11,12 @@ from pyspark.sql import DataFrame
 
 from encoders.artifacts import Artifact, load_artifact
 from spark_jobs.config import Config, EncodingConfig, LearnConfig
-from spark_jobs.contracts import INTERACTIONS, SPU_MEMBERS, SPUS, Table
+from spark_jobs.contracts import INTERACTIONS, NIGHTS, SPU_MEMBERS, SPUS, Table
 from spark_jobs.encoder_facts import encoder_path
+from spark_jobs.evaluation.job import Candidates, evaluations
 from spark_jobs.evaluation.learn import evaluate_learn
 from spark_jobs.evaluation.outcome import Unevaluable
+from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.tables import Tables
 from spark_jobs.training.learn_job import train_learn
@@ -108,6 +110,26 @@ def test_encoders_of_two_nights_are_judged_on_what_neither_has_seen(
     assert found.counts["users"] == measured["learn"]["users"]
     with pytest.raises(Unevaluable, match=r"new \(learn_user@.* was trained on events up to"):
         evaluate_learn(shop, config, night, {"old": old, "new": new})
+    with pytest.raises(Unevaluable, match="no user with a history"):
+        evaluate_learn(shop, config, Night.parse("2025-01-31"), {"old": old})
+
+
+def test_a_published_night_is_read_as_it_was_published(
+    shop: Tables, config: Config, events: Events, night: Night
+) -> None:
+    given = Candidates({}, {"r1": trained(shop, config, night)})
+    ((_, before),) = evaluations(shop, config, night, given)
+    expected = before()
+    for table in (SPUS, SPU_MEMBERS, INTERACTIONS):
+        shop.copy_staged(table, night)
+    done = local_frame(shop.spark, [("published", "")], "state string, detail string")
+    shop.record(done, NIGHTS, night, "publish")
+    events(night, 7)  # run again, and not published again
+
+    ((_, after),) = evaluations(shop, config, night, given)
+
+    assert after() == expected
+    assert evaluate_learn(shop, config, night, given.learn_user) != expected
 
 
 def test_an_encoder_that_does_not_say_what_it_was_trained_on_is_refused(
