@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from encoders.learn.batches import History
-from encoders.learn.towers import PreferenceTowers, Whitening
+from encoders.learn.towers import PreferenceTowers
 
 Scores = NDArray[np.float32]
 # Histories of some users, oldest event first -> scores [B, N].
@@ -72,24 +72,29 @@ def ranking_metrics(
 ) -> dict[str, float]:
     """Return the means of ``user_scores``, and of how many ``users``; that alone without any."""
     by_user = user_scores(ranker, cases, k=k, mask_seen=mask_seen)
-    users = len(by_user[f"recall@{k}"])
-    figures = {name: float(of_users.mean()) for name, of_users in by_user.items() if users}
-    return {**figures, "users": users}
+    return _means(by_user) | {"users": len(by_user[f"recall@{k}"])}
+
+
+def both_ways(
+    ranker: Ranker, cases: Sequence[Case], *, k: int = 10
+) -> dict[str, NDArray[np.float64]]:
+    """Return ``user_scores`` with seen items ranked last, and without as ``..._unmasked``."""
+    unmasked = user_scores(ranker, cases, k=k, mask_seen=False)
+    return user_scores(ranker, cases, k=k) | {f"{m}_unmasked": its for m, its in unmasked.items()}
 
 
 def compared(
     rankers: Mapping[str, Ranker], cases: Sequence[Case], *, k: int = 10
 ) -> dict[str, dict[str, float]]:
     """Return every ranker's metrics on the same cases, with seen items ranked last and without."""
+    scores = {name: both_ways(ranker, cases, k=k) for name, ranker in rankers.items()}
     return {
         name: {
-            **ranking_metrics(ranker, cases, k=k),
-            **{
-                f"{metric}_unmasked": value
-                for metric, value in ranking_metrics(ranker, cases, k=k, mask_seen=False).items()
-            },
+            **_means(by_user),
+            "users": len(by_user[f"recall@{k}"]),
+            "users_unmasked": len(by_user[f"recall@{k}_unmasked"]),
         }
-        for name, ranker in rankers.items()
+        for name, by_user in scores.items()
     }
 
 
@@ -154,36 +159,26 @@ def rankers(
     Args:
         sequences: what the towers were trained on.
     """
-    learned = {"learn": learned_ranker(towers, content_NC)}
-    return learned | untrained_rankers(towers, content_NC, sequences)
+    white_NK = towers.whitened(torch.from_numpy(np.ascontiguousarray(content_NC)))
+    return {"learn": tower_ranker(towers, white_NK), **untrained_rankers(white_NK, sequences)}
 
 
-def learned_ranker(towers: PreferenceTowers, content_NC: NDArray[np.float32]) -> Ranker:
-    """Return the towers as a ranker of these contents."""
-    return tower_ranker(towers, _whitened(towers, content_NC))
-
-
-def untrained_rankers(
-    towers: PreferenceTowers,
-    content_NC: NDArray[np.float32],
-    sequences: Sequence[History],
-) -> dict[str, Ranker]:
-    """Return the rules that towers are held against; of the towers, their whitening alone is used.
+def untrained_rankers(white_NK: torch.Tensor, sequences: Sequence[History]) -> dict[str, Ranker]:
+    """Return the rules that towers are held against.
 
     Args:
         sequences: what users have met.
     """
-    white_NK = _whitened(towers, content_NC)
     return {
-        "popularity": popularity(sequences, len(content_NC)),
+        "popularity": popularity(sequences, len(white_NK)),
         "nearest_text": nearest_text(white_NK),
         "neighbour_blend": neighbour_blend(sequences, white_NK),
     }
 
 
-def _whitened(towers: PreferenceTowers, content_NC: NDArray[np.float32]) -> torch.Tensor:
-    whitening = Whitening(towers.mean_C, towers.map_CK)
-    return whitening(torch.from_numpy(np.ascontiguousarray(content_NC)))
+def _means(by_user: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
+    """Return the mean of each metric that has a user."""
+    return {name: float(of_users.mean()) for name, of_users in by_user.items() if len(of_users)}
 
 
 def _wanted(case: Case, mask_seen: bool) -> NDArray[np.int64]:

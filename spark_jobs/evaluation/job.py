@@ -16,9 +16,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.config import Config
-from spark_jobs.contracts import NIGHTS, Table
+from spark_jobs.contracts import Table
 from spark_jobs.evaluation.outcome import Evaluation, Unevaluable
 from spark_jobs.nights import Night
+from spark_jobs.releases.backfill import published_nights
 from spark_jobs.releases.encoders import encoder_artifact
 from spark_jobs.releases.ledger import named_release
 from spark_jobs.staged_nights import check_staged
@@ -85,8 +86,7 @@ class PublishedTables(Tables):
 
 def _seen(tables: Tables, night: Night) -> Tables:
     """Return the warehouse by what was published of the night, or else by what is staged of it."""
-    nights = tables.read(NIGHTS).filter("stage = 'publish' AND state = 'published'")
-    if not nights.filter(F.col("ds") == F.lit(night.ds)).isEmpty():
+    if night in published_nights(tables, since=night):
         return PublishedTables(tables.spark, tables.warehouse)
     check_staged(tables, night, "item_embeddings")
     return tables

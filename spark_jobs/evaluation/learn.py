@@ -5,16 +5,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from encoders.learn.evaluation import (
-    Case,
-    Ranker,
-    compared,
-    learned_ranker,
-    untrained_rankers,
-    user_scores,
-)
+from encoders.learn.evaluation import Case, Ranker, both_ways, tower_ranker, untrained_rankers
 from encoders.learn.preference import artifact_towers
 from encoders.resampling import Scores, difference
 from spark_jobs.config import Config
@@ -60,21 +54,22 @@ def evaluate_learn(
             "history met an SPU for the first time after that. Evaluate on a later night (--ds)."
         )
     its_rankers = _rankers(encoders, versions, contents, parts)
-    scores = {name: user_scores(ranker, cases)[_HEADLINE] for name, ranker in its_rankers.items()}
-    first = _by_user(next(iter(scores.values())))
+    scores = {name: both_ways(ranker, cases) for name, ranker in its_rankers.items()}
+    first = next(iter(scores))
+    by_user = {name: _by_user(its[_HEADLINE]) for name, its in scores.items()}
     return Evaluation(
         title="LEARN",
         held_out=f"what users met first after {parts.cut:%Y-%m-%d %H:%M} UTC, not trained on: is "
         "it among the ten SPUs ranked highest?",
-        counts={"users": first.cases_KG.shape[1], "SPUs": len(spu_ids)},
+        counts={"users": len(scores[first][_HEADLINE]), "SPUs": len(spu_ids)},
         figures={
-            name: {metric: v for metric, v in its.items() if not metric.startswith("users")}
-            for name, its in compared(its_rankers, cases).items()
+            name: {metric: float(of_users.mean()) for metric, of_users in its.items()}
+            for name, its in scores.items()
         },
         encoders={name: artifact.version for name, artifact in encoders.items()},
         headline=_HEADLINE,
         differences={
-            name: difference(_by_user(its), first) for name, its in list(scores.items())[1:]
+            name: difference(its, by_user[first]) for name, its in by_user.items() if name != first
         },
     )
 
@@ -115,9 +110,12 @@ def _rankers(
 ) -> dict[str, Ranker]:
     """Return the encoders as rankers, then the rules over the contents that the first one reads."""
     towers = {name: artifact_towers(artifact) for name, artifact in encoders.items()}
-    learned = {name: learned_ranker(its, contents[versions[name]]) for name, its in towers.items()}
-    first = next(iter(encoders))
-    return learned | untrained_rankers(towers[first], contents[versions[first]], parts.before)
+    white = {
+        name: its.whitened(torch.from_numpy(contents[versions[name]]))
+        for name, its in towers.items()
+    }
+    learned = {name: tower_ranker(its, white[name]) for name, its in towers.items()}
+    return learned | untrained_rankers(next(iter(white.values())), parts.before)
 
 
 def _by_user(scores_U: NDArray[np.float64]) -> Scores:

@@ -10,6 +10,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
+from spark_jobs.config import Config, EncodingConfig, LearnConfig
 from spark_jobs.contracts import LOG_COLUMN_NAMES, TABLES, Table
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
@@ -34,6 +35,15 @@ def contract_frame(spark: SparkSession) -> ContractFrame:
         return local_frame(spark, values, T.StructType(columns))
 
     return frame
+
+
+@pytest.fixture
+def tiny_learn(tiny_language_model: Path) -> Config:
+    """Settings that train LEARN in seconds."""
+    learn = LearnConfig(
+        language_model=str(tiny_language_model), dim=4, width=8, layers=1, heads=2, epochs=2
+    )
+    return Config(encoding=EncodingConfig(precision="float32"), learn=learn)
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
 from pyspark.sql import DataFrame
 
 from encoders.artifacts import Artifact, load_artifact
-from spark_jobs.config import Config, EncodingConfig, LearnConfig
+from spark_jobs.config import Config
 from spark_jobs.contracts import INTERACTIONS, NIGHTS, SPU_MEMBERS, SPUS, Table
 from spark_jobs.encoder_facts import encoder_path
 from spark_jobs.evaluation.job import Candidates, evaluations
@@ -23,14 +22,6 @@ from spark_jobs.training.learn_job import train_learn
 
 Events = Callable[[Night, int], None]
 Frame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
-
-
-@pytest.fixture
-def config(tiny_language_model: Path) -> Config:
-    learn = LearnConfig(
-        language_model=str(tiny_language_model), dim=4, width=8, layers=1, heads=2, epochs=2
-    )
-    return Config(encoding=EncodingConfig(precision="float32"), learn=learn)
 
 
 @pytest.fixture
@@ -74,11 +65,11 @@ def trained(tables: Tables, config: Config, night: Night, seed: int = 0) -> Arti
 
 
 def test_figures_on_the_night_of_the_training_are_those_that_training_measured(
-    shop: Tables, config: Config, night: Night
+    shop: Tables, tiny_learn: Config, night: Night
 ) -> None:
-    artifact = trained(shop, config, night)
+    artifact = trained(shop, tiny_learn, night)
 
-    found = evaluate_learn(shop, config, night, {"r1": artifact})
+    found = evaluate_learn(shop, tiny_learn, night, {"r1": artifact})
 
     measured = artifact.metrics["held_out"]
     assert isinstance(measured, dict)
@@ -90,16 +81,16 @@ def test_figures_on_the_night_of_the_training_are_those_that_training_measured(
 
 
 def test_encoders_of_two_nights_are_judged_on_what_neither_has_seen(
-    shop: Tables, config: Config, events: Events, night: Night
+    shop: Tables, tiny_learn: Config, events: Events, night: Night
 ) -> None:
-    old = trained(shop, config, night)
+    old = trained(shop, tiny_learn, night)
     for table in (SPUS, SPU_MEMBERS, INTERACTIONS):
         shop.copy_staged(table, night)
     later = Night.parse("2026-02-01")
     events(later, 1)
-    new = trained(shop, config, later, seed=1)
+    new = trained(shop, tiny_learn, later, seed=1)
 
-    found = evaluate_learn(shop, config, later, {"old": old, "new": new})
+    found = evaluate_learn(shop, tiny_learn, later, {"old": old, "new": new})
 
     starts = [datetime.fromisoformat(str(a.metrics["held_out_from"])) for a in (old, new)]
     assert starts[0] < starts[1]
@@ -109,16 +100,16 @@ def test_encoders_of_two_nights_are_judged_on_what_neither_has_seen(
     assert found.figures["new"]["recall@10"] == pytest.approx(measured["learn"]["recall@10"])
     assert found.counts["users"] == measured["learn"]["users"]
     with pytest.raises(Unevaluable, match=r"new \(learn_user@.* was trained on events up to"):
-        evaluate_learn(shop, config, night, {"old": old, "new": new})
+        evaluate_learn(shop, tiny_learn, night, {"old": old, "new": new})
     with pytest.raises(Unevaluable, match="no user with a history"):
-        evaluate_learn(shop, config, Night.parse("2025-01-31"), {"old": old})
+        evaluate_learn(shop, tiny_learn, Night.parse("2025-01-31"), {"old": old})
 
 
 def test_a_published_night_is_read_as_it_was_published(
-    shop: Tables, config: Config, events: Events, night: Night
+    shop: Tables, tiny_learn: Config, events: Events, night: Night
 ) -> None:
-    given = Candidates({}, {"r1": trained(shop, config, night)})
-    ((_, before),) = evaluations(shop, config, night, given)
+    given = Candidates({}, {"r1": trained(shop, tiny_learn, night)})
+    ((_, before),) = evaluations(shop, tiny_learn, night, given)
     expected = before()
     for table in (SPUS, SPU_MEMBERS, INTERACTIONS):
         shop.copy_staged(table, night)
@@ -126,16 +117,16 @@ def test_a_published_night_is_read_as_it_was_published(
     shop.record(done, NIGHTS, night, "publish")
     events(night, 7)  # run again, and not published again
 
-    ((_, after),) = evaluations(shop, config, night, given)
+    ((_, after),) = evaluations(shop, tiny_learn, night, given)
 
     assert after() == expected
-    assert evaluate_learn(shop, config, night, given.learn_user) != expected
+    assert evaluate_learn(shop, tiny_learn, night, given.learn_user) != expected
 
 
 def test_an_encoder_that_does_not_say_what_it_was_trained_on_is_refused(
-    shop: Tables, config: Config, night: Night
+    shop: Tables, tiny_learn: Config, night: Night
 ) -> None:
-    artifact = replace(trained(shop, config, night), metrics={})
+    artifact = replace(trained(shop, tiny_learn, night), metrics={})
 
     with pytest.raises(Unevaluable, match="held_out_from"):
-        evaluate_learn(shop, config, night, {"r1": artifact})
+        evaluate_learn(shop, tiny_learn, night, {"r1": artifact})

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from encoders.artifacts import load_artifact
 from encoders.learn.training import TooFewSequences
 from encoders.loading import load_encoder
-from spark_jobs.config import Config, EncodingConfig, LearnConfig
+from spark_jobs.config import Config
 from spark_jobs.contracts import INTERACTIONS, SPU_CONTENT_EMBEDDINGS, SPU_MEMBERS, SPUS, Table
 from spark_jobs.encoder_facts import encoder_path
 from spark_jobs.nights import Night
@@ -19,14 +19,6 @@ from spark_jobs.tables import Tables
 from spark_jobs.training.learn_job import train_learn
 
 Frame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
-
-
-@pytest.fixture
-def config(tiny_language_model: Path) -> Config:
-    learn = LearnConfig(
-        language_model=str(tiny_language_model), dim=4, width=8, layers=1, heads=2, epochs=2
-    )
-    return Config(encoding=EncodingConfig(precision="float32"), learn=learn)
 
 
 @pytest.fixture
@@ -53,11 +45,11 @@ def shop(tables: Tables, contract_frame: Frame, night: Night) -> Tables:
 
 
 def test_train_learn_saves_three_kinds_that_can_be_loaded_and_again_the_same(
-    shop: Tables, config: Config, night: Night, tmp_path: Path
+    shop: Tables, tiny_learn: Config, night: Night, tmp_path: Path
 ) -> None:
     told: list[tuple[int, int]] = []
 
-    versions = train_learn(shop, config, night, lambda done, total: told.append((done, total)))
+    versions = train_learn(shop, tiny_learn, night, lambda done, total: told.append((done, total)))
 
     assert set(versions) == {"learn_content", "learn_user", "learn_item"}
     assert told[-1] == (2, 2)
@@ -79,11 +71,11 @@ def test_train_learn_saves_three_kinds_that_can_be_loaded_and_again_the_same(
     assert metrics["held_out"]["learn"]["users"] > 10  # type: ignore[index]
     assert len(metrics["curve"]) == 3  # type: ignore[arg-type]
     assert load_artifact(paths["learn_item"]).config["content"] == versions["learn_content"]
-    assert train_learn(shop, config, night) == versions
+    assert train_learn(shop, tiny_learn, night) == versions
 
 
 def test_train_learn_on_an_empty_warehouse_is_refused(
-    tables: Tables, config: Config, night: Night
+    tables: Tables, tiny_learn: Config, night: Night
 ) -> None:
     with pytest.raises(TooFewSequences, match="four users"):
-        train_learn(tables, config, night)
+        train_learn(tables, tiny_learn, night)
