@@ -1,4 +1,4 @@
-"""A night on a Spark cluster, submitted stage by stage with the shipped properties."""
+"""A night on a Spark cluster, submitted stage by stage with the shipped files as they are."""
 
 import os
 import subprocess
@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 CHECKOUT = Path(__file__).resolve().parents[2]
 SPARK_HOME = Path(pyspark.__file__).parent
 PROPERTIES = CHECKOUT / "spark_jobs" / "conf" / "cluster.properties"
+CONFIG = CHECKOUT / "spark_jobs" / "conf" / "cluster.toml"
 FIRST = Night.parse(NIGHTS[0])
 LOOPBACK = "127.0.0.1"
 
@@ -30,14 +31,14 @@ LOOPBACK = "127.0.0.1"
 def cluster(
     free_port: Callable[[], int], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """A standalone master and a worker of two cores, on loopback: the master's address."""
+    """A standalone master and a worker for an executor as shipped, on loopback: the address."""
     folder = tmp_path_factory.mktemp("cluster")
     port = free_port()
     url = f"spark://{LOOPBACK}:{port}"
     with ExitStack() as started:
         for role, arguments in (
             ("master.Master", ["--port", str(port)]),
-            ("worker.Worker", ["--cores", "2", "--memory", "6g", "--work-dir", folder, url]),
+            ("worker.Worker", ["--cores", "4", "--memory", "9g", "--work-dir", folder, url]),
         ):
             log = started.enter_context((folder / f"{role}.log").open("w"))
             process = subprocess.Popen(
@@ -65,26 +66,36 @@ def _wait_for(log: Path, words: str) -> None:
 
 
 def test_a_night_on_a_cluster_ends_in_the_tables_of_one_machine(
-    cluster: str, open_warehouse: Callable, tmp_path: Path
+    cluster: str, open_warehouse: Callable
 ) -> None:
     alone, spread = open_warehouse(), open_warehouse()
     run_night(alone.tables, alone.config, FIRST)
-    text = spread.config_file.read_text()
-    spread.config_file.write_text(text.replace('master = "local[2]"', f'master = "{cluster}"'))
-    properties = tmp_path / "cluster.properties"
-    smaller = "\nspark.driver.memory 2g\nspark.executor.memory 4g\nspark.executor.cores 2\n"
-    properties.write_text(PROPERTIES.read_text() + smaller)
+    config = _shipped_config(cluster, spread.tables.warehouse, spread.config_file.read_text())
+    spread.config_file.write_text(config)
 
     for stage in JOBS:
-        _submit(stage, cluster, properties, spread.config_file)
+        _submit(stage, cluster, spread.config_file)
 
     for table in contracts.PUBLISHED:
         assert spread.tables.checksum(table) == alone.tables.checksum(table), table.name
 
 
-def _submit(stage: str, master: str, properties: Path, config_file: Path) -> None:
+def _shipped_config(master: str, warehouse: str, own: str) -> str:
+    """Return cluster.toml with what everyone has to set: master, warehouse and feeds."""
+    settings, _, _ = CONFIG.read_text().partition("[[sources]]")
+    _, _, feeds = own.partition("[[sources]]")
+    for placeholder, value in (
+        ("spark://spark-master:7077", master),
+        ("/shared/embedmill/warehouse", warehouse),
+    ):
+        assert placeholder in settings
+        settings = settings.replace(placeholder, value)
+    return f"{settings}[[sources]]{feeds}"
+
+
+def _submit(stage: str, master: str, config_file: Path) -> None:
     job = CHECKOUT / f"{JOBS[stage].replace('.', '/')}.py"
-    settings = ["--master", master, "--properties-file", str(properties)]
+    settings = ["--master", master, "--properties-file", str(PROPERTIES)]
     done = subprocess.run(
         [
             SPARK_HOME / "bin" / "spark-submit",

@@ -67,3 +67,15 @@ def test_load_config_says_when_the_file_is_missing(tmp_path: Path) -> None:
 def test_every_shipped_config_loads() -> None:
     folder = Path("spark_jobs/conf")
     assert [load_config(path).warehouse for path in sorted(folder.glob("*.toml"))]
+
+
+def test_the_shipped_cluster_does_not_limit_the_address_space_of_its_workers() -> None:
+    conf = Path(__file__).parents[2] / "spark_jobs" / "conf"
+
+    settings = load_config(conf / "cluster.toml").spark.conf
+    properties = (conf / "cluster.properties").read_text()
+
+    # torch alone maps 3 GB, and the limit is shared by the cores of an executor.
+    assert "spark.executor.pyspark.memory" not in settings
+    assert "spark.executor.pyspark.memory" not in properties
+    assert "spark.executor.memoryOverhead" in properties
