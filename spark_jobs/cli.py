@@ -25,6 +25,7 @@ from spark_jobs.commands import (
 )
 from spark_jobs.commands.opening import OURS, console
 from spark_jobs.disk import NO_ROOM, is_disk_full
+from spark_jobs.worker_errors import worker_errors_named
 
 AUDIT_FAILED = 3
 
@@ -61,7 +62,8 @@ def demo(
 def main() -> None:
     """Run the command; an error of ours is one clear message and an exit status."""
     try:
-        app()
+        with worker_errors_named(" ".join(("embedmill", *sys.argv[1:2]))):
+            app()
     except Exception as error:
         is_ours = type(error).__module__.split(".")[0] in OURS
         if not is_ours and not is_disk_full(error):

@@ -7,6 +7,7 @@ Relative paths are relative to the folder the command runs in.
 
 import tomllib
 from dataclasses import field
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,6 +26,8 @@ from pydantic.dataclasses import dataclass
 _STRICT = ConfigDict(extra="forbid")
 
 Share = Annotated[float, Field(ge=0, le=1)]
+# Nanoseconds, in which pandas and others keep times, begin in 1677.
+EventDate = Annotated[date, Field(ge=date(1678, 1, 1))]
 
 DELTA_PACKAGE = "io.delta:delta-spark_4.1_2.13:4.4.0"
 
@@ -79,8 +82,14 @@ class Source:
 
 @dataclass(frozen=True, config=_STRICT)
 class IngestConfig:
-    """Limits past which input goes to quarantine."""
+    """Limits past which input goes to quarantine.
 
+    Attributes:
+        earliest_event: an event before this day, UTC, has no real time: empty dates of other
+            systems are 0001-01-01, 1899-12-30, 1900-01-01, 1970-01-01 and 1980-01-01.
+    """
+
+    earliest_event: EventDate = date(1990, 1, 1)
     max_price: PositiveFloat = 1_000_000.0
     max_image_bytes: PositiveInt = 20_000_000
     max_image_pixels: PositiveInt = 50_000_000

@@ -1,6 +1,7 @@
 """The Spark session: the one place that builds it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,10 @@ _REQUIRED = {
     "spark.python.worker.reuse": "true",
     "spark.python.daemon.module": "spark_jobs.python_daemon",
     "spark.databricks.delta.schema.autoMerge.enabled": "false",
+    # Spark's default, INT96, is nanoseconds to Arrow readers: they cannot hold years before 1677.
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # Pages carry checksums; unread, a flipped bit is another vector and no error.
+    "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
     # Otherwise each column asks the JVM to keep the line of Python that made it: seconds a stage.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
@@ -88,7 +93,7 @@ def build_session(
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(name)
     if "SPARK_SUBMIT_MASTER" not in os.environ and not _under_spark_submit():
-        builder = builder.master(config.master)
+        builder = builder.master(_retrying(config.master))
         builder = builder.config("spark.driver.memory", config.driver_memory)
         builder = builder.config("spark.jars.packages", config.packages)
     settings = dict(_REQUIRED)
@@ -106,6 +111,13 @@ def build_session(
     _remember_names(session)
     _forget_jars(session)
     return session
+
+
+def _retrying(master: str) -> str:
+    """Return a local master that tries a task three times, as a cluster would, and not once."""
+    if master == "local":
+        return "local[1,3]"
+    return re.sub(r"^local\[(\*|\d+)\]$", r"local[\1,3]", master)
 
 
 def _forget_jars(spark: SparkSession) -> None:

@@ -74,6 +74,8 @@ def run_stage(name: str, run: Run, tables: Tables, config: Config, night: Night)
         DiskFull: there is too little room to start, or there was none left on the way.
         StagedRowsRemoved: maintenance has removed what the stage reads.
         WorkerFailed: a worker said what is wrong: an encoder that was altered, say.
+        OutOfMemory: a worker was killed, or had no memory left.
+        FileDamaged: a data file cannot be read.
     """
     started = time.monotonic()
     logger.info("%s night=%s started", name, night)

@@ -7,9 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import Any, cast
+from urllib.parse import unquote
 
 import fsspec
+import pyarrow.parquet as pq
 from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -98,6 +101,35 @@ def small_files(spark: SparkSession, path: str) -> int:
     small = files.filter(F.col("size") < _SMALL_BYTES)
     crowded = small.groupBy(F.to_json("partitionValues")).count().filter(F.col("count") >= _MANY)
     return int(crowded.agg(F.sum("count")).collect()[0][0] or 0)
+
+
+def int96_files(spark: SparkSession, path: str) -> int:
+    """Return how many files keep times as INT96, as Spark writes them unless told otherwise.
+
+    Arrow readers take INT96 for nanoseconds: a time before 1677 is an error, or another time.
+    Files of a table's latest version are looked at, oldest first, up to one without INT96.
+    """
+    files = DataFrame(_snapshot(spark, path).allFiles().toDF(), spark)
+    oldest_first = files.orderBy("modificationTime", "path").select("path").toArrow()
+    names = map(unquote, oldest_first.column("path").to_pylist())
+    return sum(1 for _ in takewhile(_has_int96, (f"{path}/{name}" for name in names)))
+
+
+def _has_int96(file: str) -> bool:
+    filesystem, name = fsspec.url_to_fs(file)
+    with filesystem.open(name, "rb") as opened:
+        columns = pq.ParquetFile(opened).schema
+        return any(columns.column(n).physical_type == "INT96" for n in range(len(columns)))
+
+
+def rewrite(spark: SparkSession, path: str) -> None:
+    """Write the rows of a table to new files, in one commit; rows stay what they are."""
+    partitions = DeltaTable.forPath(spark, path).detail().collect()[0]["partitionColumns"]
+    rows = delta_frame(spark, path)
+    # A file a partition, as after ``compact``.
+    gathered = rows.repartition(*partitions) if partitions else rows
+    writer = gathered.write.format("delta").mode("overwrite")
+    writer.option("dataChange", "false").save(path)
 
 
 def vacuum(spark: SparkSession, path: str, hours: int, *, force: bool = False) -> None:

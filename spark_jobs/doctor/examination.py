@@ -84,5 +84,6 @@ def _of_tables(settings: Config, log: Path) -> Iterator[Finding]:
         return
     tables = Tables(build_session(settings.spark, log=log, quick=True), settings.warehouse)
     yield from looked("tables", lambda: warehouse.contracts(tables))
+    yield from looked("times", lambda: warehouse.times(tables, settings.ingest.earliest_event))
     yield from looked("nights", lambda: warehouse.nights(tables, datetime.now(UTC)))
     yield from looked("half done", lambda: warehouse.half_done(tables))

@@ -1,20 +1,22 @@
 """The warehouse: do tables keep their contracts, when did the last night end, what is half done?"""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import fsspec
 from pyspark.sql import functions as F
 
-from spark_jobs.contracts import NIGHTS, PUBLISHED, RELEASES, TABLES, Table
+from spark_jobs.contracts import INTERACTIONS, NIGHTS, PUBLISHED, RELEASES, TABLES, Table
 from spark_jobs.doctor.findings import Finding
 from spark_jobs.features import scratch_folder
 from spark_jobs.nights import Night
+from spark_jobs.table_files import delta_folders, int96_files
 from spark_jobs.tables import Tables, schema
 
 # A nightly job that is one night late may be at work; two nights late, it is not.
 _LATE_DAYS = 2
 _SHOWN = 150
+_NIGHTS_SHOWN = 10
 
 
 def contracts(tables: Tables) -> Iterator[Finding]:
@@ -33,6 +35,42 @@ def contracts(tables: Tables) -> Iterator[Finding]:
         yield Finding(f"table {name}", "bad", problems, do)
     if not broken:
         yield Finding("tables", "ok", f"{len(there)} of {len(TABLES)}, columns as in contracts")
+
+
+def times(tables: Tables, earliest: date) -> Iterator[Finding]:
+    """Look for times that an earlier version let in, or wrote as Arrow readers misread them.
+
+    Args:
+        earliest: ``ingest.earliest_event``.
+    """
+    found = [*_int96(tables), *_too_old(tables, earliest)]
+    yield from found or [Finding("times", "ok", f"none before {earliest}, and no INT96")]
+
+
+def _int96(tables: Tables) -> Iterator[Finding]:
+    folders = delta_folders(tables.warehouse)
+    old = [f for f in folders if int96_files(tables.spark, f"{tables.warehouse}/{f}")]
+    if old:
+        seen = (
+            f"{len(old)} tables, such as {old[0]}, have files with times as INT96: deltalake "
+            "cannot read one with a time before 1677, and Polars reads another time"
+        )
+        yield Finding("times", "warn", seen, "embedmill maintain writes them anew.")
+
+
+def _too_old(tables: Tables, earliest: date) -> Iterator[Finding]:
+    old = tables.read(INTERACTIONS).filter(F.col("occurred_at") < F.lit(earliest))
+    nights = old.groupBy("ds").count().orderBy("ds").collect()
+    if nights:
+        count = sum(row["count"] for row in nights)
+        listed = ", ".join(str(row["ds"]) for row in nights[:_NIGHTS_SHOWN])
+        listed += f" and {more} more" if (more := len(nights) - _NIGHTS_SHOWN) > 0 else ""
+        do = (
+            "Run these nights again from their feeds: such events go to quarantine now. "
+            "Where they are real, lower ingest.earliest_event."
+        )
+        seen = f"{count:,} interactions before {earliest}, of nights {listed}"
+        yield Finding("times", "warn", seen, do)
 
 
 def nights(tables: Tables, now: datetime) -> Iterator[Finding]:

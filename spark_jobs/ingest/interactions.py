@@ -3,6 +3,7 @@
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from spark_jobs.config import IngestConfig
 from spark_jobs.ingest.columns import FEED_COLUMNS, FEED_RANK, KEYS, PAYLOAD, REASON
 from spark_jobs.ingest.reasons import judged_event_rows, refused_for, row_json
 from spark_jobs.nights import Night
@@ -11,7 +12,12 @@ EVENT_KEYS = tuple(KEYS["interactions"])
 
 
 def judged_events(
-    rows: DataFrame, active_items: DataFrame, *, earlier: DataFrame, night: Night
+    rows: DataFrame,
+    active_items: DataFrame,
+    *,
+    earlier: DataFrame,
+    night: Night,
+    limits: IngestConfig,
 ) -> DataFrame:
     """Judge every row of tonight's interaction feeds.
 
@@ -32,7 +38,7 @@ def judged_events(
         F.col(REASON).isNotNull(), FEED_RANK, F.col("value").desc_nulls_last()
     )
     judged = (
-        judged_event_rows(rows, night)
+        judged_event_rows(rows, night, limits)
         .join(items, on=["domain", "item_id"], how="left")
         .withColumn(REASON, refused_for("unknown_item", F.col("_known").isNull()))
         .withColumn("_repeated", F.row_number().over(order) > 1)

@@ -63,6 +63,7 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
             tonight.select(*ITEM_KEYS),
             earlier=earlier,
             night=night,
+            limits=config.ingest,
         )
         with _kept(events):
             counted = collected(tallies(items, "items"), feeds)

@@ -1,6 +1,7 @@
 """Reasons: why is a row, or a picture of it, refused? A closed set."""
 
 from collections.abc import Sequence
+from datetime import UTC, date, datetime, time
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -31,6 +32,7 @@ ROW_REASONS = (
     "title_empty",
     "price_absurd",  # negative, not a number, or above the limit
     "value_absurd",  # an interaction's value: negative or not a number
+    "event_too_old",  # before ingest.earliest_event: the empty date of some system
     "event_in_future",  # at or after the night's end
     "unknown_item",  # an event for, or a removal of, an item that is not active
     "duplicate_key",  # another row of tonight has the key
@@ -71,7 +73,7 @@ def judged_item_rows(rows: DataFrame, limits: IngestConfig) -> DataFrame:
     return _judged(rows.withColumn("is_deleted", deleted), rules)
 
 
-def judged_event_rows(rows: DataFrame, night: Night) -> DataFrame:
+def judged_event_rows(rows: DataFrame, night: Night, limits: IngestConfig) -> DataFrame:
     """Judge each interaction by what it says itself; see ``ROW_REASONS``.
 
     Returns:
@@ -82,6 +84,7 @@ def judged_event_rows(rows: DataFrame, night: Night) -> DataFrame:
         **_rules_of_all("interactions", ids=("user_id", "item_id")),
         "action_unknown": ~F.col("action").isin(*ACTIONS),
         "value_absurd": (value < 0) | (value == float("inf")) | F.isnan(value),
+        "event_too_old": F.col("occurred_at") < F.lit(_start_of(limits.earliest_event)),
         "event_in_future": F.col("occurred_at") >= F.lit(night.end),
     }
     return _judged(rows, rules)
@@ -112,6 +115,10 @@ def _rules_of_all(kind: Kind, *, ids: Sequence[str]) -> dict[str, Column]:
         "key_malformed": malformed,
         "domain_unknown": ~F.col("domain").isin(*DOMAINS),
     }
+
+
+def _start_of(day: date) -> datetime:
+    return datetime.combine(day, time(), tzinfo=UTC)
 
 
 def _blank(name: str) -> Column:

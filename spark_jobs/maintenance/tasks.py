@@ -27,6 +27,8 @@ from spark_jobs.table_files import (
     compact,
     delete_rows,
     delta_folders,
+    int96_files,
+    rewrite,
     small_files,
     vacuum,
     vacuumable,
@@ -65,8 +67,9 @@ def tasks(
     folders = delta_folders(tables.warehouse)
     for folder in folders:
         yield from _old_files(tables, folder, retention.table_history_days * 24, force)
-    # Last: it needs room.
+    # Last: they need room.
     for folder in folders:
+        yield from _int96_files(tables, folder)
         yield from _small_files(tables, folder)
 
 
@@ -134,6 +137,14 @@ def _left_behind(tables: Tables) -> Iterator[Task]:
     for name, path in _listed(f"{tables.warehouse}/backfill"):
         if name not in building:
             yield from _folder(f"backfill/{name}", path, "backfill that is over")
+
+
+def _int96_files(tables: Tables, folder: str) -> Iterator[Task]:
+    path = f"{tables.warehouse}/{folder}"
+    old = int96_files(tables.spark, path)
+    if old:
+        what = "times of an earlier version rewritten"
+        yield Task(what, folder, f"{old:,} files", partial(rewrite, tables.spark, path))
 
 
 def _small_files(tables: Tables, folder: str) -> Iterator[Task]:

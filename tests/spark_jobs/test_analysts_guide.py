@@ -2,13 +2,19 @@
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import chdir
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import chdir, closing
 from datetime import date
 from pathlib import Path
 
+import duckdb
+import polars as pl
+import pyarrow.parquet as pq
 import pytest
+from pyarrow.dataset import Dataset
 
+from spark_jobs.contracts import SPUS
 from spark_jobs.queries import answer
 from spark_jobs.tables import Tables
 
@@ -75,6 +81,27 @@ def told(analysts_shop: Tables) -> Iterator[Mapping[tuple[str, str], tuple[list,
     names["db"].close()
 
 
+def read_by_arrow(dataset: Callable[[str], Dataset]) -> int:
+    return dataset(SPUS.name).to_table().num_rows
+
+
+def read_by_duckdb(dataset: Callable[[str], Dataset]) -> int:
+    with closing(duckdb.connect()) as db:
+        db.register("spus", dataset(SPUS.name))
+        return len(db.sql("SELECT * FROM spus").fetchall())
+
+
+def read_by_polars(dataset: Callable[[str], Dataset]) -> int:
+    return pl.scan_pyarrow_dataset(dataset(SPUS.name)).collect().height
+
+
+def flip_last_bit_of_first_column(file: Path) -> None:
+    chunk = pq.ParquetFile(file).metadata.row_group(0).column(0)
+    content = bytearray(file.read_bytes())
+    content[chunk.data_page_offset + chunk.total_compressed_size - 1] ^= 1
+    file.write_bytes(content)
+
+
 def test_the_guide_answers_five_questions() -> None:
     assert sections().keys() - {""} == ANSWERS.keys()
 
@@ -86,3 +113,21 @@ def test_every_engine_gives_the_answer_that_the_rows_hold(number: str, engine: s
 
     assert columns == told[number, "spark"][0]
     assert rows == ANSWERS[number]
+
+
+@pytest.mark.parametrize("read", [read_by_arrow, read_by_duckdb, read_by_polars])
+def test_a_flipped_bit_is_an_error_for_each_reader_of_the_guide(
+    read: Callable, analysts_shop: Tables, tmp_path: Path
+) -> None:
+    table = tmp_path / "warehouse" / SPUS.name
+    shutil.copytree(analysts_shop.path(SPUS), table)
+    names: dict = {}
+    run_cell(blocks(sections()[""], "python")[0], names)
+    with chdir(tmp_path):
+        whole = read(names["dataset"])
+        for file in table.rglob("part-*.parquet"):
+            flip_last_bit_of_first_column(file)
+
+        assert whole > 0
+        with pytest.raises(Exception, match=r"(?i)CRC checksum verification failed"):
+            read(names["dataset"])

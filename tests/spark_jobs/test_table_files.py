@@ -1,16 +1,25 @@
+import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
+from py4j.protocol import Py4JJavaError
+from pyarrow import ArrowInvalid
+from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import SPU_CONTENT_EMBEDDINGS
 from spark_jobs.frames import local_frame
+from spark_jobs.session import setting_kept
 from spark_jobs.table_files import (
     RetentionTooShort,
     compact,
     delete_rows,
     delta_folders,
     drop_history,
+    int96_files,
+    rewrite,
     small_files,
     vacuum,
     vacuumable,
@@ -56,3 +65,54 @@ def test_without_its_history_a_table_reads_and_writes_on(tables: Tables) -> None
     tables.add_to_cache(local_frame(spark, rows[:1], COLUMNS), SPU_CONTENT_EMBEDDINGS)
     assert tables.read(SPU_CONTENT_EMBEDDINGS).count() == 2
     assert [int(file.stem) for file in left] == [version]
+
+
+def written_as_int96(tables: Tables, year: int) -> str:
+    """Append one row as versions before this one did; return the table's path."""
+    spark = tables.spark
+    rows = local_frame(spark, [(f"hash {year}", "cope@000000000001", [1.0])], COLUMNS)
+    path, name = tables.path(SPU_CONTENT_EMBEDDINGS), "spark.sql.parquet.outputTimestampType"
+    tables.create(SPU_CONTENT_EMBEDDINGS)
+    with setting_kept(spark, name):
+        spark.conf.set(name, "INT96")
+        stamped = rows.withColumn("created_timestamp", F.make_timestamp_ltz(*[F.lit(year)] * 6))
+        stamped.write.format("delta").mode("append").save(path)
+    return path
+
+
+def test_times_of_an_earlier_version_are_found_and_written_anew(tables: Tables) -> None:
+    path = written_as_int96(tables, 1)
+    row = ("hash now", "cope@000000000001", [1.0])
+    tables.add_to_cache(local_frame(tables.spark, [row], COLUMNS), SPU_CONTENT_EMBEDDINGS)
+    before = tables.checksum(SPU_CONTENT_EMBEDDINGS)
+    with pytest.raises(ArrowInvalid):
+        DeltaTable(path).to_pyarrow_table()
+
+    assert int96_files(tables.spark, path) == 1
+    rewrite(tables.spark, path)
+
+    assert int96_files(tables.spark, path) == 0
+    assert tables.checksum(SPU_CONTENT_EMBEDDINGS) == before
+    years = DeltaTable(path).to_pyarrow_table().column("created_timestamp").to_pylist()
+    assert min(years).year == 1
+
+
+def test_a_flipped_bit_in_a_data_file_is_an_error_or_changes_nothing(tables: Tables) -> None:
+    rows = [(f"hash {n}", "cope@000000000001", [float(n), n / 3]) for n in range(500)]
+    tables.add_to_cache(local_frame(tables.spark, rows, COLUMNS), SPU_CONTENT_EMBEDDINGS)
+    (file,) = Path(tables.path(SPU_CONTENT_EMBEDDINGS)).glob("*.parquet")
+    file.with_name(f".{file.name}.crc").unlink()  # as after a copy by other tools
+    good, before = file.read_bytes(), tables.checksum(SPU_CONTENT_EMBEDDINGS)
+
+    outcomes = Counter()
+    for position in random.Random(0).sample(range(4, len(good) - 8), 40):
+        spoiled = bytearray(good)
+        spoiled[position] ^= 1
+        file.write_bytes(spoiled)
+        try:
+            outcomes[tables.checksum(SPU_CONTENT_EMBEDDINGS) == before] += 1
+        except (PySparkException, Py4JJavaError):
+            outcomes["error"] += 1
+
+    assert outcomes["error"] > 20
+    assert outcomes[False] == 0

@@ -1,10 +1,10 @@
 """What doctor says of tables, nights and half-done work."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from spark_jobs.contracts import SPU_MEMBERS, SPUS
+from spark_jobs.contracts import INTERACTIONS, SPU_MEMBERS, SPUS
 from spark_jobs.doctor import warehouse
 from spark_jobs.doctor.findings import Finding
 from spark_jobs.features import scratch_folder
@@ -13,6 +13,7 @@ from spark_jobs.nights import Night
 from spark_jobs.publish.commit import record_night
 from spark_jobs.releases.release import KINDS
 from spark_jobs.releases.steps import create_release
+from spark_jobs.session import setting_kept
 from spark_jobs.tables import Tables
 
 MEMBER = ("page", "p1", "spu_1", "attributes", 1.0, True)
@@ -77,3 +78,23 @@ def test_what_was_begun_and_not_ended_is_told_of(tables: Tables, night: Night) -
     assert "the feed is empty" in found[f"night {night}"].seen
     assert "release backfill --config CONFIG r1" in found["backfill r1"].do
     assert "maintain" in found["backfill r9"].do
+
+
+def test_times_of_an_earlier_version_are_named_with_what_mends_them(
+    tables: Tables, night: Night
+) -> None:
+    old = ("u", "page", "a", "view", datetime(1, 1, 1, tzinfo=UTC), None)
+    kinds = "user_id string, domain string, item_id string, action string, occurred_at timestamp"
+    name = "spark.sql.parquet.outputTimestampType"
+    with setting_kept(tables.spark, name):
+        tables.spark.conf.set(name, "INT96")
+        rows = local_frame(tables.spark, [old], f"{kinds}, value double")
+        tables.stage(rows, INTERACTIONS, night)
+    tables.copy_staged(INTERACTIONS, night)
+
+    format_, events = warehouse.times(tables, date(1990, 1, 1))
+
+    assert "1 tables, such as staged/interactions" in format_.seen
+    assert "maintain" in format_.do
+    assert events.seen == f"1 interactions before 1990-01-01, of nights {night}"
+    assert "Run these nights again" in events.do
