@@ -58,7 +58,7 @@ def worker_errors_named(where: str) -> Iterator[None]:
         known = _known(str(error), where)
         if known is None:
             raise
-        raise known from error
+        raise known from None  # Spark's log has the trace
 
 
 def _known(trace: str, where: str) -> RuntimeError | None:
