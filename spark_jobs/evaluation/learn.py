@@ -16,7 +16,7 @@ from spark_jobs.evaluation.outcome import Evaluation, Unevaluable
 from spark_jobs.features import ensure_spu_content_embeddings
 from spark_jobs.nights import Night
 from spark_jobs.tables import Tables
-from spark_jobs.training.learn_data import HeldOut, cut_at
+from spark_jobs.training.learn_data import HeldOut
 from spark_jobs.training.learn_job import contents_as_of, sequences_as_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def evaluate_learn(
     newest = max(unseen_from, key=unseen_from.__getitem__)
     versions = {name: str(artifact.config["content"]) for name, artifact in encoders.items()}
     spu_ids, contents = _contents(tables, config, night, sorted(set(versions.values())))
-    parts = cut_at(sequences_as_of(tables, night, spu_ids), unseen_from[newest])
+    parts = sequences_as_of(tables, night, spu_ids, cut=unseen_from[newest])
     pairs = zip(parts.histories, parts.targets, strict=True)
     cases = [Case(history, targets) for history, targets in pairs]
     if not any(np.setdiff1d(case.targets, case.history).size for case in cases):

@@ -1,4 +1,7 @@
-"""LEARN's training data: which SPUs did each user meet, in what order, and what do they contain?
+"""LEARN's training data: which SPUs each user met, in what order, and what they contain.
+
+Events are cut at one moment first, then ranked within a user and limited, and only then collected:
+history is not lost to what happened after the cut, and no row holds more of a user than the limits.
 
 Shapes: N SPUs, C content width.
 """
@@ -11,15 +14,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-# Older events of a user are far outside of what a history or a target holds.
+# Of a user, on each side of the cut; those farther from it are outside of what a history holds.
 MAX_EVENTS = 400
 # Share of the events that lie after the moment at which held-out targets begin.
 HELD_OUT = 0.15
 MAX_CASES = 10_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# What tells two events of a user apart, in the order in which they are read.
+_EVENT = ("occurred_at", "domain", "item_id", "action", "spu_id")
 
 
 @dataclass(frozen=True)
@@ -52,36 +57,92 @@ class HeldOut:
     targets: Sequence[NDArray[np.int64]]
 
 
-def event_sequences(
-    events: DataFrame, members: DataFrame, *, end: datetime, max_users: int
-) -> DataFrame:
-    """Return what each user met, oldest first: one row a user, of at most ``max_users``.
+def known_events(events: DataFrame, members: DataFrame, *, end: datetime) -> DataFrame:
+    """Return the events of items that have an SPU, up to the end of a night.
+
+    Args:
+        events: user_id, domain, item_id, action, occurred_at; an event may be delivered twice.
+        members: domain, item_id, spu_id; unique by domain and item_id.
+        end: events from here on are not known yet.
+
+    Returns:
+        user_id, occurred_at, domain, item_id, action, spu_id: one row a delivery.
+    """
+    return (
+        events.filter(F.col("occurred_at") < F.lit(end))
+        .join(members, on=["domain", "item_id"], how="inner")
+        .select("user_id", *_EVENT)
+    )
+
+
+def event_minutes(known: DataFrame) -> DataFrame:
+    """Return how many different events lie in each minute: minute (since 1970), n."""
+    minute = F.floor(F.unix_seconds("occurred_at") / 60).alias("minute")
+    return known.distinct().groupBy(minute).agg(F.count("*").alias("n")).orderBy("minute")
+
+
+def held_out_from(minutes: pa.Table, share: float = HELD_OUT) -> datetime:
+    """Return the moment after which ``share`` of the events lie, rounded down to a minute.
+
+    Args:
+        minutes: ``event_minutes``, earliest first.
+    """
+    passed = np.cumsum(minutes.column("n").to_numpy())
+    if not len(passed):
+        return _EPOCH
+    place = int(np.searchsorted(passed, (1 - share) * (passed[-1] - 1), side="right"))
+    return _EPOCH + timedelta(minutes=minutes.column("minute")[place].as_py())
+
+
+def events_near(known: DataFrame, *, cut: datetime) -> DataFrame:
+    """Return each user's newest ``MAX_EVENTS`` events before a cut and the first as many after it.
+
+    Args:
+        known: ``known_events``.
+        cut: an event at this moment lies after it.
+
+    Returns:
+        The rows of ``known`` that are kept.
+    """
+    is_before = F.col("occurred_at") < F.lit(cut)
+    newest_first = Window.partitionBy("user_id").orderBy(*[F.col(name).desc() for name in _EVENT])
+    oldest_first = Window.partitionBy("user_id").orderBy(*_EVENT)
+    sides = [(is_before, newest_first), (~is_before, oldest_first)]
+    # Dense: an event that was delivered on two nights takes one place.
+    before, after = (
+        known.filter(side)
+        .withColumn("_rank", F.dense_rank().over(order))
+        .filter(F.col("_rank") <= MAX_EVENTS)
+        .drop("_rank")
+        for side, order in sides
+    )
+    return before.unionByName(after)
+
+
+def event_sequences(known: DataFrame, *, cut: datetime, max_users: int) -> DataFrame:
+    """Return what each user met near a cut, oldest first: one row a user, of at most ``max_users``.
 
     The order is total (time, then key), so a rerun trains on the same. An event that was delivered
     on two nights counts once.
 
     Args:
-        events: user_id, domain, item_id, action, occurred_at.
-        members: domain, item_id, spu_id.
-        end: events from here on are not known yet.
+        known: ``known_events``.
 
     Returns:
         user_id, spu_ids (ARRAY<STRING>), times (ARRAY<BIGINT>, microseconds since 1970), both of
-        the last ``MAX_EVENTS`` events. Events of items without an SPU are left out.
+        the events that ``events_near`` keeps.
     """
-    event = F.struct("occurred_at", "domain", "item_id", "action", "spu_id")
-    in_order = F.sort_array(F.collect_set(event))
+    in_order = F.sort_array(F.collect_set(F.struct(*_EVENT)))
     return (
-        events.filter(F.col("occurred_at") < F.lit(end))
-        .join(members, on=["domain", "item_id"], how="inner")
+        events_near(known, cut=cut)
         .groupBy("user_id")
-        .agg(F.slice(F.reverse(in_order), 1, MAX_EVENTS).alias("newest_first"))
+        .agg(in_order.alias("events"))
         .orderBy(F.xxhash64("user_id"), "user_id")
         .limit(max_users)
         .select(
             "user_id",
-            F.reverse("newest_first.spu_id").alias("spu_ids"),
-            F.transform(F.reverse("newest_first.occurred_at"), F.unix_micros).alias("times"),
+            F.col("events.spu_id").alias("spu_ids"),
+            F.transform("events.occurred_at", F.unix_micros).alias("times"),
         )
     )
 
@@ -118,13 +179,6 @@ def user_sequences(sequences: pa.Table, spu_ids: Sequence[str]) -> UserSequences
         [numbers[span][numbers[span] >= 0] for span in spans],
         [times[span][numbers[span] >= 0] for span in spans],
     )
-
-
-def held_out(sequences: UserSequences, share: float = HELD_OUT) -> HeldOut:
-    """Cut all sequences at the moment after which ``share`` of the events lie."""
-    times = np.concatenate([np.zeros(0, np.int64), *sequences.times])
-    moment = int(np.quantile(times, 1 - share, method="lower")) if len(times) else 0
-    return cut_at(sequences, _EPOCH + timedelta(microseconds=moment))
 
 
 def cut_at(sequences: UserSequences, cut: datetime) -> HeldOut:

@@ -8,6 +8,7 @@ writes encoder versions.
 
 import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,10 +23,12 @@ from spark_jobs.nights import Night
 from spark_jobs.tables import Tables
 from spark_jobs.training.learn_data import (
     HeldOut,
-    UserSequences,
     content_matrix,
+    cut_at,
+    event_minutes,
     event_sequences,
-    held_out,
+    held_out_from,
+    known_events,
     spu_contents,
     user_sequences,
 )
@@ -65,7 +68,7 @@ def train_learn(
     save_artifact(content, encoders_folder(tables.warehouse))
     ensure_spu_content_embeddings(tables, config, night, content.version)
     spu_ids, contents_NC = contents_as_of(tables, night, content.version)
-    parts = held_out(sequences_as_of(tables, night, spu_ids))
+    parts = sequences_as_of(tables, night, spu_ids)
     trained = train(
         contents_NC,
         parts.before,
@@ -135,15 +138,23 @@ def contents_as_of(
     return content_matrix(contents.toArrow())
 
 
-def sequences_as_of(tables: Tables, night: Night, spu_ids: Sequence[str]) -> UserSequences:
-    """Return what users met up to the end of a night, as rows of ``spu_ids``."""
-    sequences = event_sequences(
+def sequences_as_of(
+    tables: Tables, night: Night, spu_ids: Sequence[str], cut: datetime | None = None
+) -> HeldOut:
+    """Return what users met up to the end of a night, as rows of ``spu_ids``, cut at a moment.
+
+    Args:
+        cut: without it, the moment from which on events are held out from training.
+    """
+    known = known_events(
         tables.log(INTERACTIONS, night),
         tables.as_of(SPU_MEMBERS, night, ["domain", "item_id", "spu_id"]),
         end=night.end,
-        max_users=MAX_USERS,
     )
-    return user_sequences(sequences.toArrow(), spu_ids)
+    if cut is None:
+        cut = held_out_from(event_minutes(known).toArrow())
+    sequences = event_sequences(known, cut=cut, max_users=MAX_USERS)
+    return cut_at(user_sequences(sequences.toArrow(), spu_ids), cut)
 
 
 def _held_out_metrics(

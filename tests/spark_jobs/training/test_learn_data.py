@@ -5,14 +5,21 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from spark_jobs.contracts import INTERACTIONS, SPU_MEMBERS, Table
 from spark_jobs.training.learn_data import (
+    MAX_EVENTS,
     UserSequences,
     content_matrix,
+    cut_at,
+    event_minutes,
     event_sequences,
-    held_out,
+    events_near,
+    held_out_from,
+    known_events,
     user_sequences,
 )
 
@@ -52,12 +59,10 @@ def test_event_sequences_are_in_order_of_time_then_key(
     )
     members = contract_frame(SPU_MEMBERS, [member("p1", "s1"), member("p2", "s2")])
 
-    rows = event_sequences(
-        events,
-        members.select("domain", "item_id", "spu_id"),
-        end=START + timedelta(hours=24),
-        max_users=10,
-    ).collect()
+    known = known_events(
+        events, members.select("domain", "item_id", "spu_id"), end=START + timedelta(hours=24)
+    )
+    rows = event_sequences(known, cut=START + timedelta(hours=4), max_users=10).collect()
 
     hour = 3_600_000_000
     start = int(START.timestamp() * 1e6)
@@ -78,8 +83,9 @@ def test_a_sample_of_users_is_the_same_every_time(
     end = START + timedelta(hours=24)
 
     one, two = (
-        [row[0] for row in event_sequences(frame, members, end=end, max_users=5).collect()]
+        [row[0] for row in event_sequences(known, cut=START, max_users=5).collect()]
         for frame in (events, events.orderBy("user_id", ascending=False))
+        for known in [known_events(frame, members, end=end)]
     )
 
     assert one == two
@@ -121,14 +127,94 @@ def test_content_matrix_keeps_the_order_of_the_rows() -> None:
     assert contents.tolist() == [[1, 2], [3, 4]]
 
 
-def test_held_out_cuts_everybody_at_one_moment() -> None:
+@pytest.fixture
+def heavy(contract_frame: Frame) -> DataFrame:
+    """Ann's event of every hour for 1,000 hours, all delivered twice; Bob's of the first hour."""
+    ann = [event("ann", f"p{hour % 7}", hour) for hour in range(1000)]
+    events = contract_frame(INTERACTIONS, [*ann, *ann, event("bob", "p1", 0)])
+    members = contract_frame(SPU_MEMBERS, [member(f"p{n}", f"s{n}") for n in range(7)])
+    spus = members.select("domain", "item_id", "spu_id")
+    return known_events(events, spus, end=START + timedelta(hours=2000))
+
+
+def test_a_heavy_user_keeps_the_history_before_the_cut_and_what_came_next(
+    spark: SparkSession, heavy: DataFrame
+) -> None:
+    cut = START + timedelta(hours=500)
+
+    sequences = event_sequences(heavy, cut=cut, max_users=10).orderBy("user_id").toArrow()
+    parts = cut_at(user_sequences(sequences, [f"s{n}" for n in range(7)]), cut)
+
+    assert [its.tolist() for its in parts.histories] == [[h % 7 for h in range(100, 500)]]
+    assert [its.tolist() for its in parts.targets] == [[h % 7 for h in range(500, 900)]]
+    assert [len(its) for its in parts.before] == [400, 1]
+
+
+def test_no_more_than_the_limit_of_a_user_is_collected(
+    spark: SparkSession, heavy: DataFrame
+) -> None:
+    near = events_near(heavy, cut=START + timedelta(hours=700))
+
+    kept = {row["user_id"]: row["n"] for row in _distinct_events(near).collect()}
+    assert kept == {"ann": MAX_EVENTS + 300, "bob": 1}
+
+
+def test_nothing_is_collected_before_it_is_ranked(spark: SparkSession, heavy: DataFrame) -> None:
+    sequences = event_sequences(heavy, cut=START + timedelta(hours=500), max_users=10)
+
+    plan = _plan(sequences).splitlines()  # what is done first stands last
+    collected = [line for line, text in enumerate(plan) if "collect_set" in text]
+    ranked = [line for line, text in enumerate(plan) if "dense_rank" in text]
+    assert collected
+    assert max(collected) < min(ranked)
+
+
+def test_an_event_delivered_twice_counts_once_in_a_minute(
+    spark: SparkSession, heavy: DataFrame
+) -> None:
+    counts = event_minutes(heavy).toArrow().to_pydict()
+
+    first = int(START.timestamp()) // 60
+    assert counts["minute"] == [first + 60 * hour for hour in range(1000)]
+    assert counts["n"] == [2, *[1] * 999]
+
+
+def test_held_out_events_begin_at_the_minute_after_which_their_share_lies() -> None:
+    # Ten events, two of them in the last minute: a fifth.
+    minutes = pa.table({"minute": [-60, 0, 1, 90], "n": [3, 4, 1, 2]})
+
+    moments = [held_out_from(minutes, share) for share in (0.1, 0.2, 0.25, 0.95)]
+
+    assert moments == [
+        datetime(1970, 1, 1, 1, 30, tzinfo=UTC),
+        datetime(1970, 1, 1, 0, 1, tzinfo=UTC),
+        datetime(1970, 1, 1, 0, 0, tzinfo=UTC),
+        datetime(1969, 12, 31, 23, 0, tzinfo=UTC),
+    ]
+
+
+def test_nothing_is_held_out_of_no_events() -> None:
+    minutes = pa.table({"minute": pa.array([], pa.int64()), "n": pa.array([], pa.int64())})
+
+    assert held_out_from(minutes) == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def test_cut_at_cuts_everybody_at_one_moment() -> None:
     items = [np.arange(8), np.array([8, 9]), np.array([10])]
     hours = [np.arange(8), np.array([0, 1]), np.array([9])]
     times = [(its * 3_600_000_000).astype(np.int64) for its in hours]
 
-    parts = held_out(UserSequences(items, times), share=0.3)
+    parts = cut_at(UserSequences(items, times), datetime(1970, 1, 1, 5, tzinfo=UTC))
 
-    assert parts.cut == datetime(1970, 1, 1, 5, tzinfo=UTC)
     assert [its.tolist() for its in parts.before] == [[0, 1, 2, 3, 4], [8, 9], []]
     assert [its.tolist() for its in parts.histories] == [[0, 1, 2, 3, 4]]
     assert [its.tolist() for its in parts.targets] == [[5, 6, 7]]
+
+
+def _distinct_events(events: DataFrame) -> DataFrame:
+    return events.distinct().groupBy("user_id").agg(F.count("*").alias("n"))
+
+
+def _plan(frame: DataFrame) -> str:
+    plan: str = frame._jdf.queryExecution().optimizedPlan().toString()
+    return plan
