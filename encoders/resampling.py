@@ -42,6 +42,11 @@ class Scores:
         return float(_figure(self.sum_KG.sum(axis=1), self.cases_KG.sum(axis=1)))
 
 
+def scores_of_users(scores_G: Matrix) -> Scores:
+    """Return scores [G] of one case a user, all in one part."""
+    return Scores(scores_G[None], np.ones((1, len(scores_G))))
+
+
 @dataclass(frozen=True)
 class Difference:
     """How far one encoder is ahead of another, and between what in ``CONFIDENCE`` of the draws.

@@ -67,6 +67,14 @@ def cut_batches(
         yield _cut_batch([sequences[row] for row in rows], cuts[start : start + batch_size], window)
 
 
+def cut_in_two(
+    sequences: Sequence[History], cuts: NDArray[np.int64], *, max_target: int
+) -> Iterator[tuple[History, History]]:
+    """Yield what lies before each sequence's cut, and up to ``max_target`` events after it."""
+    for sequence, cut in zip(sequences, cuts, strict=True):
+        yield sequence[:cut], sequence[cut : cut + max_target]
+
+
 def shuffled_batches(
     sequences: Sequence[History], window: Window, *, batch_size: int, seed: tuple[int, int]
 ) -> Iterator[CutBatch]:

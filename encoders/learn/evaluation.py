@@ -87,14 +87,15 @@ def compared(
     rankers: Mapping[str, Ranker], cases: Sequence[Case], *, k: int = 10
 ) -> dict[str, dict[str, float]]:
     """Return every ranker's metrics on the same cases, with seen items ranked last and without."""
-    scores = {name: both_ways(ranker, cases, k=k) for name, ranker in rankers.items()}
+    return {name: summed_up(both_ways(its, cases, k=k), k=k) for name, its in rankers.items()}
+
+
+def summed_up(by_user: Mapping[str, NDArray[np.float64]], *, k: int = 10) -> dict[str, float]:
+    """Return the means of ``both_ways``, and of how many users they are."""
     return {
-        name: {
-            **_means(by_user),
-            "users": len(by_user[f"recall@{k}"]),
-            "users_unmasked": len(by_user[f"recall@{k}_unmasked"]),
-        }
-        for name, by_user in scores.items()
+        **_means(by_user),
+        "users": len(by_user[f"recall@{k}"]),
+        "users_unmasked": len(by_user[f"recall@{k}_unmasked"]),
     }
 
 
@@ -188,7 +189,12 @@ def _wanted(case: Case, mask_seen: bool) -> NDArray[np.int64]:
 
 def _first(scores: Scores, k: int) -> NDArray[np.int64]:
     """Return the k best items, best first; equal scores in the order of the items."""
-    order: NDArray[np.int64] = np.argsort(-scores, kind="stable")[:k]
+    if k < len(scores):
+        # To sort a whole catalogue for each user costs twenty times as much.
+        (leading,) = np.nonzero(scores >= np.partition(scores, -k)[-k])
+    else:
+        leading = np.arange(len(scores))
+    order: NDArray[np.int64] = leading[np.argsort(-scores[leading], kind="stable")][:k]
     return order
 
 

@@ -21,12 +21,16 @@ USER, ITEM = "learn_user", "learn_item"
 
 
 def tower_artifacts(
-    towers: PreferenceTowers, content_version: str, metrics: Mapping[str, object]
+    towers: PreferenceTowers,
+    content_version: str,
+    metrics: Mapping[str, object],
+    summary: str = "",
 ) -> dict[str, Artifact]:
     """Return the encoder versions ``learn_user`` and ``learn_item`` of trained towers, by kind.
 
     Args:
         content_version: of the ``learn_content`` encoder whose states the towers read.
+        summary: of the metrics, for the card: lines of text.
     """
     said = {USER: "history of contents -> user", ITEM: "one content -> SPU"}
     return {
@@ -36,7 +40,8 @@ def tower_artifacts(
             preprocessing={"content": "whitened", "history": "oldest first, the newest kept"},
             tensors={name: tensor.detach().cpu() for name, tensor in towers.state_dict().items()},
             metrics=metrics,
-            description=f"LEARN, {what}; users and SPUs share a space. Reads {content_version}.",
+            description=f"LEARN, {what}; users and SPUs share a space. Reads {content_version}."
+            + (f"\n\n```\n{summary}\n```" if summary else ""),
         )
         for kind, what in said.items()
     }

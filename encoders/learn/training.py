@@ -1,4 +1,4 @@
-"""Training: how do LEARN's towers learn from the order in which users met contents?
+"""Training of LEARN's towers on the order in which users met contents.
 
 After LEARN (Jia et al., AAAI 2025, section 3.3). Everything random is drawn from the seed and the
 epoch: a training that was killed and resumed ends with the weights of an uninterrupted one.
@@ -8,7 +8,7 @@ Shapes: N contents, C content width, K whitened width.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 from encoders.checkpoint import read_checkpoint, remove_checkpoint, write_checkpoint
 from encoders.hardware import choose_hardware
 from encoders.learn.batches import History
+from encoders.learn.evaluation import compared, tower_ranker, untrained_rankers
 from encoders.learn.towers import PreferenceTowers, TowerConfig, fitted_whitening
 from encoders.learn.training_run import (
+    FIGURE,
     VALIDATION_STREAM,
     Curve,
     TrainingConfig,
@@ -43,12 +45,18 @@ class Trained:
     """Towers as they were after their best epoch.
 
     Attributes:
-        curve: a row an epoch: epoch, validation_loss, train_loss; epoch 0 is before training and
-            has no train_loss.
+        untrained: as they were before the first one.
+        curve: a row an epoch: epoch, ndcg@10, validation_loss, train_loss; epoch 0 is before
+            training and has no train_loss.
+        watched: on the users watched, the metrics of the best epoch (``learn``), of the towers
+            ``untrained``, and of the rules without training, which know what the towers learned
+            from and no more.
     """
 
     towers: PreferenceTowers
+    untrained: PreferenceTowers
     curve: Curve
+    watched: dict[str, dict[str, float]]
 
     @property
     def best_epoch(self) -> int:
@@ -93,8 +101,24 @@ def train(
         progress(config.epochs, config.epochs)
     if checkpoint:
         remove_checkpoint(checkpoint)
-    run.towers.load_state_dict(run.best)
-    return Trained(run.towers.eval(), run.curve)
+    return _trained(run)
+
+
+def _trained(run: TrainingRun) -> Trained:
+    best, untrained = (_towers(run, weights) for weights in (run.best, run.untrained))
+    white_NK = run.white_NK.cpu()
+    rankers = {
+        "learn": tower_ranker(best, white_NK),
+        "untrained": tower_ranker(untrained, white_NK),
+        **untrained_rankers(white_NK, run.learners),
+    }
+    return Trained(best, untrained, run.curve, compared(rankers, run.cases))
+
+
+def _towers(run: TrainingRun, weights: Mapping[str, torch.Tensor]) -> PreferenceTowers:
+    towers = PreferenceTowers(run.towers.config)
+    towers.load_state_dict(weights)
+    return towers.eval()
 
 
 @contextmanager
@@ -111,7 +135,7 @@ def _resume(run: TrainingRun, checkpoint: str | None, identity: str) -> None:
     """Go back to the checkpoint, or look once at the untrained towers."""
     saved = read_checkpoint(checkpoint, identity) if checkpoint else None
     if saved is None:
-        run.curve.append({"epoch": 0, "validation_loss": run.validation_loss()})
+        run.look_at_untrained()
     else:
         run.restore(saved)
 
@@ -147,7 +171,7 @@ def _split(
         )
     rng = np.random.default_rng((config.seed, VALIDATION_STREAM + 1))
     order = rng.permutation(len(usable))
-    watched = max(2, round(config.validation_share * len(usable)))
+    watched = max(2, min(config.max_watched, round(config.validation_share * len(usable))))
     return [usable[row] for row in order[watched:]], [usable[row] for row in order[:watched]]
 
 
@@ -157,8 +181,11 @@ def _identity(
     sizes: TowerConfig,
     config: TrainingConfig,
 ) -> str:
-    """Return the hash of all that decides how a training goes."""
-    digest = hashlib.sha256()
+    """Return the hash of all that decides how a training goes, and what its epochs are judged by.
+
+    A checkpoint from before the figure has curves that cannot be gone on with.
+    """
+    digest = hashlib.sha256(FIGURE.encode())
     digest.update(json.dumps([asdict(sizes), asdict(config)], sort_keys=True).encode())
     digest.update(np.ascontiguousarray(content_NC).tobytes())
     for sequence in sequences:

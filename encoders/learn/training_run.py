@@ -1,4 +1,13 @@
-"""Training run: towers, optimizer and loss curve, an epoch at a time.
+"""Training run: towers, optimizer and the curve of figures, an epoch at a time.
+
+The best epoch is the one that ranks best: nDCG@10 over the whole catalogue, items of the history
+ranked last, of users that training does not see. Epoch 0, the untrained towers, competes. The
+contrastive loss of the same users stands in the curve for information: it falls while the ranking
+gets worse (``docs/results/2026-11-29-learn-early-stopping.md``).
+
+Each watched user is cut once, at an event drawn as training draws it; the targets are the first
+``max_target`` events after the cut, of which those in the history do not count. The held-out time
+is measured alike. Where users repeat purchases the figure sees the new ones alone.
 
 Everything random is drawn from the seed and the epoch, so nothing but what a checkpoint holds
 decides how a run goes on.
@@ -19,9 +28,11 @@ from encoders.learn.batches import (
     History,
     Window,
     cut_batches,
+    cut_in_two,
     drawn_cuts,
     shuffled_batches,
 )
+from encoders.learn.evaluation import Case, ranking_metrics, tower_ranker
 from encoders.learn.losses import dense_all_action_loss, known_targets, sampled_positions
 from encoders.learn.towers import PreferenceTowers
 
@@ -29,6 +40,9 @@ from encoders.learn.towers import PreferenceTowers
 VALIDATION_STREAM = 1 << 31
 # More than any training has: streams of two seeds never meet.
 _EPOCHS = 1_000_003
+
+# Of the users watched: what the best epoch is chosen by.
+FIGURE = "ndcg@10"
 
 Curve = list[dict[str, float]]
 
@@ -42,8 +56,9 @@ class TrainingConfig:
         max_target: events after the cut that count as target.
         recency: sample positions by recency weight; evenly without.
         ridge: of the whitening, see ``fitted_whitening``.
-        validation_share: of users, held out to stop early.
-        patience: epochs without a lower validation loss before training stops.
+        validation_share: of users, not learned from but watched, to choose the epoch by.
+        max_watched: users; more would cost a large part of an epoch to rank for.
+        patience: epochs without a better ranking before training stops.
         threads: of a CPU. Towers of this size are no faster with two, and a hundred times slower
             where another process wants the second core. Their number changes the last bits.
     """
@@ -58,14 +73,15 @@ class TrainingConfig:
     recency: bool = True
     ridge: float = 0.03
     validation_share: float = 0.1
+    max_watched: int = 2_000
     patience: int = 4
     threads: int = 1
     seed: int = 0
 
 
 def best_epoch(curve: Curve) -> int:
-    """Return the epoch with the lowest validation loss; the earliest of equals."""
-    return int(min(curve, key=lambda row: row["validation_loss"])["epoch"])
+    """Return the epoch that ranked best for the users watched; the earliest of equals."""
+    return int(max(curve, key=lambda row: row[FIGURE])["epoch"])
 
 
 class TrainingRun:
@@ -85,16 +101,23 @@ class TrainingRun:
         Args:
             white_NK: whitened content of each item.
             learners: sequences to learn from, each of two events or more.
-            watched: sequences to know by when to stop.
+            watched: sequences to choose the epoch by, each of two events or more.
         """
         self.towers, self.white_NK, self.config = towers, white_NK, config
         self.learners, self.watched = learners, watched
         self.window = Window(towers.config.max_history, config.max_target)
         self.curve: Curve = []
-        self.best = _copied(towers)
+        self.cuts = drawn_cuts(watched, np.random.default_rng((config.seed, VALIDATION_STREAM)))
+        parts = cut_in_two(watched, self.cuts, max_target=config.max_target)
+        self.cases = [Case(history, targets) for history, targets in parts]
+        self.untrained = self.best = _copied(towers)
         self.optimizer = torch.optim.AdamW(
             towers.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
+
+    def look_at_untrained(self) -> None:
+        """Begin the curve with epoch 0."""
+        self.curve.append({"epoch": 0, **self._watched_figures()})
 
     def one_epoch(self, epoch: int) -> None:
         """Go once over the learners, then look at those watched."""
@@ -116,19 +139,23 @@ class TrainingRun:
             torch.nn.utils.clip_grad_norm_(self.towers.parameters(), 1.0)
             self.optimizer.step()
             losses.append(loss.item())
-        row = {"epoch": epoch, "validation_loss": self.validation_loss()}
+        row = {"epoch": epoch, **self._watched_figures()}
         self.curve.append({**row, "train_loss": float(np.mean(losses))})
         if best_epoch(self.curve) == epoch:
             self.best = _copied(self.towers)
 
+    def ranking_quality(self) -> float:
+        """Return nDCG@10 of the users watched; 0 where none of them met anything new."""
+        self.towers.eval()
+        return ranking_metrics(tower_ranker(self.towers, self.white_NK), self.cases).get(FIGURE, 0)
+
     def validation_loss(self) -> float:
         """Return the loss of the users watched, at the same cuts and positions every time."""
         self.towers.eval()
-        cuts = drawn_cuts(
-            self.watched, np.random.default_rng((self.config.seed, VALIDATION_STREAM))
-        )
         generator = torch.Generator().manual_seed(self.config.seed)
-        batches = cut_batches(self.watched, cuts, self.window, batch_size=self.config.batch_size)
+        batches = cut_batches(
+            self.watched, self.cuts, self.window, batch_size=self.config.batch_size
+        )
         with torch.inference_mode():
             losses = [
                 (self._loss(batch, generator).item(), len(batch.known_BL)) for batch in batches
@@ -138,7 +165,7 @@ class TrainingRun:
         return sum(loss * users for loss, users in counted) / sum(users for _, users in counted)
 
     def has_converged(self) -> bool:
-        """Say whether the lowest validation loss is ``patience`` epochs old."""
+        """Say whether the best epoch is ``patience`` epochs old."""
         return int(self.curve[-1]["epoch"]) - best_epoch(self.curve) >= self.config.patience
 
     def checkpoint(self, identity: str) -> Checkpoint:
@@ -156,6 +183,9 @@ class TrainingRun:
             name: value.to(self.white_NK.device) for name, value in saved.part("best.").items()
         }
         restore_optimizer(self.optimizer, saved)
+
+    def _watched_figures(self) -> dict[str, float]:
+        return {FIGURE: self.ranking_quality(), "validation_loss": self.validation_loss()}
 
     def _loss(self, batch: CutBatch, generator: torch.Generator) -> torch.Tensor:
         device, count = self.white_NK.device, self.config.sampled_positions

@@ -20,8 +20,8 @@ from spark_jobs.tables import Tables
 if TYPE_CHECKING:
     from encoders.artifacts import Artifact
 
-# Of metrics.json: how training went, not what came out of it.
-_NOT_FIGURES = ("curve", "config")
+# Of metrics.json: how training went, and what it was chosen by.
+_NOT_FIGURES = ("curve", "config", "watched")
 # The last word of the figures that a release is judged by; --all prints the others too.
 _HEADLINES = ("R@1", "recall@10", "ndcg@10", "collision_rate", "relative_error", "users", "spus")
 

@@ -1,6 +1,6 @@
 """``embedmill train``: new encoder versions from the warehouse's own data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import typer
 
@@ -10,6 +10,7 @@ from spark_jobs.locks import warehouse_lock
 from spark_jobs.nights import Night
 from spark_jobs.progress import working_with_bar
 from spark_jobs.session import start_workers
+from spark_jobs.tables import Tables
 
 app = typer.Typer(help="Train an encoder from the warehouse's own data.", no_args_is_help=True)
 
@@ -26,16 +27,29 @@ def train_cope(config: ConfigOption, ds: NightOption) -> None:
 def train_learn(config: ConfigOption, ds: NightOption) -> None:
     """Train LEARN's towers on the behaviour up to the end of a night."""
     from spark_jobs.training.learn_job import train_learn as train
+    from spark_jobs.training.learn_job import training_summary
 
-    _train(config, ds, train, "LEARN")
+    def summary(tables: Tables, versions: Mapping[str, str]) -> str:
+        return training_summary(tables, versions["learn_user"])
+
+    _train(config, ds, train, "LEARN", summary)
 
 
-def _train(config: str, ds: str, train: Callable[..., dict[str, str]], title: str) -> None:
+def _train(
+    config: str,
+    ds: str,
+    train: Callable[..., dict[str, str]],
+    title: str,
+    summary: Callable[[Tables, Mapping[str, str]], str] | None = None,
+) -> None:
     settings, night = load_config(config), Night.parse(ds)
     with warehouse_lock(settings.warehouse):
         tables = open_tables(settings)
         start_workers(tables.spark)
         with working_with_bar(console, f"train {title}") as advance:
             versions = train(tables, settings, night, progress=advance)
+        if summary:
+            lines = summary(tables, versions)
+            console.print(lines, highlight=False, markup=False, soft_wrap=True)
     for kind, version in versions.items():
         console.print(f"{kind}={version}", highlight=False)

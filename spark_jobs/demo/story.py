@@ -4,6 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 
 from rich.console import Console
 
@@ -114,13 +115,15 @@ def _read_by_frozen_models(demo: Demo, night: Night) -> list[StageResult]:
 
 def _first_release(demo: Demo, night: Night) -> Release:
     from spark_jobs.training.cope_job import train_cope
-    from spark_jobs.training.learn_job import train_learn
+    from spark_jobs.training.learn_job import train_learn, training_summary
 
     encoders: dict[str, str] = {}
     with warehouse_lock(demo.tables.warehouse):
         for title, train in (("COPE", train_cope), ("LEARN", train_learn)):
             with working_with_bar(demo.console, f"train {title}") as told:
                 encoders |= train(demo.tables, demo.config, night, progress=told)
+        figures = indent(training_summary(demo.tables, encoders["learn_user"]), "  ")
+        demo.console.print(figures, highlight=False, markup=False, soft_wrap=True)
         create_release(demo.tables, encoders)
         release = promote(demo.tables, "r1")
     demo.console.print(f"  release [bold]{release.name}[/] is {release.state}")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from encoders.learn.evaluation import Case, Ranker, both_ways, tower_ranker, untrained_rankers
 from encoders.learn.preference import artifact_towers
-from encoders.resampling import Scores, difference
+from encoders.resampling import difference, scores_of_users
 from spark_jobs.config import Config
 from spark_jobs.evaluation.outcome import Evaluation, Unevaluable
 from spark_jobs.features import ensure_spu_content_embeddings
@@ -56,7 +56,7 @@ def evaluate_learn(
     its_rankers = _rankers(encoders, versions, contents, parts)
     scores = {name: both_ways(ranker, cases) for name, ranker in its_rankers.items()}
     first = next(iter(scores))
-    by_user = {name: _by_user(its[_HEADLINE]) for name, its in scores.items()}
+    by_user = {name: scores_of_users(its[_HEADLINE]) for name, its in scores.items()}
     return Evaluation(
         title="LEARN",
         held_out=f"what users met first after {parts.cut:%Y-%m-%d %H:%M} UTC, not trained on: is "
@@ -116,7 +116,3 @@ def _rankers(
     }
     learned = {name: tower_ranker(its, white[name]) for name, its in towers.items()}
     return learned | untrained_rankers(next(iter(white.values())), parts.before)
-
-
-def _by_user(scores_U: NDArray[np.float64]) -> Scores:
-    return Scores(scores_U[None], np.ones((1, len(scores_U))))

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs.config import Config, LearnConfig
 from spark_jobs.contracts import INTERACTIONS, SPU_CONTENT_EMBEDDINGS, SPU_MEMBERS, SPUS
-from spark_jobs.encoder_facts import encoders_folder
+from spark_jobs.encoder_facts import encoder_path, encoders_folder
 from spark_jobs.features import ensure_spu_content_embeddings, scratch_folder, spu_prompts
 from spark_jobs.nights import Night
 from spark_jobs.tables import Tables
@@ -34,7 +34,7 @@ from spark_jobs.training.learn_data import (
 )
 
 if TYPE_CHECKING:
-    from encoders.learn.towers import PreferenceTowers, TowerConfig
+    from encoders.learn.towers import TowerConfig
     from encoders.learn.training import TrainingConfig
 
 logger = logging.getLogger(__name__)
@@ -50,8 +50,10 @@ def train_learn(
 ) -> dict[str, str]:
     """Train and save the encoders of LEARN; return the new version of each kind.
 
-    The last part of the time is held out: training does not see it, and the metrics are of it. A
-    run that was killed goes on after its last epoch.
+    The last part of the time is held out: training does not see it, and the metrics are of it.
+    What is saved is the epoch that ranks best, epoch 0 included, unless it is clearly worse than
+    epoch 0 on the time held out: ``encoders/learn/choice.py``. A run that was killed goes on after
+    its last epoch.
 
     Args:
         progress: called with epochs done and epochs in all.
@@ -60,7 +62,9 @@ def train_learn(
         TooFewSequences: users have met too little to learn from.
     """
     from encoders.artifacts import save_artifact
+    from encoders.learn.choice import chosen, summary
     from encoders.learn.content import content_artifact
+    from encoders.learn.evaluation import Case
     from encoders.learn.preference import tower_artifacts
     from encoders.learn.training import train
 
@@ -78,9 +82,16 @@ def train_learn(
         device=config.encoding.device,
         progress=progress,
     )
-    metrics = {"curve": trained.curve, "best_epoch": trained.best_epoch}
-    metrics |= _held_out_metrics(trained.towers, contents_NC, parts)
-    artifacts = tower_artifacts(trained.towers, content.version, metrics)
+    pairs = zip(parts.histories, parts.targets, strict=True)
+    cases = [Case(history, targets) for history, targets in pairs]
+    choice = chosen(trained, contents_NC, before=parts.before, cases=cases)
+    metrics = {
+        **choice.metrics,
+        "held_out_from": parts.cut.isoformat(),
+        "users": len(parts.before),
+        "spus": len(contents_NC),
+    }
+    artifacts = tower_artifacts(choice.towers, content.version, metrics, summary(metrics))
     for artifact in artifacts.values():
         save_artifact(artifact, encoders_folder(tables.warehouse))
     versions = {kind: artifact.version for kind, artifact in artifacts.items()}
@@ -92,6 +103,14 @@ def train_learn(
         versions,
     )
     return {"learn_content": content.version, **versions}
+
+
+def training_summary(tables: Tables, learn_user: str) -> str:
+    """Return what came out of the training of an encoder version, beside what it has to beat."""
+    from encoders.artifacts import load_artifact
+    from encoders.learn.choice import summary
+
+    return summary(load_artifact(encoder_path(tables.warehouse, learn_user)).metrics)
 
 
 def tower_config(config: LearnConfig, content_width: int) -> "TowerConfig":
@@ -155,20 +174,3 @@ def sequences_as_of(
         cut = held_out_from(event_minutes(known).toArrow())
     sequences = event_sequences(known, cut=cut, max_users=MAX_USERS)
     return cut_at(user_sequences(sequences.toArrow(), spu_ids), cut)
-
-
-def _held_out_metrics(
-    towers: "PreferenceTowers", contents_NC: NDArray[np.float32], parts: HeldOut
-) -> dict[str, object]:
-    """Return metrics on the time held out, of the towers and the rules they are held against."""
-    from encoders.learn.evaluation import Case, compared, rankers
-
-    pairs = zip(parts.histories, parts.targets, strict=True)
-    cases = [Case(history, targets) for history, targets in pairs]
-    rules = rankers(towers.cpu(), contents_NC, parts.before)
-    return {
-        "held_out": compared(rules, cases),
-        "held_out_from": parts.cut.isoformat(),
-        "users": len(parts.before),
-        "spus": len(contents_NC),
-    }

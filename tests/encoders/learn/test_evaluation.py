@@ -13,6 +13,7 @@ from encoders.learn.evaluation import (
     popularity,
     ranking_metrics,
     tower_ranker,
+    user_scores,
 )
 from encoders.learn.towers import PreferenceTowers, TowerConfig
 
@@ -45,6 +46,23 @@ def test_a_user_who_only_repeats_counts_only_where_seen_items_do() -> None:
 
     assert ranking_metrics(lambda _: scores, [case]) == {"users": 0}
     assert ranking_metrics(lambda _: scores, [case], mask_seen=False)["users"] == 1
+
+
+@pytest.mark.parametrize("k", [1, 3, 10, 50, 60])
+def test_equal_scores_are_ranked_in_the_order_of_the_items(k: int) -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 6, size=(40, 50)).astype(np.float32)
+    scores[0], scores[1, :45] = 1.0, -np.inf
+    cases = [Case(np.array([0]), rng.choice(50, size=5, replace=False)) for _ in scores]
+
+    found = user_scores(lambda _: scores, cases, k=k, mask_seen=False)[f"recall@{k}"]
+
+    order = [sorted(range(50), key=lambda item, row=row: (-row[item], item)) for row in scores]
+    expected = [
+        len(set(ranked[:k]) & set(case.targets.tolist())) / min(k, 5)
+        for ranked, case in zip(order, cases, strict=True)
+    ]
+    np.testing.assert_allclose(found, expected)
 
 
 def test_ndcg_equals_sklearns() -> None:

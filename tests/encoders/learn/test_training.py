@@ -1,5 +1,8 @@
 """Training on a small world whose answer is known: users stay within a taste."""
 
+import hashlib
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from encoders.checkpoint import write_checkpoint
 from encoders.learn import training
 from encoders.learn.towers import TowerConfig
 from encoders.learn.training import TooFewSequences, TrainingConfig, train
@@ -33,13 +37,104 @@ def world() -> World:
     return contents.astype(np.float32), sequences
 
 
-def test_training_lowers_the_loss_of_users_held_out(world: World) -> None:
+def test_training_lowers_the_loss_of_the_users_watched(world: World) -> None:
     trained = train(*world, SIZES, CONFIG)
 
     losses = [row["validation_loss"] for row in trained.curve]
     assert len(losses) == 4
     assert min(losses) < 0.9 * losses[0]
-    assert losses[trained.best_epoch] == min(losses)
+
+
+def test_the_epoch_that_ranks_best_comes_out_whatever_its_loss(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures, losses = iter([0.2, 0.3, 0.3, 0.1]), iter([4.0, 3.0, 2.0, 1.0])
+    monkeypatch.setattr(TrainingRun, "ranking_quality", lambda _: next(figures))
+    monkeypatch.setattr(TrainingRun, "validation_loss", lambda _: next(losses))
+
+    trained = train(*world, SIZES, CONFIG)
+
+    assert trained.best_epoch == 1  # the earliest of equals
+    monkeypatch.undo()
+    one_epoch = _run(world)
+    one_epoch.one_epoch(1)
+    assert _weights(trained.towers) == _weights(one_epoch.towers)
+
+
+def test_untrained_towers_come_out_where_training_makes_the_ranking_worse(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = iter([0.4, 0.3, 0.4, 0.1])
+    monkeypatch.setattr(TrainingRun, "ranking_quality", lambda _: next(figures))
+
+    trained = train(*world, SIZES, CONFIG)
+
+    assert trained.best_epoch == 0
+    assert _weights(trained.towers) == _weights(_run(world).towers)
+    assert _weights(trained.towers) == _weights(trained.untrained)
+
+
+def test_what_is_watched_is_what_the_best_epoch_the_untrained_towers_and_rules_reach(
+    world: World,
+) -> None:
+    trained = train(*world, SIZES, CONFIG)
+
+    curve = [row["ndcg@10"] for row in trained.curve]
+    assert trained.watched["untrained"]["ndcg@10"] == pytest.approx(curve[0])
+    assert trained.watched["learn"]["ndcg@10"] == pytest.approx(max(curve))
+    assert set(trained.watched) == {
+        "learn",
+        "untrained",
+        "popularity",
+        "nearest_text",
+        "neighbour_blend",
+    }
+
+
+def test_of_the_users_watched_the_history_ends_at_the_cut_and_the_targets_begin(
+    world: World,
+) -> None:
+    run = _run(world)
+
+    for sequence, cut, case in zip(run.watched, run.cuts, run.cases, strict=True):
+        assert case.history.tolist() == sequence[:cut].tolist()
+        assert case.targets.tolist() == sequence[cut : cut + CONFIG.max_target].tolist()
+    assert min(run.cuts) >= 1
+
+
+def test_no_more_users_are_watched_than_can_be_ranked_for(world: World) -> None:
+    few = train(*world, SIZES, replace(CONFIG, validation_share=0.5, max_watched=3))
+
+    assert few.watched["learn"]["users_unmasked"] == 3
+
+
+def test_users_who_only_repeat_show_no_merit_so_untrained_towers_come_out(world: World) -> None:
+    contents, _ = world
+    repeats = [np.full(5, user) for user in range(20)]
+
+    trained = train(contents, repeats, SIZES, CONFIG)
+
+    assert [row["ndcg@10"] for row in trained.curve] == [0] * 4
+    assert trained.best_epoch == 0
+
+
+def test_a_checkpoint_from_before_the_ranking_was_watched_is_not_used(
+    world: World, tmp_path: Path
+) -> None:
+    contents, sequences = world
+    checkpoint = str(tmp_path / "learn.safetensors")
+    settings = {name: value for name, value in asdict(CONFIG).items() if name != "max_watched"}
+    digest = hashlib.sha256(json.dumps([asdict(SIZES), settings], sort_keys=True).encode())
+    digest.update(contents.tobytes())
+    for sequence in sequences:
+        digest.update(sequence.tobytes() + b"|")
+    old = _run(world).checkpoint(digest.hexdigest())
+    curve = [{"epoch": 0, "validation_loss": 3.0}]
+    write_checkpoint(checkpoint, replace(old, state={"curve": curve}))
+
+    trained = train(*world, SIZES, CONFIG, checkpoint=checkpoint)
+
+    assert trained.curve == train(*world, SIZES, CONFIG).curve
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(world: World) -> None:
@@ -95,11 +190,11 @@ def test_a_checkpoint_of_other_data_is_not_used(world: World, tmp_path: Path) ->
     assert trained.curve == train(contents, sequences[:-1], SIZES, CONFIG).curve
 
 
-def test_training_stops_when_the_loss_of_users_held_out_has_not_fallen(
+def test_training_stops_when_the_ranking_has_not_become_better(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    losses = iter([3.0, 2.0, 2.5, 2.4, 9.0])
-    monkeypatch.setattr(TrainingRun, "validation_loss", lambda _: next(losses))
+    figures = iter([0.2, 0.3, 0.25, 0.3, 0.9])
+    monkeypatch.setattr(TrainingRun, "ranking_quality", lambda _: next(figures))
 
     trained = train(*world, SIZES, TrainingConfig(**{**vars(CONFIG), "epochs": 30, "patience": 2}))
 
@@ -123,6 +218,11 @@ def test_too_few_users_are_refused(world: World) -> None:
 
     with pytest.raises(TooFewSequences, match="only 3 of 4"):
         train(contents, sequences, SIZES, CONFIG)
+
+
+def _run(world: World) -> TrainingRun:
+    """A training that has not begun."""
+    return training._started(*world, SIZES, config=CONFIG, device="auto")
 
 
 def _killed_after(epoch: int) -> training.Progress:

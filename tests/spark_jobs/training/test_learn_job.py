@@ -16,7 +16,7 @@ from spark_jobs.contracts import INTERACTIONS, SPU_CONTENT_EMBEDDINGS, SPU_MEMBE
 from spark_jobs.encoder_facts import encoder_path
 from spark_jobs.nights import Night
 from spark_jobs.tables import Tables
-from spark_jobs.training.learn_job import train_learn
+from spark_jobs.training.learn_job import train_learn, training_summary
 
 Frame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
 
@@ -62,15 +62,21 @@ def test_train_learn_saves_three_kinds_that_can_be_loaded_and_again_the_same(
     assert user.encode({"history": [[0, 1]]}).vectors["embedding"].shape == (1, 4)
     assert item.encode({"content_embedding": contents}).vectors["embedding"].shape == (12, 4)
     metrics = load_artifact(paths["learn_user"]).metrics
-    assert set(metrics["held_out"]) == {  # type: ignore[call-overload]
-        "learn",
-        "popularity",
-        "nearest_text",
-        "neighbour_blend",
-    }
+    for figures in (metrics["held_out"], metrics["watched"]):
+        assert set(figures) - {"refused"} == {  # type: ignore[call-overload]
+            "learn",
+            "untrained",
+            "popularity",
+            "nearest_text",
+            "neighbour_blend",
+        }
     assert metrics["held_out"]["learn"]["users"] > 10  # type: ignore[index]
     assert len(metrics["curve"]) == 3  # type: ignore[arg-type]
     assert load_artifact(paths["learn_item"]).config["content"] == versions["learn_content"]
+    lines = training_summary(shop, versions["learn_user"])
+    assert f"saved towers (epoch {metrics['epoch']})" in lines
+    for path in (paths["learn_user"], paths["learn_item"]):
+        assert lines in (Path(path) / "card.md").read_text(encoding="utf-8")
     assert train_learn(shop, tiny_learn, night) == versions
 
 

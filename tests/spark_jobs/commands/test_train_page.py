@@ -1,0 +1,87 @@
+"""What ``embedmill train`` prints, with a stand-in for the training."""
+
+from pathlib import Path
+from unittest.mock import create_autospec
+
+import pytest
+from typer.testing import CliRunner
+
+from encoders.artifacts import Artifact, save_artifact
+from spark_jobs.cli import app
+from spark_jobs.commands import train as page
+from spark_jobs.commands.release_pages import flat_figures
+from spark_jobs.encoder_facts import encoders_folder
+from spark_jobs.tables import Tables
+from spark_jobs.training import learn_job
+
+FIGURES = {
+    name: {"ndcg@10": value, "users": 1200}
+    for name, value in {
+        "learn": 0.31,
+        "untrained": 0.29,
+        "popularity": 0.11,
+        "nearest_text": 0.28,
+        "neighbour_blend": 0.35,
+    }.items()
+}
+METRICS = {
+    "curve": [{"epoch": 0, "ndcg@10": 0.29}, {"epoch": 1, "ndcg@10": 0.31}],
+    "best_epoch": 1,
+    "epoch": 1,
+    "watched": FIGURES,
+    "held_out": FIGURES,
+    "held_out_lead": {"mean": 0.02, "low": 0.01, "high": 0.03},
+}
+
+
+def test_train_learn_prints_untrained_towers_the_best_rule_and_what_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = str(tmp_path / "warehouse")
+    artifact = Artifact("learn_user", {}, {}, {}, METRICS, "towers")
+    save_artifact(artifact, encoders_folder(warehouse))
+    tables = create_autospec(Tables, instance=True, warehouse=warehouse, spark=None)
+    versions = {"learn_user": artifact.version}
+    for name, stand_in in (("open_tables", lambda _: tables), ("start_workers", lambda _: None)):
+        monkeypatch.setattr(page, name, stand_in)
+    monkeypatch.setattr(
+        learn_job, "train_learn", create_autospec(learn_job.train_learn, return_value=versions)
+    )
+    config = tmp_path / "config.toml"
+    config.write_text(f'warehouse = "{warehouse}"\n')
+
+    result = CliRunner().invoke(
+        app, ["train", "learn", "--config", str(config), "--ds", "2026-01-31"]
+    )
+
+    printed = " ".join(result.output.split())
+    assert result.exit_code == 0, result.output
+    assert "untrained towers (epoch 0) 0.2900 0.2900" in printed
+    assert "best rule without training 0.3500 0.3500" in printed
+    assert "which is neighbour_blend neighbour_blend" in printed
+    assert "saved towers (epoch 1) 0.3100 0.3100" in printed
+    assert "neighbour_blend, which needs no training, is ahead of the saved towers" in printed
+    assert printed.endswith(f"learn_user={artifact.version}")
+
+
+def test_figures_of_a_release_are_held_out_ones_and_not_those_that_were_chosen_by() -> None:
+    paths = [path for path, _ in flat_figures(METRICS)]
+
+    assert "held_out untrained ndcg@10" in paths
+    assert not any(path.startswith(("watched", "curve")) for path in paths)
+
+
+def test_figures_of_encoders_from_before_are_read() -> None:
+    before = {
+        "curve": [{"epoch": 0, "validation_loss": 3.2}],
+        "best_epoch": 0,
+        "held_out": {"learn": {"recall@10": 0.04, "users": 12}},
+        "users": 30,
+    }
+
+    assert dict(flat_figures(before)) == {
+        "best_epoch": 0,
+        "held_out learn recall@10": 0.04,
+        "held_out learn users": 12,
+        "users": 30,
+    }
