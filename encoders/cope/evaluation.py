@@ -20,10 +20,14 @@ _QUERIES_AT_ONCE = 512
 
 
 def raw_vectors(heads: CopeHeads, items: Features) -> torch.Tensor:
-    """Return what heads have to beat: both modalities, centred by domain, unreduced, unit norm."""
+    """Return what heads have to beat: both modalities, centred by domain, unreduced, unit norm.
+
+    NaN where both are missing, as in the heads' vectors.
+    """
     with torch.no_grad():
         both = torch.cat(heads.centred(items), dim=1)
-    return torch.nn.functional.normalize(both, dim=1)
+    missing = (both == 0).all(dim=1, keepdim=True)
+    return torch.nn.functional.normalize(both, dim=1).masked_fill(missing, torch.nan)
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,10 @@ def retrieval(
     candidates_CD: torch.Tensor,
     candidate_spu_C: torch.Tensor,
 ) -> Retrieved | None:
-    """Search candidates by inner product; None where no query has a positive."""
+    """Search candidates by inner product; None where no query has a positive.
+
+    A candidate without a vector (NaN) is never found, and a query without one finds nothing.
+    """
     known = torch.isin(query_spu_Q, candidate_spu_C)
     queries_QD, query_spu_Q = queries_QD[known], query_spu_Q[known]
     if not len(queries_QD):
@@ -59,19 +66,27 @@ def retrieval(
     parts = []
     for start in range(0, len(queries_QD), _QUERIES_AT_ONCE):
         rows = slice(start, start + _QUERIES_AT_ONCE)
-        order_QC = (queries_QD[rows] @ candidates_CD.T).argsort(dim=1, descending=True, stable=True)
-        parts.append(_scores(candidate_spu_C[order_QC] == query_spu_Q[rows].unsqueeze(1)))
+        cosine_QC = (queries_QD[rows] @ candidates_CD.T).nan_to_num(nan=-torch.inf)
+        cosine_QC, order_QC = cosine_QC.sort(dim=1, descending=True, stable=True)
+        positive_QC = candidate_spu_C[order_QC] == query_spu_Q[rows].unsqueeze(1)
+        parts.append(_scores(positive_QC, positive_QC & cosine_QC.isfinite()))
     return Retrieved(query_spu_Q, {name: torch.cat([p[name] for p in parts]) for name in parts[0]})
 
 
-def _scores(hits_QC: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Return each query's scores; ``hits_QC`` says which candidates, best first, are positives."""
+def _scores(positive_QC: torch.Tensor, hits_QC: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Return each query's scores.
+
+    Args:
+        positive_QC: which candidates, best first, are of the query's SPU.
+        hits_QC: which of them can be found.
+    """
     rank_C = torch.arange(1, hits_QC.shape[1] + 1, dtype=torch.float64)
     precision_QC = hits_QC.cumsum(dim=1) / rank_C
-    average_Q = (precision_QC * hits_QC).sum(dim=1) / hits_QC.sum(dim=1)
-    first_Q = hits_QC.int().argmax(dim=1)
+    average_Q = (precision_QC * hits_QC).sum(dim=1) / positive_QC.sum(dim=1)
+    first_Q = hits_QC.int().argmax(dim=1).double()
+    first_Q = first_Q.masked_fill(~hits_QC.any(dim=1), torch.inf)
     found = {f"R@{k}": (first_Q < k).double() for k in _RANKS}
-    return {**found, "mAP": average_Q, "MRR": 1 / (first_Q + 1).double()}
+    return {**found, "mAP": average_Q, "MRR": 1 / (first_Q + 1)}
 
 
 def directions(

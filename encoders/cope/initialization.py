@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from encoders.cope.model import CopeHeads, Features
+from encoders.cope.model import MISSING_BELOW, CopeHeads, Features
 
 # Share of the identity in the within-SPU scatter; from .03 to .5 the figures above move by less
 # than 2.
@@ -73,17 +73,31 @@ def _map(part: _Reduced, items: Features, spu_N: torch.Tensor, dims: int) -> tor
 def domain_means(
     features_NF: torch.Tensor, domain_N: torch.Tensor, like_DF: torch.Tensor
 ) -> torch.Tensor:
-    """Return the mean of unit features by domain; a domain without any has the mean of all."""
+    """Return the centre of unit features by domain.
+
+    A domain of fewer than two items, which would be its own centre, has that of all items.
+    """
     unit_NF = functional.normalize(features_NF, dim=1)
     there = ~unit_NF[:, 0].isnan()
     means_DF = torch.zeros_like(like_DF)
-    if there.any():
-        means_DF[:] = unit_NF[there].mean(dim=0)
+    if there.sum() > 1:
+        means_DF[:] = _centre(unit_NF[there])
     for domain in range(len(means_DF)):
         its = there & (domain_N == domain)
-        if its.any():
-            means_DF[domain] = unit_NF[its].mean(dim=0)
+        if its.sum() > 1:
+            means_DF[domain] = _centre(unit_NF[its])
     return means_DF
+
+
+def _centre(unit_NF: torch.Tensor) -> torch.Tensor:
+    """Return the mean, or the one content that most items share.
+
+    Off a mean that few others have moved, equal contents would all lie on one side: a direction of
+    length 1 that says nothing of them. Where most are equal, so is the median of each feature.
+    """
+    median_F = unit_NF.median(dim=0).values
+    shares_it = (unit_NF - median_F).norm(dim=1) < MISSING_BELOW
+    return median_F if shares_it.float().mean() > 0.5 else unit_NF.mean(dim=0)
 
 
 def principal_directions(features_NF: torch.Tensor, dims: int) -> torch.Tensor:

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from encoders.cope.model import MISSING_BELOW
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -15,6 +17,7 @@ class TrainingConfig:
         patience: epochs without a better validation figure before training stops.
         dropout: share of features zeroed in training.
         modality_dropout: share of items that lose one of their two modalities in training.
+        missing_below: see ``HeadsConfig``.
     """
 
     dim: int = 128
@@ -31,6 +34,7 @@ class TrainingConfig:
     patience: int = 8
     dropout: float = 0.1
     modality_dropout: float = 0.1
+    missing_below: float = MISSING_BELOW
     seed: int = 0
 
 

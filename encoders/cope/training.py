@@ -108,6 +108,9 @@ class _Run:
         # Without a single pair the heads are the raw part of whatever there is.
         seen = self._train if self._has_pairs else data
         initialize(self._heads, seen.items, seen.spu_N)
+        # Dropout would make something of a modality that says nothing.
+        self._train = _informative(self._heads, self._train)
+        self._sampler = PairSampler(self._train, len(self._domains))
         if self._has_pairs:
             self._heads.share_N[self._sampler.trained_domains] = LEARNED_SHARE
         self._classes_SD = torch.nn.Parameter(classes_SD) if config.cosface else None
@@ -124,6 +127,7 @@ class _Run:
             text_width=items.text_BT.shape[1],
             dim=self._config.dim,
             raw_dim=self._config.raw_dim,
+            missing_below=self._config.missing_below,
             domains=self._domains,
         )
 
@@ -273,6 +277,13 @@ def _identity(data: CopeData, config: TrainingConfig) -> str:
     for tensor in (data.items.domain_B, data.items.image_BI, data.items.text_BT, data.spu_N):
         digest.update(tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _informative(heads: CopeHeads, data: CopeData) -> CopeData:
+    """Return the items that some modality tells from others, without the modalities that do not."""
+    items = heads.informative(data.items)
+    kept = items.present
+    return replace(data, items=items[kept], spu_N=data.spu_N[kept])
 
 
 def _dropped(x_BF: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:

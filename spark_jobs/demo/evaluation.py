@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from encoders.cope.model import MISSING_BELOW
+
 Matrix = NDArray[np.float32]
 _DOMAINS = ("page", "video", "live")
 DIRECTIONS = tuple((a, b) for a in _DOMAINS for b in _DOMAINS if a != b)
@@ -113,7 +115,8 @@ def raw_vectors(image_features: Matrix, text_features: Matrix, domains: NDArray[
     """Return what frozen backbones say without any training: the baseline of COPE.
 
     Each modality is L2-normalised, centred by its domain's mean and normalised again, so that
-    picture and text weigh the same; a missing modality (NaN) adds nothing.
+    picture and text weigh the same. A missing modality (NaN) adds nothing, nor does one that is
+    its domain's mean: all that is left of it is rounding.
 
     Returns:
         float32 [items, image dim + text dim], L2 norm 1; NaN where both modalities are missing.
@@ -131,7 +134,7 @@ def _centred(features: Matrix, domains: NDArray[np.str_]) -> Matrix:
         present = rows & ~np.isnan(centred).any(axis=1)
         if present.sum() > 1:  # a domain of one item is its own mean
             centred[present] -= centred[present].mean(axis=0)
-    return _normalised(centred)
+    return _directions(centred)
 
 
 def _nearest(queries: Matrix, candidates: Matrix, k: int) -> NDArray[np.intp]:
@@ -257,7 +260,7 @@ def _distinct_users(events: pd.DataFrame, spu_row: Mapping[str, int]) -> NDArray
 def _text_similarity(texts: Matrix) -> Matrix:
     """Centred cosine of every SPU's text to every other's; -1 where an SPU has no text."""
     normalised = _normalised(texts)
-    centred = _normalised(normalised - np.nanmean(normalised, axis=0))
+    centred = _directions(normalised - np.nanmean(normalised, axis=0))
     similarity: Matrix = np.nan_to_num(centred @ centred.T, nan=-1.0)
     return similarity
 
@@ -270,6 +273,12 @@ def _rows(vectors: Vectors, ids: Sequence[str]) -> Matrix:
         if each in row:
             found[index] = vectors.matrix[row[each]]
     return found
+
+
+def _directions(centred: Matrix) -> Matrix:
+    """Rows of L2 norm 1; NaN where a row is so near to the mean that it has no direction."""
+    near = np.linalg.norm(centred, axis=1, keepdims=True) < MISSING_BELOW
+    return _normalised(np.where(near, np.nan, centred).astype(np.float32))
 
 
 def _normalised(vectors: Matrix) -> Matrix:

@@ -6,6 +6,8 @@ from pyspark.sql import functions as F
 from spark_jobs.config import EncodingConfig
 from spark_jobs.inference import encoded
 
+LIKE_ITS_DOMAIN = "like_its_domain"
+
 
 def encodable_items(items: DataFrame, features: DataFrame) -> DataFrame:
     """Return the items whose content the backbones could read.
@@ -20,6 +22,25 @@ def encodable_items(items: DataFrame, features: DataFrame) -> DataFrame:
     readable = features.select("content_hash")
     return items.join(readable, on="content_hash", how="left_semi").select(
         "domain", "item_id", "content_hash"
+    )
+
+
+def alike_items(items: DataFrame, vectors: DataFrame) -> DataFrame:
+    """Return the items that got no vector, as rows of ``quarantine``.
+
+    Their backbones' features are there, but are those of most items of the domain.
+
+    Args:
+        items: domain, item_id: as from ``encodable_items``.
+        vectors: domain, item_id of the items that have a vector.
+    """
+    detail = "its text and its pictures are those of most items of its domain"
+    return items.join(vectors, on=["domain", "item_id"], how="left_anti").select(
+        F.lit("items").alias("source"),
+        F.lit(LIKE_ITS_DOMAIN).alias("reason"),
+        F.lit("row").alias("scope"),
+        F.concat_ws("|", "domain", "item_id").alias("record_key"),
+        F.to_json(F.struct(F.lit(detail).alias("detail"))).alias("payload"),
     )
 
 

@@ -7,7 +7,8 @@ Reads ``items``; fills ``item_features``; stages what changes in ``item_embeddin
 
 import time
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import replace
+from functools import partial, reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -16,8 +17,15 @@ from spark_jobs.config import Config
 from spark_jobs.contracts import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS
 from spark_jobs.encoder_facts import encoder_config, encoder_path, vector_width
 from spark_jobs.features import encoding_step, ensure_item_features
-from spark_jobs.item_embeddings.heads import counted, encodable_items, head_vectors
+from spark_jobs.item_embeddings.heads import (
+    LIKE_ITS_DOMAIN,
+    alike_items,
+    counted,
+    encodable_items,
+    head_vectors,
+)
 from spark_jobs.nights import Night
+from spark_jobs.quarantine import replace_reason
 from spark_jobs.stage import Step, job_main
 from spark_jobs.tables import Tables
 from spark_jobs.vector_changes import Wanted, releases_to_encode, stage_vectors
@@ -35,9 +43,29 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     items = tables.as_of(ITEMS, night, ["domain", "item_id", "content_hash"]).persist()
     try:
         wanted = [_wanted(tables, config, items, *pair) for pair in features.items()]
-        return [*steps, *stage_vectors(tables, ITEM_EMBEDDINGS, night, wanted)]
+        staged = stage_vectors(tables, ITEM_EMBEDDINGS, night, wanted)
+        return [*steps, *_with_alike_quarantined(tables, night, wanted, staged)]
     finally:
         items.unpersist()
+
+
+def _with_alike_quarantined(
+    tables: Tables, night: Night, wanted: Sequence[Wanted], steps: Sequence[Step]
+) -> list[Step]:
+    """Quarantine the items that the heads could not tell from others; account for them."""
+    lost = [step.rows_in - step.rows_out - step.rows_quarantined for step in steps]
+    vectors = tables.as_of(ITEM_EMBEDDINGS, night, ["domain", "item_id", "encoder_version"])
+    refused = [
+        alike_items(w.tonight, vectors.filter(F.col("encoder_version") == w.encoder_version))
+        for w, count in zip(wanted, lost, strict=True)
+        if count
+    ]
+    rows = reduce(DataFrame.unionByName, refused) if refused else None
+    replace_reason(tables, rows, LIKE_ITS_DOMAIN, night=night, stage="item_embeddings")
+    return [
+        replace(step, rows_quarantined=step.rows_quarantined + count)
+        for step, count in zip(steps, lost, strict=True)
+    ]
 
 
 def _ensure_features(tables: Tables, config: Config, night: Night, version: str) -> Step:

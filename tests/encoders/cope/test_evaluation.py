@@ -66,3 +66,17 @@ def test_scores_by_spu_have_the_mean_of_the_directions(make_world: Callable[...,
     assert scores.cases_KG.shape == (6, 7)
     assert scores.cases_KG.sum() == 6 * 7 * 3
     assert scores.figure == pytest.approx(mean_of(retrieved, "MRR"))
+
+
+def test_an_item_without_a_vector_is_never_found_and_finds_nothing() -> None:
+    nothing = torch.full((2,), torch.nan)
+    queries = torch.stack([torch.tensor([1.0, 0.0]), nothing])
+    candidates = torch.stack([nothing, torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.1])])
+
+    found = retrieval(queries, torch.tensor([0, 1]), candidates, torch.tensor([0, 1, 0]))
+
+    assert found is not None
+    assert found.scores["R@1"].tolist() == [1, 0]
+    assert found.scores["R@10"].tolist() == [1, 0]
+    assert found.scores["mAP"].tolist() == [0.5, 0]
+    assert found.scores["MRR"].tolist() == [1, 0]

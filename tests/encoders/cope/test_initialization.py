@@ -5,7 +5,12 @@ import torch
 from sklearn.decomposition import TruncatedSVD
 
 from encoders.cope.evaluation import directions, mean_of, raw_vectors
-from encoders.cope.initialization import initialize, principal_directions, within_scatter
+from encoders.cope.initialization import (
+    domain_means,
+    initialize,
+    principal_directions,
+    within_scatter,
+)
 from encoders.cope.model import CopeHeads, HeadsConfig
 from encoders.cope.sampling import CopeData
 
@@ -75,3 +80,33 @@ def test_initialize_survives_a_catalogue_without_text_and_without_pairs(
     initialize(heads, data.items, data.spu_N)
 
     assert all(torch.isfinite(tensor).all() for tensor in heads.state_dict().values())
+
+
+def test_a_domain_is_centred_on_its_mean() -> None:
+    x = torch.from_numpy(np.random.default_rng(2).normal(size=(9, 4)))
+    domain = torch.tensor([0] * 5 + [1] * 4)
+
+    found = domain_means(x, domain, torch.zeros(3, 4).double())
+
+    unit = x / x.norm(dim=1, keepdim=True)
+    expected = torch.stack([unit[:5].mean(dim=0), unit[5:].mean(dim=0), unit.mean(dim=0)])
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-12)
+
+
+def test_a_domain_of_one_item_is_centred_on_all_items() -> None:
+    x = torch.from_numpy(np.random.default_rng(2).normal(size=(5, 4)))
+
+    found = domain_means(x, torch.tensor([0, 0, 0, 0, 1]), torch.zeros(2, 4).double())
+
+    unit = x / x.norm(dim=1, keepdim=True)
+    np.testing.assert_allclose(found[1].numpy(), unit.mean(dim=0).numpy(), atol=1e-12)
+    assert (domain_means(x[:1], torch.tensor([0]), torch.zeros(2, 4).double()) == 0).all()
+
+
+def test_one_outlier_does_not_move_the_centre_of_equal_contents() -> None:
+    equal, outlier = torch.tensor([0.6, 0.8, 0.0]), torch.tensor([0.0, 0.0, 1.0])
+    x = torch.stack([equal] * 20 + [outlier])
+
+    found = domain_means(x, torch.zeros(21, dtype=torch.long), torch.zeros(1, 3))
+
+    np.testing.assert_allclose(found[0].numpy(), equal.numpy(), atol=1e-6)

@@ -145,3 +145,53 @@ def test_an_empty_batch_gives_no_vectors(artifact: Artifact) -> None:
     empty: Batch = {"domain": [], "image_features": [], "text_features": []}
 
     assert load_heads(artifact).encode(empty).vectors["embedding"].shape == (0, 8)
+
+
+def test_a_modality_nearer_than_the_limit_to_its_domains_centre_is_missing(
+    heads: CopeHeads, batch: Batch
+) -> None:
+    centre = torch.nn.functional.normalize(torch.arange(1.0, 6.0), dim=0)
+    heads.text_mean_NT[:] = centre
+    noise = np.random.default_rng(1).normal(size=(6, 5)) * 1e-5
+    alike = {**batch, "text_features": list((centre.numpy() + noise).astype(np.float32))}
+    absent = {**batch, "text_features": [None] * 6}
+    encoder = CopeEncoder("cope@000000000000", heads)
+
+    found = encoder.encode(alike).vectors["embedding"]
+
+    expected = encoder.encode(absent).vectors["embedding"]
+    np.testing.assert_array_equal(found, expected)
+    assert np.isfinite(found[:4]).all()
+    assert np.isnan(found[4:]).all()  # these have no picture either
+
+
+def test_pictures_that_are_all_the_same_are_missing(heads: CopeHeads, batch: Batch) -> None:
+    centre = torch.nn.functional.normalize(torch.arange(1.0, 7.0), dim=0)
+    heads.image_mean_NI[:] = centre
+    alike = {**batch, "image_features": [centre.numpy()] * 6}
+    encoder = CopeEncoder("cope@000000000000", heads)
+
+    found = encoder.encode(alike).vectors["embedding"]
+
+    expected = encoder.encode({**batch, "image_features": [None] * 6}).vectors["embedding"]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_the_limit_is_part_of_the_version_and_older_encoders_keep_their_vectors(
+    artifact: Artifact, heads: CopeHeads, batch: Batch
+) -> None:
+    sizes = {**artifact.config["heads"]}  # type: ignore[dict-item]
+    del sizes["missing_below"]
+    older = replace(artifact, config={**artifact.config, "heads": sizes})
+    near = heads.text_mean_NT[0].numpy() + np.float32(1e-5)
+    row = {**_row(batch, 0), "text_features": [near / np.linalg.norm(near)]}
+    with torch.no_grad():
+        artifact.tensors["text_mean_NT"][0] = torch.from_numpy(near / np.linalg.norm(near)) + 1e-6
+
+    found = load_heads(older).encode(row).vectors["embedding"]
+
+    assert older.version != artifact.version
+    missing = load_heads(older).encode(_row(batch, 0)).vectors["embedding"]
+    assert np.abs(found - missing).max() > 0.01
+    newer = load_heads(artifact).encode(row).vectors["embedding"]
+    np.testing.assert_array_equal(newer, missing)

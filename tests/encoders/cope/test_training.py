@@ -9,7 +9,7 @@ from encoders.cope.evaluation import mean_of
 from encoders.cope.model import CopeHeads, Features
 from encoders.cope.sampling import CopeData
 from encoders.cope.schedule import TrainingConfig, warm_up_and_cosine
-from encoders.cope.training import NothingToTrainOn, train
+from encoders.cope.training import NothingToTrainOn, TrainedCope, train
 
 MakeWorld = Callable[..., CopeData]
 SMALL = TrainingConfig(dim=16, raw_dim=8, epochs=6, batch_size=16, patience=6)
@@ -137,3 +137,56 @@ def test_the_learning_rate_warms_up_and_then_falls_to_nothing() -> None:
 
 def test_mean_of_no_direction_is_zero() -> None:
     assert mean_of({}, "R@1") == 0
+
+
+def _encoded(trained: TrainedCope, data: CopeData) -> torch.Tensor:
+    with torch.no_grad():
+        return trained.heads(data.items)
+
+
+@pytest.mark.parametrize("modality", ["image_BI", "text_BT"])
+def test_one_content_for_a_whole_domain_is_as_good_as_none(
+    make_world: MakeWorld, modality: str
+) -> None:
+    data, alike, absent = (make_world() for _ in range(3))
+    pages = data.items.domain_B == 0
+    getattr(alike.items, modality)[pages] = getattr(data.items, modality)[pages][0]
+    getattr(absent.items, modality)[pages] = torch.nan
+
+    trained = train(alike, SMALL)
+
+    expected = _encoded(train(absent, SMALL), absent)
+    torch.testing.assert_close(_encoded(trained, alike), expected, rtol=0, atol=0)
+    assert trained.metrics["test"] == train(absent, SMALL).metrics["test"]
+    assert trained.metrics["test_raw"] == train(absent, SMALL).metrics["test_raw"]
+
+
+def test_one_other_title_in_a_domain_makes_no_content_of_the_equal_ones(
+    make_world: MakeWorld,
+) -> None:
+    data = make_world()
+    pages = torch.nonzero(data.items.domain_B == 0).squeeze(1)
+    data.items.text_BT[pages[1:]] = data.items.text_BT[pages[1]].clone()
+
+    trained = train(data, SMALL)
+
+    absent = make_world()
+    absent.items.text_BT[pages] = torch.nan
+    rows = pages[1:]
+    found, expected = (_encoded(trained, its)[rows] for its in (data, absent))
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def test_a_domain_that_says_nothing_at_all_spoils_no_training(make_world: MakeWorld) -> None:
+    data = make_world(spus=60)
+    live = data.items.domain_B == 2
+    for features in (data.items.image_BI, data.items.text_BT):
+        features[live] = features[live][0].clone()
+
+    trained = train(data, replace(SMALL, held_out=0.4))
+
+    emb = _encoded(trained, data)
+    assert emb[live].isnan().all()
+    assert emb[~live].isfinite().all()
+    assert trained.heads.share_N.gt(0).tolist() == [True, True, False]
+    assert trained.metrics["test"]["live>page"]["R@1"] == 0  # type: ignore[index]

@@ -135,6 +135,17 @@ def test_raw_vectors_do_without_a_missing_modality() -> None:
     assert np.isnan(vectors[3]).all()
 
 
+def test_raw_vectors_make_nothing_of_a_title_that_all_items_of_a_domain_have() -> None:
+    rng = np.random.default_rng(3)
+    images = rng.normal(size=(30, 8)).astype(np.float32)
+    texts = np.repeat(rng.normal(size=(1, 5)).astype(np.float32), 30, axis=0)
+    domains = np.array(["page"] * 30)
+
+    vectors = raw_vectors(images, texts, domains)
+
+    np.testing.assert_array_equal(vectors, raw_vectors(images, texts * np.nan, domains))
+
+
 @given(st.integers(0, 500), st.integers(1, 6))
 def test_recall_at_k_agrees_with_a_ranking_by_hand(seed: int, k: int) -> None:
     rng = np.random.default_rng(seed)

@@ -35,10 +35,17 @@ class Shop:
     contract_frame: object
     features: str
 
-    def release(self, seed: int) -> str:
-        """Release random heads that say they were trained; return their version."""
+    def release(self, seed: int, *, centre: str | None = None) -> str:
+        """Release random heads that say they were trained; return their version.
+
+        Args:
+            centre: content whose text is that of most items.
+        """
         torch.manual_seed(seed)
         heads = CopeHeads(HeadsConfig(1280, 384, dim=DIM, raw_dim=4, rank=1))
+        if centre is not None:
+            text_F = torch.tensor(vector(centre, 384))
+            heads.text_mean_NT[:] = torch.nn.functional.normalize(text_F, dim=0)
         for parameter in heads.parameters():
             torch.nn.init.normal_(parameter, std=0.1)
         heads.share_N.fill_(1.0)
@@ -200,6 +207,23 @@ def test_missing_features_are_read_once_and_unreadable_items_quarantined(
     assert quarantined(shop.tables, columns) == refused
     again = shop.run(night, *items)
     assert again["item_features"].rows_encoded == 1
+    assert quarantined(shop.tables, columns) == refused
+
+
+def test_an_item_that_nothing_tells_from_its_domain_is_quarantined_and_ends_no_night(
+    shop: Shop, night: Night
+) -> None:
+    cope = shop.release(seed=0, centre="rug text only")
+    items = [item("a", "chair"), item("b", "rug text only")]
+
+    step = shop.run(night, *items)["item_embeddings"]
+
+    assert (step.rows_in, step.rows_out, step.rows_quarantined) == (2, 1, 1)
+    assert shop.staged(night)["b", cope] is None
+    columns = ("stage", "source", "reason", "scope", "record_key")
+    refused = [("item_embeddings", "items", "like_its_domain", "row", "page|b")]
+    assert quarantined(shop.tables, columns) == refused
+    shop.run(night, *items)
     assert quarantined(shop.tables, columns) == refused
 
 
