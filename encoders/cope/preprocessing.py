@@ -2,7 +2,7 @@
 
 Pictures are untrusted: their bytes must be those that were ingested, their size is looked at before
 a pixel is decoded, and whatever a decoder throws at them costs one picture, never the item or the
-night.
+night. A machine that is out of memory or of files is another matter: see ``machine_faults.py``.
 """
 
 import hashlib
@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 
 import fsspec
 from PIL import Image, ImageOps
+
+from encoders.machine_faults import raise_machine_fault
 
 JSON = Mapping[str, object]
 
@@ -72,10 +74,14 @@ def read_picture(uri: str, sha256: str, *, limits: Limits, side: int) -> Image.I
     Returns:
         ``BadPicture`` with reason ``image_missing`` or ``image_changed`` (both fatal),
         ``image_too_large`` or ``image_corrupt``.
+
+    Raises:
+        MachineFault: the machine, and not the picture, is why it cannot be read.
     """
     try:
         content = _read(uri)
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, MemoryError) as error:
+        raise_machine_fault(error, uri)
         return BadPicture("image_missing", f"{uri!r}: {error}", fatal=True)
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
@@ -105,6 +111,7 @@ def decode_picture(
     except Image.DecompressionBombError as error:
         return BadPicture("image_too_large", f"{uri!r}: {error}")
     except Exception as error:  # decoders raise whatever their format's parser happens to raise
+        raise_machine_fault(error, uri)
         return BadPicture("image_corrupt", f"{uri!r}: {type(error).__name__}: {error}")
 
 

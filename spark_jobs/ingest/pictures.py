@@ -9,6 +9,7 @@ from io import BytesIO
 
 from PIL import Image, UnidentifiedImageError
 
+from encoders.machine_faults import raise_machine_fault
 from spark_jobs.config import IngestConfig
 
 # Decoders of these run on bytes from strangers; others, such as EPS, start programs.
@@ -50,6 +51,9 @@ def read_picture(folder: str, path: str, limits: IngestConfig) -> Picture | Refu
     Args:
         folder: folder of the feed. Links are followed before the path is held against it.
         path: relative to ``folder``, as the source wrote it.
+
+    Raises:
+        MachineFault: the machine, and not the picture, is why it cannot be read.
     """
     if "\0" in path or not path.strip():
         return RefusedPicture(path, "image_missing", "the path is empty or has a zero byte")
@@ -59,8 +63,10 @@ def read_picture(folder: str, path: str, limits: IngestConfig) -> Picture | Refu
         return RefusedPicture(path, "image_outside_feed", f"leads out of {root!r}")
     try:
         return _read(uri, path, limits)
-    except OSError as error:
-        return RefusedPicture(path, "image_missing", error.strerror or "cannot be read")
+    except (OSError, MemoryError) as error:
+        raise_machine_fault(error, uri)
+        detail = getattr(error, "strerror", None) or "cannot be read"
+        return RefusedPicture(path, "image_missing", detail)
 
 
 def read_pictures(
@@ -87,13 +93,13 @@ def _read(uri: str, path: str, limits: IngestConfig) -> Picture | RefusedPicture
         return RefusedPicture(path, "image_too_large", detail)
     with open(uri, "rb") as file:
         content = file.read(limits.max_image_bytes + 1)
-    problem = _header_problem(content, limits.max_image_pixels)
+    problem = _header_problem(content, uri, limits.max_image_pixels)
     if problem is not None:
         return RefusedPicture(path, *problem)
     return Picture(uri, sha256(content).hexdigest())
 
 
-def _header_problem(content: bytes, max_pixels: int) -> tuple[str, str] | None:
+def _header_problem(content: bytes, uri: str, max_pixels: int) -> tuple[str, str] | None:
     try:
         with warnings.catch_warnings():
             # PIL has a pixel limit of its own, and warns near it.
@@ -106,6 +112,7 @@ def _header_problem(content: bytes, max_pixels: int) -> tuple[str, str] | None:
         return "image_corrupt", f"is none of {', '.join(FORMATS)}"
     # Broken headers raise almost anything out of PIL's decoders; none of it may stop a night.
     except Exception as error:
+        raise_machine_fault(error, uri)
         return "image_corrupt", f"{type(error).__name__}: {str(error)[:200]}"
     if width * height > max_pixels:
         return "image_too_large", f"{width} x {height} pixels, at most {max_pixels}"

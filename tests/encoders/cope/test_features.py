@@ -13,6 +13,7 @@ from encoders.backbones.text import TextBackbone
 from encoders.cope.features import CopeFeatures
 from encoders.cope.preprocessing import Limits
 from encoders.hardware import Hardware
+from encoders.machine_faults import MachineFault
 from encoders.protocol import Batch
 
 MakePicture = Callable[..., dict[str, str]]
@@ -139,6 +140,24 @@ def test_a_changed_picture_takes_the_whole_row_and_no_other(
     for vectors in encoded.vectors.values():
         assert np.isnan(vectors).all(axis=1).tolist() == [True, False]
     assert [(p.row, p.reason, p.fatal) for p in encoded.problems] == [(0, "image_changed", True)]
+
+
+def test_a_decoder_without_memory_ends_the_batch_and_a_rerun_encodes_the_picture(
+    encoder: CopeFeatures, picture: MakePicture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = _batch(("a", [picture(8, 8, 8)]), ("b", [picture(9, 9, 9)]))
+
+    def no_memory(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("PIL.ImageFile.ImageFile.load", no_memory)
+        with pytest.raises(MachineFault, match="MemoryError"):
+            encoder.encode(batch)
+    encoded = encoder.encode(batch)
+
+    np.testing.assert_allclose(encoded.vectors["image_features"][:, 0], [8, 9])
+    assert list(encoded.problems) == []
 
 
 def test_only_the_first_frames_are_read(encoder: CopeFeatures, picture: MakePicture) -> None:

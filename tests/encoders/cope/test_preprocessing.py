@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import io
 from pathlib import Path
@@ -13,6 +14,7 @@ from encoders.cope.preprocessing import (
     item_text,
     read_picture,
 )
+from encoders.machine_faults import MachineFault
 
 LIMITS = Limits(max_pixels=10_000)
 
@@ -121,3 +123,24 @@ def test_pictures_that_cannot_be_had_are_missing(uri: str) -> None:
 
     assert isinstance(bad, BadPicture)
     assert (bad.reason, bad.fatal) == ("image_missing", True)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EMFILE, "Too many open files")])
+def test_a_machine_without_memory_or_files_is_no_fault_of_the_picture(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
+) -> None:
+    file = tmp_path / "a.png"
+    file.write_bytes(_bytes(Image.new("RGB", (8, 8)), "PNG"))
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+
+    def fail(*_: object) -> Image.Image:
+        raise error
+
+    for name in ("encoders.cope.preprocessing._read", "PIL.ImageFile.ImageFile.load"):
+        with monkeypatch.context() as patched:
+            patched.setattr(name, fail)
+
+            with pytest.raises(MachineFault, match=r"a\.png"):
+                read_picture(str(file), digest, limits=LIMITS, side=32)
+
+    assert isinstance(read_picture(str(file), digest, limits=LIMITS, side=32), Image.Image)

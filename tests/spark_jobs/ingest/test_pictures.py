@@ -1,3 +1,4 @@
+import errno
 import os
 from hashlib import sha256
 from pathlib import Path
@@ -5,6 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from encoders.machine_faults import MachineFault
 from spark_jobs.config import IngestConfig
 from spark_jobs.ingest.pictures import Picture, RefusedPicture, read_picture, read_pictures
 
@@ -54,6 +56,22 @@ def test_a_folder_whose_name_starts_like_the_feeds_is_outside(feed: Path) -> Non
 @pytest.mark.parametrize("path", ["none.png", "", "zero\0.png", ".", "good.png/x", "x" * 5000])
 def test_a_missing_picture_is_refused(feed: Path, path: str) -> None:
     assert refused(read_picture(str(feed), path, LIMITS)) == "image_missing"
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "Input/output error")])
+@pytest.mark.parametrize("name", ["builtins.open", "PIL.Image.open"])
+def test_a_machine_without_memory_or_files_refuses_no_picture(
+    feed: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, name: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(name, fail)
+        with pytest.raises(MachineFault, match=r"good\.png"):
+            read_picture(str(feed), "good.png", LIMITS)
+
+    assert isinstance(read_picture(str(feed), "good.png", LIMITS), Picture)
 
 
 def test_a_pipe_is_refused_and_not_waited_on(feed: Path) -> None:

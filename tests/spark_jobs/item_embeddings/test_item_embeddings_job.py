@@ -1,5 +1,6 @@
 """Nights of item embeddings, with random heads over features that are in the cache already."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from pyspark.sql import functions as F
 
 from encoders.artifacts import save_artifact
 from encoders.cope.features import feature_artifact
@@ -21,6 +24,7 @@ from spark_jobs.releases.steps import create_release, validate
 from spark_jobs.stage import Step, run_stage
 from spark_jobs.tables import Tables
 from spark_jobs.vector_changes import NothingServed
+from spark_jobs.worker_errors import WorkerFailed
 
 DIM = 8
 CONFIG = Config(cope=CopeConfig(dim=DIM), encoding=EncodingConfig(precision="float32"))
@@ -225,6 +229,31 @@ def test_an_item_that_nothing_tells_from_its_domain_is_quarantined_and_ends_no_n
     assert quarantined(shop.tables, columns) == refused
     shop.run(night, *items)
     assert quarantined(shop.tables, columns) == refused
+
+
+def test_a_disk_that_fails_ends_the_stage_and_a_rerun_encodes_the_picture(
+    shop: Shop, night: Night, tmp_path: Path
+) -> None:
+    shop.release(seed=0)
+    good, picture = tmp_path / "good.png", tmp_path / "picture.png"
+    Image.new("RGB", (8, 8), "red").save(good)
+    digest = hashlib.sha256(good.read_bytes()).hexdigest()
+    picture.symlink_to("/proc/self/mem")  # reading its first byte is an input/output error
+    wardrobe = item("a", "wardrobe", images=[{"uri": str(picture), "sha256": digest}])
+
+    with pytest.raises(
+        WorkerFailed, match=r"picture\.png.*Input/output error.*run the night again"
+    ):
+        shop.run(night, wardrobe)
+
+    is_cached = F.col("content_hash") == "wardrobe"
+    assert shop.tables.read(ITEM_FEATURES).filter(is_cached).isEmpty()
+    assert quarantined(shop.tables, ("reason",)) == []
+    picture.unlink()
+    picture.symlink_to(good)
+    shop.run(night, wardrobe)
+    cached = shop.tables.read(ITEM_FEATURES).filter(is_cached).collect()
+    assert [row["image_features"] is not None for row in cached] == [True]
 
 
 def quarantined(tables: Tables, columns: tuple[str, ...]) -> list[tuple[object, ...]]:
