@@ -16,10 +16,13 @@ from spark_jobs.ingest.columns import (
 # What a decoder puts in place of bytes that are not UTF-8.
 REPLACEMENT_CHARACTER = "\ufffd"
 _LOOKS_LIKE_JSON = r"^\s*[\[{]"
+_MARK = "_mark"
 
 
 def json_rows(lines: DataFrame, kind: Kind) -> DataFrame:
     """Split JSON Lines into text columns; nested lists and maps stay JSON text.
+
+    A line with anything beside one object is corrupt: what follows the object may be another.
 
     Args:
         lines: value, _file.
@@ -27,26 +30,43 @@ def json_rows(lines: DataFrame, kind: Kind) -> DataFrame:
     Returns:
         raw (struct of strings), _corrupt, _replaced, _file: one row each line that is not blank.
     """
-    fields = ", ".join(f"{name} string" for name in FEED_COLUMNS[kind])
+    fields = ", ".join(f"{name}: string" for name in FEED_COLUMNS[kind])
     line = F.ltrim(F.regexp_replace("value", "^\ufeff", ""))
-    options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": "_line"}
-    parsed = F.from_json(line, f"{fields}, _line string", options)
+    read = F.col("_read")
     # Anything but an object (a number, a list) is valid JSON, but no row.
-    corrupt = F.col("raw").isNull() | F.col("raw._line").isNotNull() | ~line.startswith("{")
+    corrupt = read.isNull() | ~line.startswith("{")
+    columns = [F.when(~F.col(CORRUPT), read[name]).alias(name) for name in FEED_COLUMNS[kind]]
     return (
         lines.filter(F.trim("value") != "")
-        .withColumn("raw", parsed)
+        .withColumn("_read", sole_value(line, f"struct<{fields}, {_MARK}: string>"))
         .withColumn(CORRUPT, corrupt)
-        .withColumn("raw", F.when(F.col(CORRUPT), _only_line(kind, line)).otherwise(F.col("raw")))
         .select(
-            "raw", CORRUPT, F.col("value").contains(REPLACEMENT_CHARACTER).alias(REPLACED), FILE
+            F.struct(*columns, F.when(F.col(CORRUPT), line).alias("_line")).alias("raw"),
+            CORRUPT,
+            F.col("value").contains(REPLACEMENT_CHARACTER).alias(REPLACED),
+            FILE,
         )
     )
 
 
-def _only_line(kind: Kind, line: Column) -> Column:
-    nothing = [F.lit(None).cast("string").alias(name) for name in FEED_COLUMNS[kind]]
-    return F.struct(*nothing, line.alias("_line"))
+def sole_value(text: Column, type_: str) -> Column:
+    """Return the one JSON value that a text is; null where it is of another type, or not alone.
+
+    ``from_json`` leaves out what follows the first value of a text. Here the text is an element of
+    a list whose next and last element is a mark that the text does not hold, its own hash: what
+    follows the value breaks the list, makes it longer, or ends it before the mark.
+
+    Args:
+        type_: a list of texts, a map of texts, or a struct that has the mark as a field.
+    """
+    digest = F.xxhash64(text).cast("string")
+    is_list = type_.startswith("array")
+    opened, closed = (',["', '"]]') if is_list else (f',{{"{_MARK}":"', '"}]')
+    marked = F.concat(F.lit("["), text, F.lit(opened), digest, F.lit(closed))
+    read = F.from_json(marked, f"array<{type_}>")
+    mark = F.get(read, 1)
+    found = F.get(mark, 0) if is_list else mark[_MARK]
+    return F.when((F.size(read) == 2) & (found == digest), F.get(read, 0))
 
 
 def csv_rows(rows: DataFrame, kind: Kind) -> DataFrame:
@@ -102,10 +122,11 @@ def typed_rows(rows: DataFrame, kind: Kind) -> DataFrame:
 def _parsed(text: Column, type_: str) -> Column:
     if type_ == "string":
         # A list or a map where a text should be; "[New] phone" is no JSON and stays.
-        nested = F.coalesce(
-            F.from_json(text, "array<string>").isNotNull(), F.lit(False)
-        ) | F.coalesce(F.from_json(text, "map<string,string>").isNotNull(), F.lit(False))
+        nested = (
+            sole_value(text, "array<string>").isNotNull()
+            | sole_value(text, "map<string,string>").isNotNull()
+        )
         return F.when(~(text.rlike(_LOOKS_LIKE_JSON) & nested), text)
     if type_.startswith(("array", "map")):
-        return F.from_json(text, type_)
+        return sole_value(text, type_)
     return text.try_cast(type_)
