@@ -48,15 +48,16 @@ def read_feeds(tables: Tables, sources: Sequence[Source], night: Night) -> list[
     Rows are not read here, but for what Spark needs to know the columns.
 
     Raises:
-        UnreadableFeed: names of feeds clash, a required feed is absent, columns are missing or
-            mistyped, or a file is not of its format. All feeds' problems at once.
+        UnreadableFeed: names of feeds clash, a required feed is absent, files of one would not be
+            read, columns are missing or mistyped, or a file is not of its format. All feeds'
+            problems at once.
     """
     problems = _name_problems(sources)
+    paths = [feed_path(source, night) for source in sources]
     feeds: list[Feed] = []
-    for rank, source in enumerate(sources):
-        path = feed_path(source, night)
+    for rank, (source, path) in enumerate(zip(sources, paths, strict=True)):
         try:
-            rows = feed_rows(tables, source, path, night)
+            rows = feed_rows(tables, source, path, night, apart=paths)
         except AbsentFeed as error:
             problems += [] if source.optional else [str(error)]
         except UnreadableFeed as error:

@@ -24,6 +24,7 @@ from spark_jobs.ingest.columns import (
 )
 from spark_jobs.ingest.datasets.adapters import ADAPTERS
 from spark_jobs.ingest.datasets.window import Window
+from spark_jobs.ingest.feed_files import files_problem, spark_path
 from spark_jobs.ingest.parsing import csv_rows, json_rows, typed_rows
 from spark_jobs.nights import Night
 from spark_jobs.tables import Tables
@@ -51,21 +52,30 @@ class AbsentFeed(LookupError):
     """There is nothing where a feed should lie."""
 
 
-def feed_rows(tables: Tables, source: Source, path: str, night: Night) -> DataFrame:
+def feed_rows(
+    tables: Tables, source: Source, path: str, night: Night, *, apart: Sequence[str] = ()
+) -> DataFrame:
     """Return a feed's rows lazily: the columns of its kind, and what reading them told.
+
+    Args:
+        apart: paths of other feeds, whose files are not missed in this one.
 
     Raises:
         AbsentFeed: there is nothing at ``path``.
-        UnreadableFeed: columns are missing or mistyped, or a file is not of its format.
+        UnreadableFeed: files would not be read, columns are missing or mistyped, or a file is not
+            of its format.
     """
-    if "://" not in path and not os.path.exists(path):
+    is_url = "://" in path
+    if not is_url and not os.path.exists(path):
         raise _absent(source, path)
     try:
         if source.format in ADAPTERS:
             return _data_set_rows(tables, source, path, night)
+        if source.format != "delta":  # a Delta table's log says which of its files are data
+            _check_files(tables, source, path, apart)
         return _file_rows(tables, source, path)
     except (*READ_ERRORS, OSError, UnicodeDecodeError) as error:
-        if isinstance(error, AnalysisException) and error.getCondition() in _ABSENT:
+        if is_url and isinstance(error, AnalysisException) and error.getCondition() in _ABSENT:
             raise _absent(source, path) from error
         raise UnreadableFeed(unreadable(source, path, error)) from error
 
@@ -119,22 +129,28 @@ def check_present(source: Source, path: str, found: Sequence[str]) -> None:
         )
 
 
+def _check_files(tables: Tables, source: Source, path: str, apart: Sequence[str]) -> None:
+    problem = files_problem(tables.spark, path, apart)
+    if problem is not None:
+        raise UnreadableFeed(f"feed {source.name!r}: {path!r}: {problem}")
+
+
 def _file_rows(tables: Tables, source: Source, path: str) -> DataFrame:
-    read = tables.spark.read
+    read, at = tables.spark.read, spark_path(path)
     if source.format == "jsonl":
-        lines = read.text(path).select("value", F.col("_metadata.file_path").alias(FILE))
+        lines = read.text(at).select("value", F.col("_metadata.file_path").alias(FILE))
         return typed_rows(json_rows(lines, source.kind), source.kind)
     if source.format == "csv":
-        header = read.options(**_CSV_OPTIONS).csv(path).columns
+        header = read.options(**_CSV_OPTIONS).csv(at).columns
         check_present(source, path, header)
         fields = [T.StructField(name, T.StringType()) for name in [*header, "_line"]]
         # Files of one folder may order their columns differently; a header that does not fit is
         # an error.
         options = {**_CSV_OPTIONS, "enforceSchema": "false", "columnNameOfCorruptRecord": "_line"}
-        rows = read.options(**options).schema(T.StructType(fields)).csv(path)
+        rows = read.options(**options).schema(T.StructType(fields)).csv(at)
         named = rows.select("*", F.col("_metadata.file_path").alias(FILE))
         return typed_rows(csv_rows(named, source.kind), source.kind)
-    rows = read.format(source.format).load(path)
+    rows = read.format(source.format).load(path if source.format == "delta" else at)
     check_schema(source, path, rows.schema)
     return _as_feed(rows, source.kind)
 

@@ -3,7 +3,6 @@
 import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlparse
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -20,6 +19,7 @@ from spark_jobs.ingest.columns import (
     UNREADABLE,
     Kind,
 )
+from spark_jobs.ingest.feed_files import plain_path
 from spark_jobs.ingest.feeds import Feed
 from spark_jobs.ingest.formats import READ_ERRORS, UnreadableFeed, missing_columns, unreadable
 
@@ -196,9 +196,7 @@ def first_bad_line(path: str) -> int | None:
 
 
 def _plain(uri: str | None) -> str | None:
-    if uri is None or not uri.startswith("file:"):
-        return uri
-    return unquote(urlparse(uri).path)
+    return None if uri is None else plain_path(uri)
 
 
 def _count_of(condition: Column) -> Column:

@@ -1,0 +1,144 @@
+"""Files of a feed: those that lie where it is, held against those that Spark reads of it."""
+
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, cast
+from urllib.parse import unquote, urlparse
+
+from pyspark.sql import SparkSession
+
+# What writers and systems leave beside data. Spark reads none of it, and nothing is lost by that.
+_MARKERS = re.compile(
+    r"_SUCCESS|_(committed|started)_.+|_(common_)?metadata"  # of jobs that have written Parquet
+    r"|\..+\.crc"  # checksums of Hadoop
+    r"|\.DS_Store|\._.+|\.(git)?keep"
+)
+# A feed's pictures lie in its folder, below the files that name them.
+_PICTURES = re.compile(r".+\.(jpe?g|jfif|png|webp|gif|bmp|tiff?|avif|heic)", re.IGNORECASE)
+_PICTURE_BYTES = re.compile(rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF....WEBP", re.DOTALL)
+_GLOB = re.compile(r"[\\*?\[\]{}]")
+_NAMES_SHOWN = 10
+
+_HIDDEN = (
+    "Spark passes over names that begin with '_' or '.': rename them, or take away what is no data"
+)
+_DEEPER = (
+    "Spark does not look into the folders of a feed: move the files up, make each folder a source "
+    "of its own in [[sources]], or take away what is no data"
+)
+_BESIDE = "Spark reads either partition folders (name=value) or files, not both: move the files"
+_UNLISTED = (
+    "Spark does not find them under their names: rename them in plain letters, or start embedmill "
+    "with LANG=C.UTF-8"
+)
+_COLON = "Spark cannot read a file of a local folder whose name has a colon: rename it"
+
+
+def spark_path(path: str) -> str:
+    """Return a path as Spark takes it: a local one is no pattern, whatever is in its name."""
+    return path if "://" in path else _GLOB.sub(r"\\\g<0>", path)
+
+
+def plain_path(uri: str) -> str:
+    """Return the path of a local file's URI as it is on disk; another URI without its escapes."""
+    return unquote(urlparse(uri).path if uri.startswith("file:") else uri)
+
+
+def files_problem(spark: SparkSession, path: str, apart: Sequence[str]) -> str | None:
+    """Return which files at a feed's path would not be read, and what to do; None for none.
+
+    Args:
+        path: of a feed in files: a folder or one file.
+        apart: paths of other feeds; what lies under them is no part of this one.
+    """
+    own = f"{_on_disk(path)}/"
+    others = [other for other in map(_on_disk, apart) if other.startswith(own)]
+    read = _files_read(spark, path)
+    missed = {
+        _name_in(own, file): _cause(_name_in(own, file), read)
+        for file in sorted(_listed(spark, path) - read)
+        if not _is_under(file, others) and _may_be_data(file)
+    }
+    if "://" not in path:
+        missed |= {_name_in(own, file): _COLON for file in sorted(read) if ":" in _last(file)}
+    return _described(missed) if missed else None
+
+
+def _described(missed: Mapping[str, str]) -> str:
+    shown = [repr(name) for name in list(missed)[:_NAMES_SHOWN]]
+    more = len(missed) - len(shown)
+    listed = ", ".join(shown) + (f" and {more} more" if more else "")
+    causes = "; ".join(dict.fromkeys(missed.values()))
+    files = "1 file is" if len(missed) == 1 else f"{len(missed)} files are"
+    return f"{files} not read: {listed}. {causes}."
+
+
+def _files_read(spark: SparkSession, path: str) -> set[str]:
+    """Return the files that Spark reads; every format of files lists them alike."""
+    listed = {plain_path(uri) for uri in spark.read.text(spark_path(path)).inputFiles()}
+    # Beside partition folders Spark lists files, and reads none of them.
+    below = {file for file in listed if os.path.dirname(file) != _on_disk(path)}
+    return {file for file in below if "=" in _last(os.path.dirname(file))} or listed
+
+
+def _listed(spark: SparkSession, path: str) -> set[str]:
+    return set(_remote_files(spark, path) if "://" in path else _local_files(path))
+
+
+def _local_files(path: str) -> Iterator[str]:
+    if os.path.isfile(path):
+        yield path
+    for folder, _, names in os.walk(path, followlinks=True):
+        yield from (os.path.join(folder, name) for name in names)
+
+
+def _remote_files(spark: SparkSession, path: str) -> Iterator[str]:
+    """List as Hadoop does, with the access that Spark has; files without a byte are left out."""
+    pattern = cast(Any, spark._jvm).org.apache.hadoop.fs.Path(path)
+    system = pattern.getFileSystem(cast(Any, spark._jsc).hadoopConfiguration())
+    for root in system.globStatus(pattern) or ():
+        files = system.listFiles(root.getPath(), True)
+        while files.hasNext():
+            file = files.next()
+            if file.getLen():
+                yield plain_path(str(file.getPath().toUri().toString()))
+
+
+def _on_disk(path: str) -> str:
+    return path.removeprefix("file://").rstrip("/")
+
+
+def _is_under(name: str, paths: Sequence[str]) -> bool:
+    return any(name == path or name.startswith(f"{path}/") for path in paths)
+
+
+def _may_be_data(name: str) -> bool:
+    last = _last(name)
+    if _MARKERS.fullmatch(last) or _PICTURES.fullmatch(last):
+        return False
+    if "://" in name:
+        return True
+    try:
+        with open(name, "rb") as file:
+            start = file.read(16)
+    except OSError:  # a broken link, or no right to read it: it was delivered all the same
+        return True
+    return bool(start) and not _PICTURE_BYTES.match(start)
+
+
+def _cause(name: str, read: Collection[str]) -> str:
+    parts = name.split("/")
+    if any(part.startswith(("_", ".")) for part in parts):
+        return _HIDDEN
+    if len(parts) > 1:
+        return _DEEPER
+    return _BESIDE if read else _UNLISTED
+
+
+def _last(file: str) -> str:
+    return os.path.basename(file)
+
+
+def _name_in(folder: str, file: str) -> str:
+    return file.removeprefix(folder) if file.startswith(folder) else _last(file)

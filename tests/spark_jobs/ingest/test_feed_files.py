@@ -1,0 +1,134 @@
+"""Files of a feed that would not be read are named before a night takes in the rest."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from spark_jobs.config import Source
+from spark_jobs.ingest.feed_files import files_problem
+from spark_jobs.ingest.feeds import read_feeds, rows_of_kind
+from spark_jobs.ingest.formats import UnreadableFeed
+from spark_jobs.nights import Night
+from spark_jobs.tables import Tables
+
+NIGHT = Night.parse("2026-01-31")
+ROW = '{"domain": "page", "item_id": "a", "title": "T"}\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A feed's folder with a name that is hard on globs and URIs."""
+    return tmp_path / "[de] a%20b é"
+
+
+def fill(folder: Path, *names: str, content: str = ROW) -> None:
+    for name in names:
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("names", "missed", "advice"),
+    [
+        (("p.jsonl", "_q.jsonl", ".r.jsonl.gz"), "'.r.jsonl.gz', '_q.jsonl'", "rename them"),
+        (("p.jsonl", "00/q.jsonl", "00/r"), "'00/q.jsonl', '00/r'", "move the files up"),
+        (("00/p.jsonl",), "'00/p.jsonl'", "a source of its own"),
+        (("_old/p.jsonl",), "'_old/p.jsonl'", "rename them"),
+        (("p.jsonl", "hour=00/q.jsonl"), "'p.jsonl'", "not both"),
+        (("p.jsonl._COPYING_",), "'p.jsonl._COPYING_'", "rename them"),
+        (("run_00:00.jsonl",), "'run_00:00.jsonl'", "colon: rename it"),
+    ],
+)
+def test_each_file_that_spark_does_not_read_is_named(
+    tables: Tables, folder: Path, names: tuple[str, ...], missed: str, advice: str
+) -> None:
+    fill(folder, *names)
+
+    problem = str(files_problem(tables.spark, str(folder), []))
+
+    assert f"not read: {missed}. " in problem
+    assert advice in problem
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("p.jsonl", "q.jsonl.gz"),
+        ("hour=00/p.jsonl", "hour=01/q.jsonl"),
+        ("p.jsonl", "_SUCCESS", "_committed_12", "_metadata", ".p.jsonl.crc", ".DS_Store"),
+        ("p.jsonl", "img/a.JPG", "img/b.png"),
+        (),
+    ],
+)
+def test_a_folder_that_is_read_whole_has_no_problem(
+    tables: Tables, folder: Path, names: tuple[str, ...]
+) -> None:
+    folder.mkdir()
+    fill(folder, *names)
+
+    assert files_problem(tables.spark, str(folder), []) is None
+
+
+def test_empty_files_and_pictures_without_a_suffix_are_no_data(
+    tables: Tables, folder: Path
+) -> None:
+    fill(folder, "p.jsonl")
+    fill(folder, "_empty", "00/empty", content="")
+    Image.new("RGB", (8, 8)).save(folder / "00" / "picture", format="png")
+
+    assert files_problem(tables.spark, str(folder), []) is None
+
+
+def test_files_of_another_feed_are_not_missed(tables: Tables, folder: Path) -> None:
+    fill(folder, "p.jsonl", "00/q.jsonl", "01/r.jsonl", "0/s.jsonl")
+    others = [str(folder), str(folder / "00"), str(folder / "01" / "r.jsonl")]
+
+    problem = str(files_problem(tables.spark, str(folder), others))
+
+    assert "1 file is not read: '0/s.jsonl'" in problem
+
+
+def test_many_names_are_cut_short(tables: Tables, folder: Path) -> None:
+    fill(folder, *(f"_{i:02}" for i in range(25)))
+
+    problem = str(files_problem(tables.spark, str(folder), []))
+
+    assert "25 files are not read: '_00', " in problem
+    assert "'_09' and 15 more. " in problem
+
+
+def test_a_store_is_listed_as_spark_reaches_it(tables: Tables, tmp_path: Path) -> None:
+    folder = tmp_path / "a b"
+    fill(folder, "p.jsonl", "_q.jsonl", "00/r.jsonl", "img/a.png", "_SUCCESS")
+
+    problem = str(files_problem(tables.spark, f"file://{folder}", []))
+
+    assert "2 files are not read: '00/r.jsonl', '_q.jsonl'. " in problem
+
+
+def test_feeds_with_files_that_are_not_read_are_refused_together(
+    tables: Tables, folder: Path
+) -> None:
+    fill(folder, "one/p.jsonl", "one/_q.jsonl", "two/00/r.jsonl", "_three.jsonl")
+    sources = [
+        Source(name, "items", str(folder / path))
+        for name, path in {"one": "one", "two": "two", "three": "_three.jsonl"}.items()
+    ]
+
+    with pytest.raises(UnreadableFeed) as refused:
+        read_feeds(tables, sources, NIGHT)
+
+    for name, file in {"one": "_q.jsonl", "two": "00/r.jsonl", "three": "_three.jsonl"}.items():
+        assert f"feed '{name}': " in str(refused.value)
+        assert f"not read: '{file}'" in str(refused.value)
+
+
+def test_a_folder_whose_name_is_a_pattern_is_read(tables: Tables, folder: Path) -> None:
+    fill(folder, "p")
+    fill(folder.parent / "d a%20b é", "wrong", content="no row")
+
+    feeds = read_feeds(tables, [Source("feed", "items", str(folder))], NIGHT)
+
+    assert [row["item_id"] for row in rows_of_kind(tables, feeds, "items").collect()] == ["a"]
