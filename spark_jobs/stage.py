@@ -4,7 +4,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, dataclass, field
 from typing import Annotated
 
 import typer
@@ -52,6 +52,7 @@ class Step:
         rows_in: rows the step was given; must be ``rows_out + rows_quarantined``.
         rows_encoded: inputs that a model had to read; None where no model is involved.
         rows_spared: inputs whose vector was there already.
+        remarks: lines for the person who runs the stage; not recorded, since they quote rows.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Step:
     rows_encoded: int | None = None
     rows_spared: int | None = None
     seconds: float = 0.0
+    remarks: tuple[str, ...] = field(default=(), repr=False)
 
 
 Run = Callable[[Tables, Config, Night], Sequence[Step]]
@@ -106,9 +108,10 @@ def record_steps(
     Args:
         seconds: of the whole stage.
     """
-    columns = ["step", *(field.name for field in fields(Step)[1:]), "stage_seconds"]
-    rows = [(*astuple(step), seconds) for step in steps]
     kinds = {column.name: column.dataType.simpleString() for column in schema(STAGE_RUNS)}
+    recorded = [{**asdict(step), "step": step.name, "stage_seconds": seconds} for step in steps]
+    columns = [name for name in kinds if name not in ("ds", "stage", "created_timestamp")]
+    rows = [tuple(values[name] for name in columns) for values in recorded]
     ddl = ", ".join(f"{column} {kinds[column]}" for column in columns)
     tables.record(local_frame(tables.spark, rows, ddl), STAGE_RUNS, night, stage)
 

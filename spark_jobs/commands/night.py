@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table as Grid
 
 from spark_jobs.commands.opening import ConfigOption, NightOption, console, open_tables
@@ -48,6 +49,10 @@ def print_steps(night: Night, results: Sequence[StageResult]) -> None:
             models = (step.rows_encoded, step.rows_spared)
             grid.add_row(f"  {step.name}", *map(_count, (*counts, *models)), "")
     console.print(grid)
+    for step in (step for result in results for step in result.steps if step.remarks):
+        console.print(f"\n[bold]{escape(step.name)}[/]", highlight=False)
+        for remark in step.remarks:
+            console.print(f"  {escape(remark)}", highlight=False, soft_wrap=True)
 
 
 def _count(number: int | None) -> str:

@@ -57,12 +57,12 @@ def items_tonight(before: DataFrame, judged: DataFrame, snapshots: Sequence[str]
     """Return the active items as of tonight.
 
     An item stays as it was where no feed speaks of it, or where its row was refused. It goes where
-    a row removes it, or where it came from a snapshot feed that was read tonight and lacks it.
+    a row removes it, or where it came from a snapshot feed that was read whole and lacks it.
 
     Args:
         before: active items as of the night before; ``ITEM_COLUMNS``.
         judged: as ``judged_items`` returns them.
-        snapshots: names of the snapshot feeds that were read tonight.
+        snapshots: names of the snapshot feeds of tonight in which every row's key was read.
 
     Returns:
         ``ITEM_COLUMNS``, one row an item.
@@ -70,8 +70,7 @@ def items_tonight(before: DataFrame, judged: DataFrame, snapshots: Sequence[str]
     accepted = F.col(REASON).isNull() & ~F.col("is_deleted")
     fate = F.when(accepted, _ACCEPTED).when(F.col(REASON).isNull(), _REMOVED).otherwise(_REFUSED)
     fates = judged.groupBy(*ITEM_KEYS).agg(F.min(fate).alias("_fate"))
-    in_scope = F.split_part("source", F.lit("/"), F.lit(1)).isin(*snapshots)
-    unmentioned = F.col("_fate").isNull() & ~in_scope
+    unmentioned = F.col("_fate").isNull() & ~_feed_of_source().isin(*snapshots)
     stay = (
         before.select(*ITEM_COLUMNS)
         .join(fates, on=list(ITEM_KEYS), how="left")
@@ -81,11 +80,28 @@ def items_tonight(before: DataFrame, judged: DataFrame, snapshots: Sequence[str]
     return taken.select(*ITEM_COLUMNS).unionByName(stay.select(*ITEM_COLUMNS))
 
 
+def absent_items(before: DataFrame, judged: DataFrame, feeds: Sequence[str]) -> DataFrame:
+    """Count the active items of feeds that no row of tonight speaks of: one row a feed, _feed, n.
+
+    Args:
+        before: active items as of the night before; domain, item_id, source.
+        judged: as ``judged_items`` returns them.
+    """
+    mentioned = judged.select(*ITEM_KEYS)
+    of_feeds = before.withColumn(FEED, _feed_of_source()).filter(F.col(FEED).isin(*feeds))
+    absent = of_feeds.join(mentioned, on=list(ITEM_KEYS), how="left_anti")
+    return absent.groupBy(FEED).agg(F.count("*").alias("n"))
+
+
 def item_changes(before: DataFrame, tonight: DataFrame) -> DataFrame:
     """Return the rows to append: new and changed items, and removed ones with is_active false."""
     return changed_rows(
         before.select(*ITEM_COLUMNS), tonight, keys=ITEM_KEYS, payload=("row_hash",)
     )
+
+
+def _feed_of_source() -> Column:
+    return F.split_part("source", F.lit("/"), F.lit(1))
 
 
 def _source_with_feed() -> Column:

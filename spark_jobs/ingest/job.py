@@ -6,7 +6,7 @@ Reads the feeds of ``[[sources]]``; writes ``items``, ``interactions`` and ``qua
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -16,11 +16,13 @@ from pyspark.sql import functions as F
 from spark_jobs.config import Config
 from spark_jobs.contracts import INTERACTIONS, ITEMS, QUARANTINE
 from spark_jobs.forgotten import without_forgotten
+from spark_jobs.ingest.columns import FEED
 from spark_jobs.ingest.feeds import Feed, read_feeds, rows_of_kind
 from spark_jobs.ingest.interactions import EVENT_KEYS, accepted_events, judged_events
 from spark_jobs.ingest.items import (
     ITEM_COLUMNS,
     ITEM_KEYS,
+    absent_items,
     item_changes,
     items_tonight,
     judged_items,
@@ -49,7 +51,6 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     feeds = read_feeds(tables, config.sources, night)
     before = tables.before(ITEMS, night, ITEM_COLUMNS)
     earlier = tables.read(INTERACTIONS).filter(F.col("ds") < F.lit(night.ds)).select(*EVENT_KEYS)
-    snapshots = [feed.name for feed in feeds if feed.source.mode == "snapshot"]
     items = judged_items(
         rows_of_kind(tables, feeds, "items"),
         before,
@@ -57,7 +58,9 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
         partitions=tables.spark.sparkContext.defaultParallelism,
     )
     with _kept(before), _kept(items):
-        tonight = items_tonight(before, items, snapshots)
+        counted = collected(tallies(items, "items"), feeds)
+        whole, held = snapshots(feeds, counted)
+        tonight = items_tonight(before, items, whole)
         events = judged_events(
             without_forgotten(tables, rows_of_kind(tables, feeds, "interactions")),
             tonight.select(*ITEM_KEYS),
@@ -66,7 +69,6 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
             limits=config.ingest,
         )
         with _kept(events):
-            counted = collected(tallies(items, "items"), feeds)
             counted |= collected(tallies(events, "interactions"), feeds)
             refuse_unusable(feeds, counted)
             refused = (
@@ -80,15 +82,56 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
                 partial(tables.record, refused, QUARANTINE, night, "ingest"),
             ]
             at_once(writes)
-    return _steps(feeds, counted, time.monotonic() - started)
+        remarks = _held_back(before, items, held=held, counted=counted)
+    return _steps(feeds, counted, remarks, time.monotonic() - started)
 
 
-def _steps(feeds: Sequence[Feed], counted: dict[str, Tally], seconds: float) -> list[Step]:
+def snapshots(
+    feeds: Sequence[Feed], counted: Mapping[str, Tally]
+) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the names of the snapshot feeds: those that remove what they lack, and those held.
+
+    A snapshot is held where the keys of some of its rows could not be read: an item that seems to
+    be absent may be in one of these.
+    """
+    whole: list[str] = []
+    held: list[str] = []
+    for feed in feeds:
+        if feed.source.kind == "items" and feed.source.mode == "snapshot":
+            keyless = counted.get(feed.name, Tally()).keyless
+            (held if keyless else whole).append(feed.name)
+    return whole, held
+
+
+def _held_back(
+    before: DataFrame, items: DataFrame, *, held: Sequence[str], counted: Mapping[str, Tally]
+) -> dict[str, list[str]]:
+    """Say, feed by feed, how many removals were held back."""
+    if not held:
+        return {}
+    absent = {row[FEED]: row["n"] for row in absent_items(before, items, held).collect()}
+    return {
+        feed: [
+            f"no item was removed for its absence: {absent.get(feed, 0):,} of the night before are "
+            f"absent, and {counted[feed].keyless:,} rows have no readable key, so they may be in "
+            "these. Mend the rows (see quarantine); the next whole snapshot removes what is gone."
+        ]
+        for feed in held
+    }
+
+
+def _steps(
+    feeds: Sequence[Feed],
+    counted: Mapping[str, Tally],
+    remarks: Mapping[str, Sequence[str]],
+    seconds: float,
+) -> list[Step]:
     steps = []
     for feed in feeds:
-        tally = counted.get(feed.name, Tally())
+        tally, said = counted.get(feed.name, Tally()), tuple(remarks.get(feed.name, ()))
         taken = tally.rows - tally.refused
-        steps.append(Step(feed.name, tally.rows, taken, tally.refused, seconds=seconds))
+        step = Step(feed.name, tally.rows, taken, tally.refused, seconds=seconds, remarks=said)
+        steps.append(step)
     return steps
 
 

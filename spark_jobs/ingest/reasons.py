@@ -95,6 +95,12 @@ def refused_for(reason: str, condition: Column) -> Column:
     return F.coalesce(F.col(REASON), F.when(condition, F.lit(reason)))
 
 
+def key_unread() -> Column:
+    """Whether a judged item row was refused without a key: it may be that of any item."""
+    unread = F.col(CORRUPT) | _blank("domain") | _blank("item_id")
+    return F.col(REASON).isNotNull() & unread
+
+
 def row_json(kind: Kind) -> Column:
     """Return an accepted row as JSON, for a reason that is found later."""
     return F.to_json(F.struct(*FEED_COLUMNS[kind]))

@@ -22,6 +22,7 @@ from spark_jobs.ingest.columns import (
 from spark_jobs.ingest.feed_files import plain_path
 from spark_jobs.ingest.feeds import Feed
 from spark_jobs.ingest.formats import READ_ERRORS, UnreadableFeed, missing_columns, unreadable
+from spark_jobs.ingest.reasons import key_unread
 
 # One odd value is a bad row; a column without a single good one is a bad feed.
 _FEW = 2
@@ -41,7 +42,7 @@ class Tally:
         with_value: rows that have a value of the right type, by column.
         unreadable: rows that have a value of another type, by column.
         example: one such value, by column.
-        missing_title: whether no row that is not a removal has a title.
+        keyless: item rows that were refused and whose key could not be read.
         file: one of the feed's files, one with trouble if there is one.
         replaced_in: file in which bytes that are not UTF-8 may have been replaced.
     """
@@ -53,6 +54,7 @@ class Tally:
     unreadable: Mapping[str, int] = field(default_factory=dict)
     example: Mapping[str, str] = field(default_factory=dict)
     removals: int = 0
+    keyless: int = 0
     file: str | None = None
     replaced_in: str | None = None
 
@@ -67,6 +69,7 @@ def tallies(judged: DataFrame, kind: Kind) -> DataFrame:
         F.count(REASON).alias("refused"),
         _count_of(F.col(CORRUPT)).alias("corrupt"),
         _count_of(removal).alias("removals"),
+        _count_of(key_unread() if kind == "items" else F.lit(False)).alias("keyless"),
         _by_column({name: F.count(name) for name in columns}).alias("with_value"),
         _by_column({name: _count_of(unreadable[name]) for name in columns}).alias("unreadable"),
         _by_column(

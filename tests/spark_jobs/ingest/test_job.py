@@ -128,3 +128,53 @@ def test_an_unreadable_feed_stops_the_night_before_anything_is_written(shop, ite
         shop.run(good, bad)
 
     assert not (shop.folder.parent / "warehouse").exists()
+
+
+@pytest.fixture
+def snapshot_of_five(shop, item: Callable):
+    """A published night of five items, all of them in a snapshot."""
+    shop.take(snapshot=[item(name) for name in "abcde"])
+    shop.publish()
+    return shop
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        '{"domain": "page", "item_id": "d", "tit',
+        '{"domain": "page", "item_id": "c", "title": "T"}{"domain": "page", "item_id": "d"}',
+        '{"domain": "page", "item_id": ["d"], "title": "T"}',
+        '{"domain": "page", "id": "d", "title": "T"}',
+    ],
+)
+def test_a_snapshot_with_a_row_without_a_readable_key_removes_nothing_for_its_absence(
+    snapshot_of_five, item: Callable, bad: str
+) -> None:
+    shop = snapshot_of_five
+
+    steps = shop.take(NEXT, snapshot=[item("a", price=2), item("b", is_deleted=True), bad])
+
+    assert shop.changes(NEXT) == [("a", True), ("b", False)]
+    (remark,) = [said for said in steps["snapshot"].remarks if "absen" in said]
+    assert "3 of the night before are absent, and 1 rows have no readable key" in remark
+
+
+def test_a_snapshot_whose_refused_rows_have_their_keys_removes_what_it_lacks(
+    snapshot_of_five, item: Callable, event: Callable
+) -> None:
+    shop = snapshot_of_five
+
+    rows = [item("a"), item("b"), item("c", title=""), item("x", domain="podcast")]
+    steps = shop.take(NEXT, snapshot=rows, events=[event(item_id="a"), "{"])
+
+    assert shop.changes(NEXT) == [("d", False), ("e", False)]
+    assert not [said for said in steps["snapshot"].remarks if "absen" in said]
+
+
+def test_a_snapshot_is_held_without_holding_another(shop, item: Callable, event: Callable) -> None:
+    shop.take(snapshot=[item("a"), item("b")], snapshot_2=[item("c"), item("d")])
+    shop.publish()
+
+    shop.take(NEXT, snapshot=[item("a"), "{"], snapshot_2=[item("c")])
+
+    assert shop.changes(NEXT) == [("d", False)]
