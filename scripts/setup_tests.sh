@@ -6,6 +6,9 @@ set -euo pipefail
 say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
 as_root() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
 
+# Debian keeps Postgres' server off PATH: every version has a folder of its own.
+for folder in /usr/lib/postgresql/*/bin; do PATH=$PATH:$folder; done
+
 # need PROGRAM PACKAGE: have PROGRAM, from Debian's PACKAGE.
 need() {
   command -v "$1" >/dev/null && return
@@ -24,3 +27,4 @@ need() {
 
 need chromium chromium         # tests/end_to_end looks at the night's report in it
 need redis-server redis-server # tests/spark_jobs/publish fills an online store in it
+need initdb postgresql         # the same, and a user is forgotten in it

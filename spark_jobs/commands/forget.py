@@ -37,6 +37,9 @@ def print_receipt(receipt: Receipt, warehouse: str) -> None:
     """Print what was removed, that nothing is left, and what is beyond reach."""
     if receipt.removed:
         _print_removed(receipt)
+        if receipt.killed_runs:
+            runs = f"{receipt.killed_runs} earlier run(s) that did not end"
+            console.print(f"What {runs} removed is counted.", highlight=False)
     else:
         console.print("\nNothing was left to remove: an earlier run had removed the user.")
     console.print(
@@ -48,7 +51,9 @@ def print_receipt(receipt: Receipt, warehouse: str) -> None:
     console.print("\n[bold]not reached[/]")
     for sentence in NOT_REACHED:
         console.print(f"- {sentence}", highlight=False)
-    console.print(f"\nreceipt, without the id: {receipt_path(warehouse, receipt)}", soft_wrap=True)
+    console.print(
+        f"\nreceipt, without the id: {receipt_path(warehouse, receipt.user_hash)}", soft_wrap=True
+    )
 
 
 def _print_removed(receipt: Receipt) -> None:

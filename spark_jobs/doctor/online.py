@@ -1,8 +1,7 @@
 """The online store and Feast's registry: can they be reached, and do they know the releases?"""
 
-import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -31,16 +30,12 @@ def online(config: Config, served: Sequence[Release]) -> Iterator[Finding]:
     if kind == "sqlite":
         yield from _sqlite(store, served)
     elif kind == "redis":
-        yield from _redis(store)
+        yield from _server(store, _ask_redis)
+    elif kind == "postgres":
+        yield from _server(store, _ask_postgres)
     else:
         yield Finding(_STORE, "warn", f"{kind}: not looked at", "Look at it with its own tools.")
     yield from _registry(store, served)
-
-
-def without_password(text: str) -> str:
-    """Return a connection string, or an error that quotes one, without its secret."""
-    hidden = re.sub(r"(password=)[^,\s'\"]+", r"\1***", text, flags=re.IGNORECASE)
-    return re.sub(r"(://[^:@/\s]*:)[^@\s]+@", r"\1***@", hidden)
 
 
 def _sqlite(store: "FeatureStore", served: Sequence[Release]) -> Iterator[Finding]:
@@ -63,19 +58,30 @@ def _sqlite(store: "FeatureStore", served: Sequence[Release]) -> Iterator[Findin
         yield Finding(_STORE, "bad", f"SQLite: {said}", do)
 
 
-def _redis(store: "FeatureStore") -> Iterator[Finding]:
-    from spark_jobs.publish.online_server import servers
+def _server(store: "FeatureStore", ask: Callable[["FeatureStore"], object]) -> Iterator[Finding]:
+    from spark_jobs.publish.online_server import environment, server_name, without_password
 
-    where = f"Redis at {', '.join(servers(store.config.online_store))}"
-    provider: Any = store._get_provider()
+    settings = store.config.online_store
     try:
-        client = provider.online_store._get_client(store.config.online_store)
-        client.ping()
+        ask(store)
     except Exception as error:  # of whichever client
-        do = "Start it, or mend the connection string in the environment (EMBEDMILL_REDIS)."
-        yield Finding(_STORE, "bad", f"{where}: {without_password(str(error))}", do)
+        do = f"Start it, or mend the connection in the environment ({environment(settings)})."
+        seen = f"{server_name(settings)}: {without_password(str(error), settings)}"
+        yield Finding(_STORE, "bad", seen, do)
     else:
-        yield Finding(_STORE, "ok", f"{where} answers")
+        yield Finding(_STORE, "ok", f"{server_name(settings)} answers")
+
+
+def _ask_redis(store: "FeatureStore") -> None:
+    provider: Any = store._get_provider()
+    provider.online_store._get_client(store.config.online_store).ping()
+
+
+def _ask_postgres(store: "FeatureStore") -> None:
+    from spark_jobs.publish.postgres_tables import connection
+
+    with connection(store) as postgres:
+        postgres.execute("SELECT 1")
 
 
 def _registry(store: "FeatureStore", served: Sequence[Release]) -> Iterator[Finding]:

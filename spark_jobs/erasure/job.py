@@ -21,8 +21,8 @@ from spark_jobs.erasure.mentions import (
     whole_word,
 )
 from spark_jobs.erasure.online import UserOnline, user_online
-from spark_jobs.erasure.receipt import Receipt, Removed, write_receipt
-from spark_jobs.erasure.traces import Search, Trace, read_text, search
+from spark_jobs.erasure.receipt import Found, Receipt, begin_run, complete_run
+from spark_jobs.erasure.traces import Search, Trace, found_by_place, read_text, search
 from spark_jobs.features import scratch_folder
 from spark_jobs.forgotten import is_forgotten, remember_to_forget
 from spark_jobs.locks import RELEASES_WAIT, releases_lock
@@ -58,8 +58,8 @@ def forget(tables: Tables, config: Config, user: str, *, watch: Watch) -> Receip
     """Remove a user from the warehouse and the online store, and look whether anything is left.
 
     To be called with the warehouse's lock held. Killed, or stopped by an online store that does not
-    answer, it is to be run again. Readers that opened an old version of a table fail
-    and have to open it again: its files are gone.
+    answer, it is to be run again; the receipt then accounts for all runs. Readers that opened an
+    old version of a table fail and have to open it again: its files are gone.
 
     Raises:
         UnknownUser: nothing is kept of the user, and never was forgotten. Nothing was changed.
@@ -74,17 +74,14 @@ def forget(tables: Tables, config: Config, user: str, *, watch: Watch) -> Receip
         mentions = online.count()
     with watch("look for the user in every file"):
         before = search(tables, user)
-    # A word on a page makes no user.
-    known = mentions or any(trace.kind != "page" for trace in before.traces)
-    if not (known or is_forgotten(tables, user)):
-        raise UnknownUser(
-            f"no user {user!r}: none of {before.files:,} files of the warehouse "
-            f"{tables.warehouse!r} and no value of the online store is about them. Give the id "
-            "as the feed of interactions has it. Nothing was changed."
-        )
-    # First of all: a run that is killed from here on can be told from a user who never was.
+        _check_known(tables, user, before, mentions)
+        found = found_by_place(tables, user, before.traces)
+    found += [Found("online store", "mentions", mentions)] if mentions else []
+    # First of all: a run that is killed from here on can be told from a user who never was, and
+    # the next one accounts for what this one removed.
     hashed = remember_to_forget(tables, user)
-    removed = _erase(tables, user, before, watch)
+    begin_run(tables.warehouse, hashed, found, online.how)
+    versions = _erase(tables, user, before, watch)
     # A release that is retired meanwhile takes its views away.
     with (
         watch("online store"),
@@ -96,57 +93,54 @@ def forget(tables: Tables, config: Config, user: str, *, watch: Watch) -> Receip
     with watch("look for what is left"):
         after = search(tables, user)
     _refuse_left(after.traces, left)
-    removed += [Removed("online store", "mentions", mentions, None)] if mentions else []
-    receipt = Receipt(hashed, tuple(removed), after.files, online.how)
-    write_receipt(tables.warehouse, receipt)
-    return receipt
+    return complete_run(tables.warehouse, hashed, versions=versions, files_searched=after.files)
 
 
-def _erase(tables: Tables, user: str, found: Search, watch: Watch) -> list[Removed]:
-    removed = []
+def _check_known(tables: Tables, user: str, before: Search, mentions: int) -> None:
+    # A word on a page makes no user.
+    known = mentions or any(trace.kind != "page" for trace in before.traces)
+    if not (known or is_forgotten(tables, user)):
+        raise UnknownUser(
+            f"no user {user!r}: none of {before.files:,} files of the warehouse "
+            f"{tables.warehouse!r} and no value of the online store is about them. Give the id "
+            "as the feed of interactions has it. Nothing was changed."
+        )
+
+
+def _erase(tables: Tables, user: str, found: Search, watch: Watch) -> dict[str, int]:
+    """Remove a user from all files; return the version of each table from then on."""
+    versions = {}
     for folder in delta_folders(tables.warehouse):
         columns = delta_frame(tables.spark, f"{tables.warehouse}/{folder}").columns
         if telling_columns(columns):
             with watch(folder):
-                removed += _erase_from_table(tables, folder, columns, user)
+                versions[folder] = _erase_from_table(tables, folder, columns, user)
     with watch("pages and logs"):
-        removed += _redact_pages(tables.warehouse, found.traces, user)
+        _redact_pages(tables.warehouse, found.traces, user)
     _remove_scratch(tables)
-    return removed
+    return versions
 
 
-def _erase_from_table(
-    tables: Tables, folder: str, columns: Sequence[str], user: str
-) -> list[Removed]:
-    """Remove a user from a table, from its old files and from its log."""
+def _erase_from_table(tables: Tables, folder: str, columns: Sequence[str], user: str) -> int:
+    """Remove a user from a table, from its old files and from its log; return its version."""
     path = f"{tables.warehouse}/{folder}"
     rows, texts = row_of_user(columns, user), text_about_user(columns, user)
-    deleted = 0 if rows is None else delete_rows(tables.spark, path, rows)
-    redacted = (
-        0
-        if texts is None
-        else update_rows(tables.spark, path, texts, redacted_texts(columns, user))
-    )
+    if rows is not None:
+        delete_rows(tables.spark, path, rows)
+    if texts is not None:
+        update_rows(tables.spark, path, texts, redacted_texts(columns, user))
     # Whatever was found now: a run that was killed may have left old files.
     vacuum(tables.spark, path, 0, force=True)
-    version = drop_history(tables.spark, path)
-    removed = [
-        Removed(folder, "rows", deleted, version),
-        Removed(folder, "texts", redacted, version),
-    ]
-    return [each for each in removed if each.count]
+    return drop_history(tables.spark, path)
 
 
-def _redact_pages(warehouse: str, traces: tuple[Trace, ...], user: str) -> list[Removed]:
+def _redact_pages(warehouse: str, traces: tuple[Trace, ...], user: str) -> None:
     filesystem, root = fsspec.url_to_fs(warehouse)
     pattern = re.compile(whole_word(user))
-    removed = []
     for trace in (trace for trace in traces if trace.kind == "page"):
         text = pattern.sub(FORGOTTEN_TEXT, read_text(warehouse, trace.where))
         # In place: a log may be open for appending.
         filesystem.pipe_file(f"{root}/{trace.where}", text.encode(errors="surrogateescape"))
-        removed.append(Removed(trace.where, "mentions", trace.count, None))
-    return removed
 
 
 def _remove_scratch(tables: Tables) -> None:

@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spark_jobs.erasure.postgres import postgres_count, postgres_delete
 from spark_jobs.publish.definitions import file_of
 
 if TYPE_CHECKING:
-    from feast import FeatureStore
+    from feast import FeatureStore, FeatureView
 
 USER = "user_id"
 _CHUNK = 1 << 20
@@ -43,7 +44,7 @@ def user_online(store: "FeatureStore", user: str, warehouse: str) -> UserOnline:
     And in files of SQLite in the warehouse, which stay when another store takes over.
     """
     kind = store.config.online_store.type
-    places = {"redis": _in_redis, "sqlite": _in_sqlite}
+    places = {"redis": _in_redis, "sqlite": _in_sqlite, "postgres": _in_postgres}
     here = places.get(kind, _in_another)(store, user)
     left = [_in_file(file, store, user) for file in _files_left(store, warehouse)]
 
@@ -74,6 +75,14 @@ def _key(user: str) -> Any:
     return EntityKey(join_keys=[USER], entity_values=[Value(string_val=user)])
 
 
+def _serialized(store: "FeatureStore", user: str) -> bytes:
+    from feast.infra.key_encoding_utils import serialize_entity_key
+
+    version = store.config.entity_key_serialization_version
+    key: bytes = serialize_entity_key(_key(user), entity_key_serialization_version=version)
+    return key
+
+
 def _file(store: "FeatureStore") -> Path:
     return file_of(store, store.config.online_store.path)
 
@@ -83,10 +92,7 @@ def _in_sqlite(store: "FeatureStore", user: str) -> UserOnline:
 
 
 def _in_file(file: Path, store: "FeatureStore", user: str) -> UserOnline:
-    from feast.infra.key_encoding_utils import serialize_entity_key
-
-    version = store.config.entity_key_serialization_version
-    key = serialize_entity_key(_key(user), entity_key_serialization_version=version)
+    key = _serialized(store, user)
     return UserOnline(
         lambda: _sqlite_count(file, key),
         lambda: _sqlite_delete(file, key),
@@ -143,13 +149,29 @@ def _in_redis(store: "FeatureStore", user: str) -> UserOnline:
     )
 
 
+def _in_postgres(store: "FeatureStore", user: str) -> UserOnline:
+    key = _serialized(store, user)
+    return UserOnline(
+        lambda: postgres_count(store, key),
+        lambda: postgres_delete(store, key),
+        "the user's rows deleted from every table of the project; their bytes in the tables' free "
+        "space (VACUUM FULL rewrites them), in the write-ahead log, in replicas and in backups are "
+        "Postgres' own to overwrite",
+    )
+
+
 def _in_another(store: "FeatureStore", user: str) -> UserOnline:
     views = [view for view in store.list_feature_views() if list(view.join_keys) == [USER]]
     provider = store._get_provider()
 
+    def values_of(view: "FeatureView") -> list[Any]:
+        # Without the names, some kinds of store refuse to read.
+        names = [feature.name for feature in view.features]
+        ((_, found),) = provider.online_read(store.config, view, [_key(user)], names)
+        return list((found or {}).values())
+
     def count() -> int:
-        read = (provider.online_read(store.config, view, [_key(user)]) for view in views)
-        values = [value for ((_, found),) in read for value in (found or {}).values()]
+        values = (value for view in views for value in values_of(view))
         return sum(value.WhichOneof("val") is not None for value in values)
 
     def delete() -> None:
@@ -161,4 +183,9 @@ def _in_another(store: "FeatureStore", user: str) -> UserOnline:
             rows = [(_key(user), nulls, now, now)]
             provider.online_write_batch(store.config, view, rows, None)
 
-    return UserOnline(count, delete, "nulls written over the values; the key itself stays")
+    return UserOnline(
+        count,
+        delete,
+        f"nulls written over the values; the key itself, which holds the id, stays in "
+        f"{store.config.online_store.type}: delete it with the store's own tools",
+    )

@@ -6,6 +6,7 @@ Files are read as they lie, so that nothing depends on what a table says of itse
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import fsspec
@@ -19,7 +20,9 @@ from spark_jobs.erasure.mentions import (
     text_about_user,
     whole_word,
 )
-from spark_jobs.table_files import physical_frame
+from spark_jobs.erasure.receipt import Found
+from spark_jobs.parallel import at_once
+from spark_jobs.table_files import delta_folders, delta_frame, physical_frame
 from spark_jobs.tables import Tables
 
 # Read by other means (the online store), or not about users one by one (the encoders).
@@ -65,6 +68,42 @@ def search(tables: Tables, user: str) -> Search:
         *_page_mentions(tables.warehouse, pages(files), user),
     ]
     return Search(tuple(trace for trace in traces if trace.count), len(files))
+
+
+def found_by_place(tables: Tables, user: str, traces: Iterable[Trace]) -> list[Found]:
+    """Return what there is of a user, place by place; what readers of a table see, apart.
+
+    Args:
+        traces: of the same user, from ``search``.
+    """
+    folders = delta_folders(tables.warehouse)
+    counted = at_once(partial(_readable, tables, folder, user) for folder in folders)
+    readable = dict(zip(folders, counted, strict=True))
+    found: list[Found] = []
+    for folder, (rows, texts, _) in readable.items():
+        found += [Found(folder, "rows", rows), Found(folder, "texts", texts)]
+    for trace in traces:
+        if trace.kind == "rows":
+            _, _, seen = readable.get(trace.where, (0, 0, 0))
+            found.append(Found(trace.where, "copies", trace.count - seen))
+        else:
+            found.append(Found(trace.where, "mentions", trace.count))
+    return [each for each in found if each.count > 0]
+
+
+def _readable(tables: Tables, folder: str, user: str) -> tuple[int, int, int]:
+    """Return how many rows of a table are a user's, and how many others mention them.
+
+    And how many there are in all as ``search`` counts them: a row may be both.
+    """
+    frame = delta_frame(tables.spark, f"{tables.warehouse}/{folder}")
+    if not telling_columns(frame.columns):
+        return 0, 0, 0
+    found = row_of_user(frame.columns, user), text_about_user(frame.columns, user)
+    rows, texts = (F.lit(False) if condition is None else condition for condition in found)
+    counts = frame.agg(F.count_if(rows), F.count_if(texts & ~rows), F.count_if(texts & rows))
+    of_user, others, both = counts.collect()[0]
+    return of_user, others, of_user + others + both
 
 
 def pages(files: Iterable[str]) -> list[str]:

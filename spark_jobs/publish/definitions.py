@@ -146,13 +146,18 @@ def views_by_table(repo: str) -> dict[str, list[str]]:
 
     A view that each release has one of is ``<view>__<release>``.
     """
+    return defined_views(settings_file(repo).parent)
+
+
+def defined_views(folder: Path) -> dict[str, list[str]]:
+    """Return what ``views_by_table`` does of the definitions in a folder."""
     encoders = {kind: f"{kind}@{0:012x}" for kind in KINDS}
     release = {"name": "r1", "state": "live", "encoders": encoders}
     names: dict[str, list[str]] = {}
-    with TemporaryDirectory() as folder, warnings.catch_warnings():
+    with TemporaryDirectory() as warehouse, warnings.catch_warnings():
         _ignore_experimental()
-        Path(folder, "releases.json").write_text(json.dumps({"releases": [release]}))
-        with _warehouse_named(folder), _definitions(settings_file(repo).parent) as modules:
+        Path(warehouse, "releases.json").write_text(json.dumps({"releases": [release]}))
+        with _warehouse_named(warehouse), _definitions(folder) as modules:
             views = modules["feature_views"]
             for view in (views.spu_facts, views.item_spu, *views.VIEWS.values()):
                 name = view.name.replace("__r1", "__<release>")

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from spark_jobs.publish.postgres_tables import connection, table_of
+
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
 
@@ -71,6 +73,15 @@ def _with_row(client: Any, keys: list[bytes], view: str, project: bytes) -> Iter
             yield key.removesuffix(project)
 
 
+def _postgres_keys(store: "FeatureStore", view: "FeatureView") -> Iterator[bytes]:
+    from psycopg import sql
+
+    query = sql.SQL("SELECT DISTINCT entity_key FROM {}").format(table_of(store, view))
+    with connection(store) as postgres:
+        for (key,) in postgres.execute(query).fetchall():
+            yield bytes(key)
+
+
 def _serialized(names: list[str], key: tuple[str, ...]) -> bytes:
     from feast.infra.key_encoding_utils import serialize_entity_key
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
@@ -94,4 +105,5 @@ def _parsed(names: list[str], serialized: bytes) -> tuple[str, ...] | None:
 _LISTED: Mapping[str, Callable[["FeatureStore", "FeatureView"], Iterator[bytes]]] = {
     "sqlite": _sqlite_keys,
     "redis": _redis_keys,
+    "postgres": _postgres_keys,
 }

@@ -153,18 +153,6 @@ def test_who_holds_the_warehouse_is_said(tmp_path: Path) -> None:
         assert str(os.getpid()) in held.seen
 
 
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("redis:6379,password=secret,ssl=true", "redis:6379,password=***,ssl=true"),
-        ("redis://me:secret@host:6379", "redis://me:***@host:6379"),
-        ("no secret here", "no secret here"),
-    ],
-)
-def test_no_password_is_shown(text: str, shown: str) -> None:
-    assert online.without_password(text) == shown
-
-
 def test_a_damaged_online_store_is_bad(tmp_path: Path) -> None:
     file = tmp_path / "feature_store" / "online.db"
     file.parent.mkdir()

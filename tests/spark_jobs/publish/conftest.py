@@ -1,18 +1,28 @@
 """Tiny nights: staged rows of every table, and an audit that says what it is told."""
 
+import getpass
+import glob
+import os
+import pwd
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
+from psycopg import sql
 from pyspark.sql import Row
 from pyspark.sql import types as T
 
@@ -68,31 +78,148 @@ def redis_server(
         server.wait(timeout=30)
 
 
-STORES = {"sqlite": "feature_repo", "redis": "feature_repo/redis.yaml"}
+@pytest.fixture(scope="session")
+def postgres_server(free_port: Callable[[], int]) -> Iterator[dict[str, str]]:
+    """A Postgres of our own, empty, on loopback and with TLS: the environment that names it."""
+    user = _postgres_user()
+    port, password = free_port(), secrets.token_hex(16)
+    # Not below pytest's folder, which is closed to the user that the server runs as.
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
+        shutil.chown(folder, user)
+        _make_cluster(folder, user, password)
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "port": port,
+            "unix_socket_directories": "",
+            "ssl": "on",
+            "fsync": "off",
+        }
+        given = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        with Path(folder, "log").open("w") as log:
+            server = subprocess.Popen(
+                [_postgres_program("postgres"), "-D", f"{folder}/data", *given],
+                **_as_user(user),
+                stdout=log,
+                stderr=log,
+                text=True,
+            )
+        try:
+            _wait_for(port, server, _is_started)
+            yield {
+                "EMBEDMILL_POSTGRES_HOST": "127.0.0.1",
+                "EMBEDMILL_POSTGRES_PORT": str(port),
+                "EMBEDMILL_POSTGRES_DATABASE": "postgres",
+                "EMBEDMILL_POSTGRES_USER": "owner",
+                "EMBEDMILL_POSTGRES_PASSWORD": password,
+            }
+        finally:
+            # What Postgres calls an immediate shutdown: nothing in it is kept.
+            server.send_signal(signal.SIGQUIT)
+            server.wait(timeout=30)
+
+
+def _postgres_user() -> str:
+    """Return who the server is to run as; tests skip where that cannot be."""
+    if _postgres_program("initdb") is None:
+        pytest.skip("postgresql is not installed: scripts/setup_tests.sh says how")
+    if os.geteuid() != 0:
+        return getpass.getuser()
+    # Postgres refuses to run as root.
+    if "postgres" not in {entry.pw_name for entry in pwd.getpwall()}:
+        pytest.skip("Postgres does not run as root, and there is no user postgres to run it as")
+    return "postgres"
+
+
+def _postgres_program(name: str) -> Any:
+    """Return where a program of Postgres is: Debian keeps them off PATH, in a folder a version."""
+    folders = sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)
+    return shutil.which(name, path=os.pathsep.join([os.environ["PATH"], *folders]))
+
+
+def _as_user(user: str) -> dict[str, Any]:
+    """Return what makes a process run as a user; only root may."""
+    is_root = os.geteuid() == 0
+    return {"user": user, "group": user, "extra_groups": [], "cwd": "/"} if is_root else {}
+
+
+def _make_cluster(folder: str, user: str, password: str) -> None:
+    data = f"{folder}/data"
+    said = Path(folder, "password")
+    said.write_text(password)
+    shutil.chown(said, user)
+    init = [_postgres_program("initdb"), "-D", data, "-U", "owner", "--no-sync"]
+    init += ["--auth=scram-sha-256", f"--pwfile={said}"]
+    # The names that Postgres looks for.
+    pair = ["-keyout", f"{data}/server.key", "-out", f"{data}/server.crt"]
+    key = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test", *pair]
+    for command in (init, key):
+        subprocess.run(command, **_as_user(user), check=True, capture_output=True)
+
+
+def postgres_connection(environment: Mapping[str, str]) -> "psycopg.Connection[Any]":
+    """Connect as the tests themselves do, past Feast."""
+    names = {"host": "HOST", "port": "PORT", "dbname": "DATABASE", "user": "USER"}
+    named = {key: environment[f"EMBEDMILL_POSTGRES_{name}"] for key, name in names.items()}
+    return psycopg.connect(
+        **named,
+        password=environment["EMBEDMILL_POSTGRES_PASSWORD"],
+        sslmode="require",
+        autocommit=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def postgres_database(postgres_server: dict[str, str]) -> dict[str, str]:
+    """An empty database for each module of tests: the environment that names it."""
+    name = f"tests{next(_DATABASES)}"
+    with postgres_connection(postgres_server) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    return {**postgres_server, "EMBEDMILL_POSTGRES_DATABASE": name}
+
+
+STORES = {
+    "sqlite": "feature_repo",
+    "redis": "feature_repo/redis.yaml",
+    "postgres": "feature_repo/postgres.yaml",
+}
 
 
 @pytest.fixture(params=STORES, scope="module")
 def repo(request: pytest.FixtureRequest) -> Iterator[str]:
     """Feast's settings for each kind of online store; an empty one for each module of tests."""
-    settings = STORES[request.param]
-    if request.param == "sqlite":
-        yield settings
-        return
-    connection: str = request.getfixturevalue("redis_server")
+    environment: dict[str, str] = {}
+    if request.param == "redis":
+        connection = request.getfixturevalue("redis_server")
+        environment = {"EMBEDMILL_REDIS": f"{connection},db={next(_DATABASES)}"}
+    elif request.param == "postgres":
+        environment = request.getfixturevalue("postgres_database")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EMBEDMILL_REDIS", f"{connection},db={next(_DATABASES)}")
-        yield settings
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield STORES[request.param]
 
 
-def _wait_for(port: int, server: "subprocess.Popen[str]") -> None:
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _is_started(port: int) -> bool:
+    """Whether Postgres takes connections: it listens before it does."""
+    command = [_postgres_program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+    return subprocess.run(command, check=False).returncode == 0
+
+
+def _wait_for(
+    port: int, server: "subprocess.Popen[str]", answers: Callable[[int], bool] = _listens
+) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        assert server.poll() is None, f"redis-server ended with {server.returncode}"
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
+        assert server.poll() is None, f"{server.args} ended with {server.returncode}"
+        if answers(port):
+            return
         time.sleep(0.05)
-    raise TimeoutError(f"redis-server does not listen on {port}")
+    raise TimeoutError(f"{server.args} does not listen on {port}")
 
 
 def vector(seed: int, width: int) -> list[float]:

@@ -162,15 +162,16 @@ def test_the_settings_lose_no_rows_and_name_the_same_delta() -> None:
     assert settings["offline_store"]["spark_conf"]["spark.jars.packages"] == DELTA_PACKAGE
 
 
-def test_redis_differs_in_the_online_store_and_its_registry_alone() -> None:
-    sqlite, redis = (
+@pytest.mark.parametrize("kind", ["redis", "postgres"])
+def test_other_settings_differ_in_the_online_store_and_its_registry_alone(kind: str) -> None:
+    sqlite, other = (
         yaml.safe_load(settings_file(name).read_text())
-        for name in ("feature_repo", "feature_repo/redis.yaml")
+        for name in ("feature_repo", f"feature_repo/{kind}.yaml")
     )
-    assert redis.pop("online_store")["type"] == "redis"
+    assert other.pop("online_store")["type"] == kind
     assert sqlite.pop("online_store")["type"] == "sqlite"
-    assert redis["registry"].pop("path") != sqlite["registry"].pop("path")
-    assert redis == sqlite
+    assert other["registry"].pop("path") != sqlite["registry"].pop("path")
+    assert other == sqlite
 
 
 @pytest.mark.parametrize("unset", [None, ""])

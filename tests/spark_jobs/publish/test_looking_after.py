@@ -304,9 +304,30 @@ def test_the_receipt_says_what_was_removed_without_saying_who(shop: Shop, receip
     assert removed[("logs/embedmill.log", "mentions")] == 1
     assert ("online store", "mentions") in removed
     (file,) = (shop.folder / "erasures").iterdir()
-    said = json.loads(file.read_text())
-    assert said["runs"][0]["found_afterwards"] == 0
+    assert json.loads(file.read_text())["runs"][-1]["found_afterwards"] == 0
     assert ANNA not in file.read_text() + file.name
+
+
+def test_the_receipt_accounts_for_what_a_killed_run_removed(shop: Shop, receipt: Receipt) -> None:
+    (file,) = (shop.folder / "erasures").iterdir()
+    killed, completed = json.loads(file.read_text())["runs"][:2]
+
+    assert killed["completed_at"] is None
+    assert completed["completed_at"] is not None
+    removed, found = (
+        {(each["where"], each["what"]): each["count"] for each in killed[part]}
+        for part in ("removed", "found")
+    )
+    # It had removed the events that readers see, and not the files that they lay in.
+    assert removed[("interactions", "rows")] == found[("interactions", "rows")] == 2
+    assert ("interactions", "copies") not in removed
+    again = {(each["where"], each["what"]) for each in completed["found"]}
+    assert ("interactions", "rows") not in again
+    assert ("interactions", "copies") in again
+    summed = {(each.where, each.what): each.count for each in receipt.removed}
+    assert all(summed[place] >= count for place, count in found.items())
+    assert summed[("interactions", "rows")] == 2
+    assert receipt.killed_runs == 1
 
 
 def test_other_users_and_other_rows_stay(shop: Shop, receipt: Receipt, staging: ModuleType) -> None:

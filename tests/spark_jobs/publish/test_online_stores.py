@@ -4,6 +4,7 @@ And what is said of one that has a server, when the server is away.
 """
 
 import json
+import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -182,6 +183,48 @@ def test_a_forgotten_user_leaves_the_store_that_was_used_before(
 
     assert ann.count() == 0
     assert held(before, "user_preference__r1") == []
+
+
+OWN_STORE = """
+from typing import Literal
+from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig
+
+class OwnSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):
+    type: Literal["own_store.OwnSqliteOnlineStore"] = "own_store.OwnSqliteOnlineStore"
+
+class OwnSqliteOnlineStore(SqliteOnlineStore):
+    def online_read(self, config, table, entity_keys, requested_features=None):
+        if not requested_features:
+            raise ValueError("Postgres reads nothing without names either")
+        return super().online_read(config, table, entity_keys, requested_features)
+"""
+
+
+def test_values_are_overwritten_in_a_store_of_a_kind_that_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_store.py").write_text(OWN_STORE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    repo = shutil.copytree("feature_repo", tmp_path / "repo")
+    shipped = (repo / "feature_store.yaml").read_text()
+    (repo / "feature_store.yaml").write_text(
+        shipped.replace("type: sqlite", "type: own_store.OwnSqliteOnlineStore").replace(
+            "feature_store/online.db", "own.db"
+        )
+    )
+    tell(tmp_path, BOTH)
+    store = open_store(str(repo), str(tmp_path))
+    with feast_talk():
+        apply_definitions(store, str(tmp_path))
+    write_users(store, "user_preference__r1", ["ann", "bob"])
+
+    ann = user_online(store, "ann", str(tmp_path))
+    assert ann.count() == 2
+    ann.delete()
+
+    assert ann.count() == 0
+    assert user_online(store, "bob", str(tmp_path)).count() == 2
+    assert "the key itself, which holds the id, stays in own_store.OwnSqliteOnlineStore" in ann.how
 
 
 def test_doctor_says_whether_redis_answers_and_no_password(
