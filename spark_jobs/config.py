@@ -9,7 +9,7 @@ import tomllib
 from dataclasses import field
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import (
     ConfigDict,
@@ -23,6 +23,9 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 _STRICT = ConfigDict(extra="forbid")
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -30,6 +33,20 @@ Share = Annotated[float, Field(ge=0, le=1)]
 EventDate = Annotated[date, Field(ge=date(1678, 1, 1))]
 
 DELTA_PACKAGE = "io.delta:delta-spark_4.1_2.13:4.4.0"
+
+
+# What pydantic calls a key that there is none of.
+_UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
+
+# What TOML has, in words.
+_KINDS = {
+    str: "a text",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    dict: "a table",
+    list: "a list",
+}
 
 
 class InvalidConfig(ValueError):
@@ -257,14 +274,23 @@ def load_config(path: str | Path) -> Config:
     except OSError as error:
         raise InvalidConfig(f"cannot read config {str(path)!r}: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidConfig(f"config {str(path)!r} is not TOML: {error}.") from error
+        raise InvalidConfig(f"config {str(path)!r} is not TOML: {error}.") from None
     try:
         return TypeAdapter(Config).validate_python(content)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
-            f" (found {problem['input']!r})"
-            for problem in error.errors()
-        )
-        message = f"config {str(path)!r}: {problems}. The keys are in spark_jobs/config.py."
-        raise InvalidConfig(message) from error
+        message = f"config {str(path)!r}: {problems(error)}. The keys are in spark_jobs/config.py."
+        # Not from the error, whose own text shows values: it would be in the traceback of a stage.
+        raise InvalidConfig(message) from None
+
+
+def problems(error: ValidationError) -> str:
+    """Return what is wrong with settings, key by key; any value may be a secret."""
+    listed = ((".".join(map(str, problem["loc"])), problem) for problem in error.errors())
+    return "; ".join(f"{key}: {each['msg']} (found {_shown(each)})" for key, each in listed)
+
+
+def _shown(problem: "ErrorDetails") -> str:
+    """Return the kind of a value; of a known number out of range, the number."""
+    value, kind = problem["input"], _KINDS.get(type(problem["input"]), "another type")
+    is_ours = problem["type"] not in _UNKNOWN_KEY and "conf" not in problem["loc"]
+    return repr(value) if is_ours and kind == "a number" else kind

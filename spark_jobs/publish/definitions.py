@@ -17,6 +17,9 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
+from spark_jobs.config import problems
 from spark_jobs.locks import RELEASES_WAIT, releases_lock
 from spark_jobs.publish.online_server import check_server
 from spark_jobs.releases.ledger import served_releases
@@ -42,6 +45,10 @@ class SettingsIncomplete(LookupError):
     """Feast's settings name an environment variable that is not set."""
 
 
+class SettingsInvalid(ValueError):
+    """Feast's settings cannot be used."""
+
+
 def open_store(repo: str, warehouse: str) -> "FeatureStore":
     """Open the feature store of a warehouse.
 
@@ -53,6 +60,7 @@ def open_store(repo: str, warehouse: str) -> "FeatureStore":
     Raises:
         FeatureRepoMissing: there are no such settings.
         SettingsIncomplete: they name an environment variable that is not set.
+        SettingsInvalid: they are no YAML, or not what Feast knows.
         NoServerNamed: their connection string names no server.
     """
     settings = settings_file(repo)
@@ -64,7 +72,8 @@ def open_store(repo: str, warehouse: str) -> "FeatureStore":
         # A setting of ours is of use with SQL registries alone, Feast says at each start; with a
         # file readers are refused without it, as a test shows.
         logging.getLogger("feast.repo_config").addFilter(_is_news)
-        store = FeatureStore(repo_path=str(settings.parent), fs_yaml_file=settings)
+        with _no_values_shown(settings):
+            store = FeatureStore(repo_path=str(settings.parent), fs_yaml_file=settings)
     check_server(store)
     return store
 
@@ -195,6 +204,31 @@ def _check_environment(settings: Path) -> None:
             f"{settings} names environment variables that are not set: {', '.join(unset)}. "
             "What each should hold is said at the top of that file."
         )
+
+
+@contextmanager
+def _no_values_shown(settings: Path) -> Iterator[None]:
+    """Name what is wrong with the settings: Feast's errors quote values, the password's among them.
+
+    Raises:
+        SettingsInvalid: the settings cannot be used.
+    """
+    from feast.repo_config import FeastConfigError
+    from yaml import MarkedYAMLError
+
+    try:
+        yield
+    except MarkedYAMLError as error:
+        where = f" at line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        # Even the name of the problem may quote a value: *secret is an alias, !secret a tag.
+        raise SettingsInvalid(
+            f"{settings} is not YAML{where}. Put a value of any characters in a block, as "
+            "feature_repo/postgres.yaml does: |- and the value on a line of its own."
+        ) from None
+    except FeastConfigError as error:
+        (cause,) = error.args
+        wrong = problems(cause) if isinstance(cause, ValidationError) else type(cause).__name__
+        raise SettingsInvalid(f"{settings}: {wrong}. Mend the file, or the environment.") from None
 
 
 def _ignore_experimental() -> None:

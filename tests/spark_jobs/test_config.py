@@ -1,3 +1,4 @@
+import traceback
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,38 @@ def test_load_config_refuses_what_is_out_of_range(tmp_path: Path, setting: str) 
 
     with pytest.raises(InvalidConfig, match=rf"{section}\.{name}: .*found {value}"):
         load_config(written(tmp_path, setting))
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('pasword = "hunter2"', "pasword"),
+        ('[feature_store]\npassword = "hunter2"', "feature_store.password"),
+        ('[feature_store.online_store]\npassword = "hunter2"', "feature_store.online_store"),
+        ('[[sources]]\nname="a"\nkind="items"\npath="p"\ntoken="hunter2"', "sources.0.token"),
+        ('[[sources]]\nname="a"\nkind="hunter2"\npath="p"', "sources.0.kind"),
+        ('feature_store = "redis://:hunter2@host"', "feature_store"),
+        ("warehouse = ['s3a://key:hunter2@bucket']", "warehouse"),
+        ('[spark.conf."spark.hadoop.fs.s3a"]\n"secret.key" = "hunter2"', "spark.conf"),
+        ('[cope]\ndim = "hunter2"', "cope.dim"),
+        ('[spark.conf]\n"spark.hadoop.fs.s3a.secret.key" = 1357924680', "secret.key"),
+        ("pin = 1357924680", "pin"),
+        ('password = "hunter2', "end of document"),
+        ('password = hunter2"', "line 1"),
+        ('[redis]\npassword: "hunter2"', "line 2"),
+    ],
+)
+def test_a_mistake_in_a_config_names_the_key_and_never_shows_a_value(
+    tmp_path: Path, text: str, key: str
+) -> None:
+    with pytest.raises(InvalidConfig) as refused:
+        load_config(written(tmp_path, text))
+
+    assert key in str(refused.value)
+    # What a stage that Spark started prints: the error, and those that it came from.
+    printed = "".join(traceback.format_exception(refused.value))
+    assert "hunter2" not in printed
+    assert "1357924680" not in printed
 
 
 @pytest.mark.parametrize("content", [b"a = ", b"\xff\xfe"])

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from spark_jobs.contracts import TABLES
 from spark_jobs.publish.definitions import (
     FeatureRepoMissing,
     SettingsIncomplete,
+    SettingsInvalid,
     apply_definitions,
     open_store,
     settings_file,
@@ -183,6 +185,33 @@ def test_a_variable_that_is_not_set_is_named(
         monkeypatch.setenv("EMBEDMILL_REDIS", unset)
     with pytest.raises(SettingsIncomplete, match=r"redis.yaml names .* not set: EMBEDMILL_REDIS"):
         open_store("feature_repo/redis.yaml", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("shipped", "mistaken", "named"),
+    [
+        ("  password: |-", "  passwrd: |-", "passwrd: Extra inputs"),
+        ("  password: |-\n    $", "  password: [$", "not YAML at line"),
+        ("  password: |-\n    $", "  password: *$", "not YAML at line"),
+        ("  password: |-\n    $", "  password: !$", "not YAML at line"),
+        ("  port: $", "  port: x$", "port: Input should be a valid integer"),
+        ("  password: |-\n    ${", "  password: x: ${", "not YAML at line"),
+    ],
+)
+def test_a_mistake_in_the_settings_is_named_and_no_value_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shipped: str, mistaken: str, named: str
+) -> None:
+    for name in ("HOST", "DATABASE", "USER", "PASSWORD"):
+        monkeypatch.setenv(f"EMBEDMILL_POSTGRES_{name}", "hunter2")
+    monkeypatch.setenv("EMBEDMILL_POSTGRES_PORT", "5432")
+    text = Path("feature_repo/postgres.yaml").read_text()
+    assert shipped in text
+    (tmp_path / "own.yaml").write_text(text.replace(shipped, mistaken))
+
+    with pytest.raises(SettingsInvalid, match=named) as refused:
+        open_store(str(tmp_path / "own.yaml"), str(tmp_path))
+
+    assert "hunter2" not in "".join(traceback.format_exception(refused.value))
 
 
 def test_a_connection_string_without_a_server_is_refused_and_not_shown(
