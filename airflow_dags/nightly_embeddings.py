@@ -11,6 +11,7 @@ tables.
 Where to set the cluster, the pool and the alerts: `docs/guides/data-engineers.md`.
 """
 
+import html
 import logging
 import os
 from datetime import UTC, date, datetime, timedelta
@@ -108,13 +109,16 @@ def _tell(text: str) -> None:
     """Post to the webhook of connection ``embedmill_alerts``; without one, only log.
 
     The path of a webhook is its secret: it is the connection's password, which Airflow encrypts.
+    What an audit quotes comes from feeds, and Slack reads a merchant named <!channel> as a call to
+    everybody: the three characters that begin its markup are escaped.
     """
     logger.error("%s", text)
     try:
         endpoint = BaseHook.get_connection(ALERTS).password
     except (AirflowException, AirflowNotFoundException):
         return
-    HttpHook(method="POST", http_conn_id=ALERTS).run(endpoint, json={"text": text})
+    shown = html.escape(text, quote=False)
+    HttpHook(method="POST", http_conn_id=ALERTS).run(endpoint, json={"text": shown})
 
 
 @task(retries=0)

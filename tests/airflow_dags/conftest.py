@@ -20,7 +20,7 @@ read -r rule once <<< "${FAIL:-}"
 case "$*" in
   *"--name embedmill ${rule%=*} "*)
     if [ -n "$rule" ] && { [ -z "$once" ] || [ "$(grep -cxF -e "$*" "$CALLS")" = 1 ]; }
-    then echo "the words of ${rule%=*}"; exit "${rule#*=}"; fi ;;
+    then echo "the words of ${rule%=*} of <!channel> A&B"; exit "${rule#*=}"; fi ;;
 esac
 """
 

@@ -199,6 +199,17 @@ def test_a_failure_is_told_once_to_the_webhook(
     assert {path for path, _ in posts[1]} == {"/services/secret"}
 
 
+def test_a_name_from_a_feed_is_no_markup_in_an_alert(
+    answers: dict, posts: tuple[str, list]
+) -> None:
+    text = "\n".join(text for _, text in posts[1])
+
+    assert "the words of validation of &lt;!channel&gt; A&amp;B" in text
+    assert "<" not in text
+    assert ">" not in text
+    assert set(re.findall(r"&\w*;?", text)) <= {"&lt;", "&gt;", "&amp;"}
+
+
 def test_a_night_before_the_first_one_is_told_of_for_nothing_ran(
     answers: dict, posts: tuple[str, list]
 ) -> None:
