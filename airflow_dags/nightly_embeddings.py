@@ -5,7 +5,8 @@ Stages talk through tables alone, so any task may be cleared and run again: it e
 tables.
 
 - **The night** is the UTC day of the run's logical date, however the run came to be.
-- **A failed audit** stops the night: nothing that is served changes, and the task is not retried.
+- **A broken feed or a failed audit** stops the night: nothing that is served changes, and the
+  task is not retried.
 - **A failed night** stops the nights after it. Mend it, clear it, then clear those.
 
 Where to set the cluster, the pool and the alerts: `docs/guides/data-engineers.md`.
@@ -51,6 +52,9 @@ STAGES = (
 # These run whatever became of the stages between ingest and them.
 ALWAYS_RUN = ("report",)
 
+# These may find that the night must go no further.
+MAY_STOP = ("ingest", "validation")
+
 # The one place that says which night a run is about.
 NIGHT = "{{ ds }}"
 CHECKOUT = str(Path(__file__).resolve().parents[1])
@@ -61,13 +65,13 @@ POOL = "embedmill"
 ALERTS = "embedmill_alerts"
 # Read while the file is parsed, when Variables are dear: an environment variable.
 FIRST_NIGHT = os.environ.get("EMBEDMILL_FIRST_NIGHT") or None
-AUDIT_FAILED = 3
+STOPPED = 3  # as in spark_jobs/stage.py
 
 logger = logging.getLogger(__name__)
 
 
-class AuditIsFinal(RetryPolicy):
-    """Retry what may pass by itself; what the audit refused stays refused until it is mended."""
+class StopIsFinal(RetryPolicy):
+    """Retry what may pass by itself; a night that was stopped stays so until it is mended."""
 
     def evaluate(
         self,
@@ -76,8 +80,8 @@ class AuditIsFinal(RetryPolicy):
         max_tries: int,
         context: Context | None = None,
     ) -> RetryDecision:
-        if f"Error code is: {AUDIT_FAILED}." in str(exception):
-            return RetryDecision.fail("the audit stopped the night; the log says which check")
+        if f"Error code is: {STOPPED}." in str(exception):
+            return RetryDecision.fail("the stage stopped the night; the log says why")
         return RetryDecision.default()
 
 
@@ -204,7 +208,7 @@ with DAG(
             conn_id="spark_default",
             name=f"embedmill {stage} {NIGHT}",
             properties_file=SPARK_PROPERTIES,
-            retry_policy=AuditIsFinal() if stage == "validation" else None,
+            retry_policy=StopIsFinal() if stage in MAY_STOP else None,
             trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS
             if stage in ALWAYS_RUN
             else TriggerRule.ALL_SUCCESS,

@@ -25,9 +25,8 @@ from spark_jobs.commands import (
 )
 from spark_jobs.commands.opening import OURS, console
 from spark_jobs.disk import NO_ROOM, is_disk_full
+from spark_jobs.stage import STOPPED, NightStopped
 from spark_jobs.worker_errors import worker_errors_named
-
-AUDIT_FAILED = 3
 
 app = typer.Typer(
     help="Nightly batch embeddings around a feature store.",
@@ -73,7 +72,7 @@ def main() -> None:
         _log(said)
         message = f"[bold red]error[/] {escape(said)}"
         Console(stderr=True).print(message, highlight=False, soft_wrap=True)
-        sys.exit(AUDIT_FAILED if type(error).__name__ == "AuditFailed" else 1)
+        sys.exit(STOPPED if isinstance(error, NightStopped) else 1)
 
 
 def _log(said: str, error: Exception | None = None) -> None:

@@ -99,11 +99,15 @@ class Source:
 
 @dataclass(frozen=True, config=_STRICT)
 class IngestConfig:
-    """Limits past which input goes to quarantine.
+    """Limits past which input goes to quarantine, and those past which a feed stops the night.
 
     Attributes:
         earliest_event: an event before this day, UTC, has no real time: empty dates of other
             systems are 0001-01-01, 1899-12-30, 1900-01-01, 1970-01-01 and 1980-01-01.
+        max_refused: share of a feed's rows in quarantine past which nothing is staged. Wider than
+            ``audit.max_quarantined``, past which nothing is published: a quarter is no longer a
+            merchant with a bad day, and what is left is not worth the models' time.
+        max_pictures_refused: the same of the pictures that a feed's rows name.
     """
 
     earliest_event: EventDate = date(1990, 1, 1)
@@ -111,6 +115,8 @@ class IngestConfig:
     max_image_bytes: PositiveInt = 20_000_000
     max_image_pixels: PositiveInt = 50_000_000
     max_images: PositiveInt = 8
+    max_refused: Share = 0.25
+    max_pictures_refused: Share = 0.25
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.config import Config, load_config
-from spark_jobs.contracts import STAGE_RUNS
+from spark_jobs.contracts import NIGHTS, STAGE_RUNS
 from spark_jobs.disk import enough_disk
 from spark_jobs.frames import local_frame
 from spark_jobs.locks import warehouse_lock
@@ -38,6 +38,19 @@ JOBS = {
     "report": "spark_jobs.report.job",
 }
 STAGES = tuple(JOBS)
+
+
+STOPPED = 3  # exit status of commands and jobs
+
+
+class NightStopped(ValueError):
+    """Tonight's rows must go no further, and the message says why.
+
+    Attributes:
+        steps: what the stage did, recorded as of one that ended well.
+    """
+
+    steps: Sequence["Step"] = ()
 
 
 class RowsLost(ValueError):
@@ -72,6 +85,7 @@ def run_stage(name: str, run: Run, tables: Tables, config: Config, night: Night)
     """Run a stage, check that no row was lost, and record what it did in ``stage_runs``.
 
     Raises:
+        NightStopped: the stage found that the night must go no further.
         RowsLost: rows in are not rows out plus rows quarantined.
         DiskFull: there is too little room to start, or there was none left on the way.
         StagedRowsRemoved: maintenance has removed what the stage reads.
@@ -82,11 +96,16 @@ def run_stage(name: str, run: Run, tables: Tables, config: Config, night: Night)
     started = time.monotonic()
     logger.info("%s night=%s started", name, night)
     check_staged(tables, night, name)
-    with (
-        enough_disk(tables.warehouse, config.min_free_gb, night, name),
-        worker_errors_named(f"{name}, night {night}"),
-    ):
-        steps = run(tables, config, night)
+    try:
+        with (
+            enough_disk(tables.warehouse, config.min_free_gb, night, name),
+            worker_errors_named(f"{name}, night {night}"),
+        ):
+            steps = run(tables, config, night)
+    except NightStopped as stopped:
+        if stopped.steps:
+            record_steps(tables, night, name, stopped.steps, time.monotonic() - started)
+        raise
     for step in steps:
         if step.rows_in != step.rows_out + step.rows_quarantined:
             raise RowsLost(
@@ -116,6 +135,20 @@ def record_steps(
     tables.record(local_frame(tables.spark, rows, ddl), STAGE_RUNS, night, stage)
 
 
+def record_state(tables: Tables, night: Night, stage: str, problems: Sequence[str]) -> None:
+    """Say in ``nights`` that a stage stopped the night, or take back what an earlier attempt said.
+
+    Args:
+        problems: why the night was stopped; empty where it was not.
+    """
+    if not problems and tables.recorded(NIGHTS, night, stage).isEmpty():
+        return
+    rows = [("failed", "; ".join(problems))] if problems else []
+    tables.record(
+        local_frame(tables.spark, rows, "state string, detail string"), NIGHTS, night, stage
+    )
+
+
 def encoder_step(table: str, version: str) -> str:
     """Return the name of the step that fills a table with an encoder version's vectors."""
     return f"{table} {version}"
@@ -133,7 +166,10 @@ def by_nights(ledger: DataFrame) -> DataFrame:
 
 
 def job_main(name: str, run: Run) -> None:
-    """Entry point of a stage's ``job.py``: ``job.py --config FILE --ds YYYY-MM-DD``."""
+    """Entry point of a stage's ``job.py``: ``job.py --config FILE --ds YYYY-MM-DD``.
+
+    A night that the stage stops ends with status ``STOPPED``.
+    """
 
     def main(
         config: Annotated[str, typer.Option(help="TOML file, see spark_jobs/conf/")],
@@ -147,6 +183,10 @@ def job_main(name: str, run: Run) -> None:
             tables = Tables(
                 build_session(settings.spark, name=f"embedmill {name} {night}"), settings.warehouse
             )
-            run_stage(name, run, tables, settings, night)
+            try:
+                run_stage(name, run, tables, settings, night)
+            except NightStopped as stopped:
+                logger.error("%s", stopped)
+                sys.exit(STOPPED)
 
     typer.run(main)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pyspark.sql import functions as F
 
-from spark_jobs.contracts import PUBLISHED, STAGE_RUNS
+from spark_jobs.contracts import NIGHTS, PUBLISHED, STAGE_RUNS
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.releases.release import ENCODING_STAGES
@@ -19,6 +19,10 @@ MAINTENANCE = "maintenance"
 # The stages that stage rows, each reading what those before it have staged.
 _STAGING = ("ingest", "spu", *ENCODING_STAGES)
 _READ_ALL = ("validation", "publish")
+
+
+class NotIngested(ValueError):
+    """Ingest found a feed broken, and staged nothing of the night."""
 
 
 class StagedRowsRemoved(ValueError):
@@ -55,9 +59,18 @@ def check_staged(tables: Tables, night: Night, stage: str) -> None:
     """Pass if all that a stage reads of the night's staged rows is there.
 
     Raises:
+        NotIngested: ingest stopped the night.
         StagedRowsRemoved: maintenance has removed it, and it was not made again since.
     """
-    if tables.backfills is not None or not tables.may_hold(STAGE_RUNS, night, MAINTENANCE):
+    if tables.backfills is not None:
+        return
+    if "ingest" in _needed(stage) and not tables.recorded(NIGHTS, night, "ingest").isEmpty():
+        raise NotIngested(
+            f"{stage}, night {night}: ingest stopped the night, so none of its rows are staged. "
+            f"Mend the feeds and run it again: embedmill run --config CONFIG --ds {night}. Why it "
+            "was stopped is in the table nights. Nothing was changed."
+        )
+    if not tables.may_hold(STAGE_RUNS, night, MAINTENANCE):
         return
     ran = _last_runs(tables, night)
     removed = ran.get(MAINTENANCE)

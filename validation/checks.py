@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spark_jobs.nights import Night
+from spark_jobs.stage import NightStopped
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class AuditReport:
         return [result for result in self.results if not result.success]
 
 
-class AuditFailed(ValueError):
+class AuditFailed(NightStopped):
     """Tonight's rows must not be published. ``report`` says why."""
 
     def __init__(self, report: AuditReport, data_docs: str) -> None:

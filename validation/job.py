@@ -8,22 +8,17 @@ Reads the staged tables; writes ``audit_results``, the Data Docs and, for a nigh
 Exit status 3 when a check failed.
 """
 
-import logging
-import sys
 from collections.abc import Sequence
 
 from spark_jobs.config import Config
-from spark_jobs.contracts import AUDIT_RESULTS, NIGHTS
+from spark_jobs.contracts import AUDIT_RESULTS
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
-from spark_jobs.stage import Step, job_main
+from spark_jobs.stage import Step, job_main, record_state
 from spark_jobs.tables import Tables
 from validation.checks import AuditFailed, AuditReport
 
-logger = logging.getLogger(__name__)
-
 STAGE = "validation"
-EXIT_STATUS = 3
 
 
 def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
@@ -38,7 +33,8 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
 
     report = audit(tables, config, night)
     _record_results(tables, report)
-    _record_state(tables, report)
+    failed = [f"{f.table_name}, {f.check_name}: {f.seen}" for f in report.failures]
+    record_state(tables, night, STAGE, failed)
     if report.failures:
         raise AuditFailed(report, data_docs_path(tables, night))
     return [Step(name, rows_in=rows, rows_out=rows) for name, rows in report.rows.items()]
@@ -59,28 +55,5 @@ def _record_results(tables: Tables, report: AuditReport) -> None:
     tables.record(local_frame(tables.spark, rows, ddl), AUDIT_RESULTS, report.night, STAGE)
 
 
-def _record_state(tables: Tables, report: AuditReport) -> None:
-    """Say that the night failed, or take back what an earlier attempt said."""
-    failed = [f"{f.table_name}, {f.check_name}: {f.seen}" for f in report.failures]
-    if not failed and tables.recorded(NIGHTS, report.night, STAGE).isEmpty():
-        return
-    rows = [("failed", "; ".join(failed))] if failed else []
-    tables.record(
-        local_frame(tables.spark, rows, "state string, detail string"),
-        NIGHTS,
-        report.night,
-        STAGE,
-    )
-
-
-def main() -> None:
-    """Run the job; leave with status 3 where the audit failed."""
-    try:
-        job_main(STAGE, run)
-    except AuditFailed as failure:
-        logger.error("%s", failure)
-        sys.exit(EXIT_STATUS)
-
-
 if __name__ == "__main__":
-    main()
+    job_main(STAGE, run)

@@ -1,6 +1,5 @@
 """Refusals: how much of each feed went to quarantine, why, and whose rows they were."""
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,13 +7,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.nights import Night
+from spark_jobs.refused_share import lower_bound
 from spark_jobs.stage import by_nights
 from validation.figures import Figure, Observation
 
 TABLE = "quarantine"
-
-# One-sided 95 %: a feed of 20 rows with 2 refused may well have a true share of 3 %.
-_Z = 1.645
 
 
 def steps(stage_runs: DataFrame, night: Night) -> DataFrame:
@@ -60,17 +57,6 @@ def refusal_figures(run: Observation, refused: Observation) -> list[Figure]:
         n_parts = sum(r["refused"] for r in parts)
         figures.append(_figure("unreadable_parts", about, n_parts, step["rows_in"], parts))
     return figures
-
-
-def lower_bound(part: int, whole: int) -> float:
-    """Return the least that the share may be, with 95 % confidence (Wilson's interval).
-
-    So that a feed of a handful of rows is not stopped by one bad row among them.
-    """
-    p, z2 = min(part / whole, 1.0), _Z**2
-    centre = p + z2 / (2 * whole)
-    spread = _Z * math.sqrt(p * (1 - p) / whole + z2 / (4 * whole**2))
-    return max(0.0, (centre - spread) / (1 + z2 / whole))
 
 
 def _figure(name: str, about: str, part: int, whole: int, refused: list[dict[str, Any]]) -> Figure:

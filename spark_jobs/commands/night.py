@@ -23,7 +23,7 @@ def run(
     first: Annotated[str, typer.Option("--from", help="first stage")] = STAGES[0],
     last: Annotated[str, typer.Option("--to", help="last stage")] = STAGES[-1],
 ) -> None:
-    """Run a night, or some stages of it. Exit status 3: the audit stopped it."""
+    """Run a night, or some stages of it. Exit status 3: ingest or the audit stopped it."""
     settings, night = load_config(config), Night.parse(ds)
     stages = stages_between(first, last)
     tables = open_tables(settings)

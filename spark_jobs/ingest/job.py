@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 from spark_jobs.config import Config
 from spark_jobs.contracts import INTERACTIONS, ITEMS, QUARANTINE
 from spark_jobs.forgotten import without_forgotten
+from spark_jobs.ingest.broken_feeds import FeedsBroken, broken_feeds, feed_remarks
 from spark_jobs.ingest.columns import FEED
 from spark_jobs.ingest.feeds import Feed, read_feeds, rows_of_kind
 from spark_jobs.ingest.interactions import EVENT_KEYS, accepted_events, judged_events
@@ -28,11 +29,14 @@ from spark_jobs.ingest.items import (
     judged_items,
 )
 from spark_jobs.ingest.quarantined import quarantined_pictures, quarantined_rows
+from spark_jobs.ingest.refusals import refusals
 from spark_jobs.ingest.tally import Tally, collected, refuse_unusable, tallies
 from spark_jobs.nights import Night
 from spark_jobs.parallel import at_once
-from spark_jobs.stage import Step, job_main
+from spark_jobs.stage import Step, job_main, record_state
 from spark_jobs.tables import Tables
+
+STAGE = "ingest"
 
 
 def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
@@ -46,6 +50,7 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     Raises:
         UnreadableFeed: a whole feed is unreadable or absent; nothing is written.
         EmptyNight: there are no rows; nothing is written.
+        FeedsBroken: too much of a feed was refused; quarantine is written, and nothing is staged.
     """
     started = time.monotonic()
     feeds = read_feeds(tables, config.sources, night)
@@ -76,14 +81,26 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
                 .unionByName(quarantined_pictures(items))
                 .unionByName(quarantined_rows(events, "interactions"))
             )
+            broken = broken_feeds(counted, config)
             writes: list[Callable[[], object]] = [
-                partial(tables.stage, item_changes(before, tonight), ITEMS, night),
-                partial(tables.stage, accepted_events(events), INTERACTIONS, night),
-                partial(tables.record, refused, QUARANTINE, night, "ingest"),
+                partial(tables.record, refused, QUARANTINE, night, STAGE)
             ]
+            if not broken:
+                writes += [
+                    partial(tables.stage, item_changes(before, tonight), ITEMS, night),
+                    partial(tables.stage, accepted_events(events), INTERACTIONS, night),
+                ]
             at_once(writes)
-        remarks = _held_back(before, items, held=held, counted=counted)
-    return _steps(feeds, counted, remarks, time.monotonic() - started)
+            is_clean = not any(t.refused or t.pictures_refused for t in counted.values())
+            found = [] if is_clean else refusals(items, events)
+        remarks = feed_remarks(
+            counted, found, _held_back(before, items, held=held, counted=counted)
+        )
+    steps = _steps(feeds, counted, remarks, time.monotonic() - started)
+    record_state(tables, night, STAGE, broken)
+    if broken:
+        raise FeedsBroken(night, broken, steps)
+    return steps
 
 
 def snapshots(
@@ -112,11 +129,12 @@ def _held_back(
     absent = {row[FEED]: row["n"] for row in absent_items(before, items, held).collect()}
     return {
         feed: [
-            f"no item was removed for its absence: {absent.get(feed, 0):,} of the night before are "
+            f"no item was removed for its absence: {absent[feed]:,} of the night before are "
             f"absent, and {counted[feed].keyless:,} rows have no readable key, so they may be in "
             "these. Mend the rows (see quarantine); the next whole snapshot removes what is gone."
         ]
         for feed in held
+        if feed in absent
     }
 
 
@@ -146,4 +164,4 @@ def _kept(rows: DataFrame) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    job_main("ingest", run)
+    job_main(STAGE, run)

@@ -19,6 +19,7 @@ from spark_jobs.ingest.columns import (
     UNREADABLE,
     Kind,
 )
+from spark_jobs.ingest.content import PICTURE_PROBLEMS
 from spark_jobs.ingest.feed_files import plain_path
 from spark_jobs.ingest.feeds import Feed
 from spark_jobs.ingest.formats import READ_ERRORS, UnreadableFeed, missing_columns, unreadable
@@ -43,6 +44,8 @@ class Tally:
         unreadable: rows that have a value of another type, by column.
         example: one such value, by column.
         keyless: item rows that were refused and whose key could not be read.
+        pictures: those that accepted rows name, without those past the most that an item may have.
+        pictures_refused: how many of them cannot be used.
         file: one of the feed's files, one with trouble if there is one.
         replaced_in: file in which bytes that are not UTF-8 may have been replaced.
     """
@@ -55,6 +58,8 @@ class Tally:
     example: Mapping[str, str] = field(default_factory=dict)
     removals: int = 0
     keyless: int = 0
+    pictures: int = 0
+    pictures_refused: int = 0
     file: str | None = None
     replaced_in: str | None = None
 
@@ -64,6 +69,7 @@ def tallies(judged: DataFrame, kind: Kind) -> DataFrame:
     columns = FEED_COLUMNS[kind]
     unreadable = {name: F.array_contains(UNREADABLE, name) for name in columns}
     removal = F.col("is_deleted") if kind == "items" else F.lit(False)
+    pictures = _picture_counts() if kind == "items" else {}
     return judged.groupBy(FEED).agg(
         F.count("*").alias("rows"),
         F.count(REASON).alias("refused"),
@@ -80,6 +86,7 @@ def tallies(judged: DataFrame, kind: Kind) -> DataFrame:
         ).alias("example"),
         F.coalesce(F.min(F.when(F.size(UNREADABLE) > 0, F.col(FILE))), F.min(FILE)).alias("file"),
         F.min(F.when(F.col(REPLACED), F.col(FILE))).alias("replaced_in"),
+        *(count.alias(name) for name, count in pictures.items()),
     )
 
 
@@ -200,6 +207,14 @@ def first_bad_line(path: str) -> int | None:
 
 def _plain(uri: str | None) -> str | None:
     return None if uri is None else plain_path(uri)
+
+
+def _picture_counts() -> dict[str, Column]:
+    refused = F.size(F.filter(PICTURE_PROBLEMS, lambda p: p["reason"] != "image_surplus"))
+    # Of refused rows and removals no picture is looked at.
+    counts = {"pictures": F.size("images") + refused, "pictures_refused": refused}
+    looked_at = F.col(PICTURE_PROBLEMS).isNotNull()
+    return {name: F.sum(F.when(looked_at, count).otherwise(0)) for name, count in counts.items()}
 
 
 def _count_of(condition: Column) -> Column:

@@ -224,6 +224,8 @@ def plant_a_broken_feed(warehouse) -> None:
         config.write(
             f'\n[[sources]]\nname = "partner"\nkind = "interactions"\noptional = true\n'
             f"path = {json.dumps(str(feed))}\n"
+            # Ingest would stop the night before the audit does.
+            "\n[ingest]\nmax_refused = 1.0\n"
         )
 
 

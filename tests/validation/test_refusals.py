@@ -3,7 +3,8 @@
 import pytest
 from scipy.stats import binomtest
 
-from validation.refusals import lower_bound, refusal_figures
+from spark_jobs.refused_share import lower_bound
+from validation.refusals import refusal_figures
 
 
 @pytest.mark.parametrize(("part", "whole"), [(2, 20), (170, 1000), (5, 5), (0, 40)])

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from pyspark.sql import SparkSession
 
-from spark_jobs.config import Config, IngestConfig, Source
+from spark_jobs.config import AuditConfig, Config, IngestConfig, Source
 from spark_jobs.contracts import INTERACTIONS, ITEMS, QUARANTINE, Table
 from spark_jobs.ingest.job import run
 from spark_jobs.nights import Night
@@ -29,6 +29,7 @@ class Shop:
 
     tables: Tables
     folder: Path
+    max_refused: float = 1.0
 
     def write(self, feed: str, rows: Sequence[Row | str]) -> Source:
         """Write JSON Lines into a folder of the feed's own; a text is a line as it stands."""
@@ -47,7 +48,9 @@ class Shop:
     def run(
         self, *sources: Source, night: str = NIGHT, limits: IngestConfig | None = None
     ) -> dict[str, Step]:
-        config = Config(sources=sources, ingest=limits or IngestConfig())
+        # A night of a few rows, most of them bad, is no broken feed here.
+        audit = AuditConfig(max_quarantined=self.max_refused)
+        config = Config(sources=sources, ingest=limits or IngestConfig(), audit=audit)
         return {step.name: step for step in run(self.tables, config, Night.parse(night))}
 
     def take(self, night: str = NIGHT, **feeds: Sequence[Row | str]) -> dict[str, Step]:
