@@ -19,6 +19,7 @@ from spark_jobs.encoder_facts import encoder_path, vector_width
 from spark_jobs.inference import PROBLEMS, encoded
 from spark_jobs.nights import Night
 from spark_jobs.quarantine import content_problems, replace_content_problems
+from spark_jobs.scratch import scratch_path
 from spark_jobs.stage import Step, encoder_step
 from spark_jobs.tables import Tables
 
@@ -89,7 +90,7 @@ def ensure_spu_content_embeddings(
 
 def scratch_folder(tables: Tables) -> str:
     """Return the warehouse's own folder for what a stage writes and removes again."""
-    return f"{tables.warehouse}/tmp"  # noqa: S108 - not the machine's
+    return scratch_path(tables.warehouse)
 
 
 def encoding_step(

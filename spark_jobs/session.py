@@ -11,9 +11,11 @@ from pathlib import Path
 from threading import Thread
 
 import pyarrow as pa
+from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 from spark_jobs.config import SparkConfig
+from spark_jobs.scratch import claim_spark_scratch
 
 
 class JavaMissing(LookupError):
@@ -62,6 +64,9 @@ _LOCAL = {
 # saves. The first alone has 48 MB for its code, too little for a night.
 QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
 
+# Where Spark keeps shuffles, spilled and cached rows.
+_LOCAL_DIR = "spark.local.dir"
+
 _JAVA_NAMES = (
     "functions",
     "org.apache.spark.sql.functions",
@@ -78,12 +83,15 @@ def build_session(
     name: str = "embedmill",
     log: Path | None = None,
     quick: bool = False,
+    warehouse: str | None = None,
 ) -> SparkSession:
     """Start, or join, the session.
 
     Args:
         log: file for what the Java side prints, so that a terminal shows progress alone.
         quick: the session is over in seconds; see ``QUICK_JAVA``.
+        warehouse: on one machine Spark's scratch goes into it, where maintenance finds what a run
+            that was killed left; unless the user says where scratch goes.
 
     Raises:
         JavaMissing: no usable Java; the message says how to get one.
@@ -103,7 +111,10 @@ def build_session(
     settings["spark.pyspark.python"] = sys.executable
     if quick:
         settings["spark.driver.extraJavaOptions"] = QUICK_JAVA
-    for key, value in (settings | config.conf).items():
+    settings |= config.conf
+    if warehouse is not None and SparkContext._active_spark_context is None:
+        settings |= scratch_setting(config, warehouse)
+    for key, value in settings.items():
         builder = builder.config(key, value)
     with _stderr_to(log):
         session = builder.getOrCreate()
@@ -118,6 +129,41 @@ def _retrying(master: str) -> str:
     if master == "local":
         return "local[1,3]"
     return re.sub(r"^local\[(\*|\d+)\]$", r"local[\1,3]", master)
+
+
+def scratch_setting(config: SparkConfig, warehouse: str) -> dict[str, str]:
+    """Return the setting that puts Spark's scratch into the warehouse, and claim the folder.
+
+    Empty where executors are on other machines, or where the user says where scratch goes: in
+    ``[spark.conf]``, ``SPARK_LOCAL_DIRS``, the properties of spark-submit or Spark's own defaults.
+    """
+    if not _scratch_is_ours(config):
+        return {}
+    folder = claim_spark_scratch(warehouse)
+    return {} if folder is None else {_LOCAL_DIR: folder}
+
+
+def _scratch_is_ours(config: SparkConfig) -> bool:
+    if _LOCAL_DIR in config.conf or "SPARK_LOCAL_DIRS" in os.environ:
+        return False
+    if not _under_spark_submit():
+        master = os.environ.get("SPARK_SUBMIT_MASTER", config.master)
+        return master.startswith("local") and _LOCAL_DIR not in _spark_defaults()
+    SparkContext._ensure_initialized()
+    submitted = SparkConf()
+    master = submitted.get("spark.master") or config.master
+    return master.startswith("local") and not submitted.contains(_LOCAL_DIR)
+
+
+def _spark_defaults() -> str:
+    """Return the text of Spark's own file of defaults; empty where there is none."""
+    import pyspark
+
+    home = os.environ.get("SPARK_HOME") or str(Path(pyspark.__file__).parent)
+    folder = os.environ.get("SPARK_CONF_DIR") or f"{home}/conf"
+    file = Path(folder, "spark-defaults.conf")
+    lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
+    return "\n".join(line for line in lines if not line.lstrip().startswith("#"))
 
 
 def _forget_jars(spark: SparkSession) -> None:

@@ -180,9 +180,10 @@ def job_main(name: str, run: Run) -> None:
         )
         settings, night = load_config(config), Night.parse(ds)
         with warehouse_lock(settings.warehouse):
-            tables = Tables(
-                build_session(settings.spark, name=f"embedmill {name} {night}"), settings.warehouse
+            spark = build_session(
+                settings.spark, name=f"embedmill {name} {night}", warehouse=settings.warehouse
             )
+            tables = Tables(spark, settings.warehouse)
             try:
                 run_stage(name, run, tables, settings, night)
             except NightStopped as stopped:

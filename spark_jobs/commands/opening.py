@@ -48,7 +48,9 @@ def open_tables(config: Config, said_on: Console = console, *, quick: bool = Fal
     logs = log_folder(config.warehouse)
     log_to(logs / "embedmill.log")
     with working(said_on, "start Spark"):
-        session = build_session(config.spark, log=logs / "spark.log", quick=quick)
+        session = build_session(
+            config.spark, log=logs / "spark.log", quick=quick, warehouse=config.warehouse
+        )
     return Tables(session, config.warehouse)
 
 

@@ -8,8 +8,8 @@ from pyspark.sql import functions as F
 
 from spark_jobs.contracts import INTERACTIONS, NIGHTS, PUBLISHED, RELEASES, TABLES, Table
 from spark_jobs.doctor.findings import Finding
-from spark_jobs.features import scratch_folder
 from spark_jobs.nights import Night
+from spark_jobs.scratch import left_behind
 from spark_jobs.table_files import delta_folders, int96_files
 from spark_jobs.tables import Tables, schema
 
@@ -155,8 +155,8 @@ def _building(tables: Tables) -> set[str]:
 
 
 def _scratch(tables: Tables) -> Iterator[Finding]:
-    filesystem, root = fsspec.url_to_fs(scratch_folder(tables))
-    files = filesystem.find(root) if filesystem.exists(root) else []
+    filesystem, _ = fsspec.url_to_fs(tables.warehouse)
+    files = [file for path in left_behind(tables.warehouse) for file in filesystem.find(path)]
     if files:
         seen = f"{len(files)} files of a run that was killed, or is at work"
         yield Finding("scratch", "warn", seen, "embedmill maintain removes them.")

@@ -23,12 +23,12 @@ from spark_jobs.erasure.mentions import (
 from spark_jobs.erasure.online import UserOnline, user_online
 from spark_jobs.erasure.receipt import Found, Receipt, begin_run, complete_run
 from spark_jobs.erasure.traces import Search, Trace, found_by_place, read_text, search
-from spark_jobs.features import scratch_folder
 from spark_jobs.forgotten import is_forgotten, remember_to_forget
 from spark_jobs.locks import RELEASES_WAIT, releases_lock
 from spark_jobs.publish.definitions import open_store
 from spark_jobs.publish.materialization import feast_session, feast_talk
 from spark_jobs.publish.online_server import named_if_unavailable
+from spark_jobs.scratch import remove_left_behind
 from spark_jobs.table_files import (
     delete_rows,
     delta_folders,
@@ -117,7 +117,7 @@ def _erase(tables: Tables, user: str, found: Search, watch: Watch) -> dict[str, 
                 versions[folder] = _erase_from_table(tables, folder, columns, user)
     with watch("pages and logs"):
         _redact_pages(tables.warehouse, found.traces, user)
-    _remove_scratch(tables)
+    remove_left_behind(tables.warehouse)
     return versions
 
 
@@ -141,13 +141,6 @@ def _redact_pages(warehouse: str, traces: tuple[Trace, ...], user: str) -> None:
         text = pattern.sub(FORGOTTEN_TEXT, read_text(warehouse, trace.where))
         # In place: a log may be open for appending.
         filesystem.pipe_file(f"{root}/{trace.where}", text.encode(errors="surrogateescape"))
-
-
-def _remove_scratch(tables: Tables) -> None:
-    """Remove what a killed stage left behind: with the lock held, nobody is using it."""
-    filesystem, root = fsspec.url_to_fs(scratch_folder(tables))
-    if filesystem.exists(root):
-        filesystem.rm(root, recursive=True)
 
 
 def _refuse_left(traces: tuple[Trace, ...], online: int) -> None:

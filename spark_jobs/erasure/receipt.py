@@ -22,6 +22,8 @@ NOT_REACHED = (
     "line that is no readable row at all goes to quarantine as it is.",
     "Copies that were made elsewhere, such as backups and training sets, are not known here; nor "
     "are logs and alerts outside the warehouse, such as Airflow's.",
+    "Commands that were reading at the time, such as a long embedmill sql, keep what they had read "
+    "in memory and in scratch files of their own until they end.",
 )
 
 

@@ -25,8 +25,9 @@ from spark_jobs.parallel import at_once
 from spark_jobs.table_files import delta_folders, delta_frame, physical_frame
 from spark_jobs.tables import Tables
 
-# Read by other means (the online store), or not about users one by one (the encoders).
-_ELSEWHERE = ("feature_store/", "encoders/", "erasures/", "releases.json")
+# Read by other means (the online store), of sessions at work (Spark's scratch), or not about users
+# one by one (the encoders).
+_ELSEWHERE = ("feature_store/", "tmp/spark/", "encoders/", "erasures/", "releases.json")
 _TEXTS = (".html", ".json", ".jsonl", ".csv", ".txt", ".md", ".log")
 
 

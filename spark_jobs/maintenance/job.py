@@ -69,7 +69,8 @@ def main(
     )
     settings = load_config(config)
     with warehouse_lock(settings.warehouse):
-        spark = build_session(settings.spark, name="embedmill maintenance")
+        name = "embedmill maintenance"
+        spark = build_session(settings.spark, name=name, warehouse=settings.warehouse)
         tables = Tables(spark, settings.warehouse)
         for task in maintain(
             tables, settings, now=datetime.now(UTC), watch=_unwatched, dry_run=dry_run

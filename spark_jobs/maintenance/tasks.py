@@ -16,12 +16,12 @@ from pyspark.sql import functions as F
 from spark_jobs.config import RetentionConfig
 from spark_jobs.contracts import CACHES, TABLES, Table
 from spark_jobs.encoder_facts import encoder_path
-from spark_jobs.features import scratch_folder
 from spark_jobs.locks import RELEASES_WAIT, releases_lock
 from spark_jobs.maintenance.expired import encoders_read, expired_releases, expired_versions
 from spark_jobs.nights import Night
 from spark_jobs.releases.ledger import all_changes, all_releases
 from spark_jobs.releases.release import ENCODED
+from spark_jobs.scratch import left_behind, remove_left_behind
 from spark_jobs.staged_nights import remove_staged, staged_nights
 from spark_jobs.table_files import (
     compact,
@@ -132,7 +132,11 @@ def _is_before(name: str, before: Night) -> bool:
 
 def _left_behind(tables: Tables) -> Iterator[Task]:
     """Yield the removal of what killed runs left: with the lock held, nobody is using it."""
-    yield from _folder("tmp", scratch_folder(tables), "scratch of a killed run")
+    filesystem, _ = fsspec.url_to_fs(tables.warehouse)
+    files = [file for path in left_behind(tables.warehouse) for file in filesystem.find(path)]
+    if files:
+        remove = partial(remove_left_behind, tables.warehouse)
+        yield Task("scratch of a killed run", "tmp", f"{len(files):,} files", remove)
     building = {release.name for release in all_releases(tables) if release.state == "building"}
     for name, path in _listed(f"{tables.warehouse}/backfill"):
         if name not in building:
