@@ -6,6 +6,7 @@ what the next one no longer finds. The receipt names the user by the salted hash
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -50,8 +51,7 @@ class Removed:
     Attributes:
         where: as of ``Found``.
         what: as of ``Found``.
-        version: the table's Delta version from then on; None where it is no table, or where the
-            run that removed it was killed.
+        version: the table's Delta version from then on; None where it is no table.
     """
 
     where: str
@@ -121,7 +121,7 @@ def complete_run(
     }
     _write(warehouse, user_hash, runs)
     killed = _killed_before(runs)
-    removed = _summed(each for run in (*killed, last) for each in run["removed"])
+    removed = _summed((each for run in (*killed, last) for each in run["removed"]), versions)
     return Receipt(user_hash, removed, len(killed), files_searched, last["online_store"])
 
 
@@ -155,14 +155,16 @@ def _gone(before: Sequence[Mapping[str, Any]], now: Sequence[Found]) -> list[Rem
     return [Removed(each["where"], each["what"], n, None) for each, n in counts if n > 0]
 
 
-def _summed(removed: Iterable[Mapping[str, Any]]) -> tuple[Removed, ...]:
-    """Return one entry a place; the latest version of its table."""
-    places: dict[tuple[str, What], Removed] = {}
+def _summed(
+    removed: Iterable[Mapping[str, Any]], versions: Mapping[str, int]
+) -> tuple[Removed, ...]:
+    """Return one entry a place, with the version that its table has now."""
+    counts: Counter[tuple[str, What]] = Counter()
     for each in removed:
-        key = (each["where"], each["what"])
-        before = places[key].count if key in places else 0
-        places[key] = Removed(*key, before + each["count"], each["version"])
-    return tuple(places.values())
+        counts[(each["where"], each["what"])] += each["count"]
+    return tuple(
+        Removed(where, what, count, versions.get(where)) for (where, what), count in counts.items()
+    )
 
 
 def _write(warehouse: str, user_hash: str, runs: Sequence[Mapping[str, Any]]) -> None:

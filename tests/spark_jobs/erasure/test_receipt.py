@@ -37,8 +37,8 @@ def test_a_receipt_accounts_for_runs_that_were_killed(tmp_path: Path) -> None:
     done = complete_run(warehouse, USER, versions={"user_embeddings": 7}, files_searched=9)
 
     assert set(done.removed) == {
-        Removed("user_embeddings", "rows", 3, None),
-        Removed("user_embeddings", "copies", 4, None),
+        Removed("user_embeddings", "rows", 3, 7),
+        Removed("user_embeddings", "copies", 4, 7),
         Removed("reports/a.html", "mentions", 2, None),
     }
     assert (done.killed_runs, done.files_searched) == (2, 9)
