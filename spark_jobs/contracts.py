@@ -291,7 +291,7 @@ NIGHTS = Table(
     ("ds", "stage"),
     f"""
     ds                {_NIGHT},
-    stage             STRING    NOT NULL COMMENT 'publish or validation: who said so; of the backfill of r2: backfill_r2_publish or backfill_r2_validation',
+    stage             STRING    NOT NULL COMMENT 'publish, validation or ingest: who said so; of the backfill of r2: backfill_r2_publish or backfill_r2_validation',
     state             STRING    NOT NULL COMMENT 'published or failed; backfilled, of a backfill',
     detail            STRING    NOT NULL COMMENT 'why it failed, or where the backfill began; empty otherwise',
     created_timestamp {_WRITTEN}
