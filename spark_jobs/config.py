@@ -166,8 +166,8 @@ class CopeConfig:
     epochs: NonNegativeInt = 40
     batch_size: PositiveInt = 256
     learning_rate: PositiveFloat = 1e-3
-    temperature: PositiveFloat = 0.05
-    label_smoothing: Share = 0.1
+    temperature: PositiveFloat = 0.1
+    label_smoothing: Share = 0.0
     cosface: bool = False
     held_out: Share = 0.25
     seed: NonNegativeInt = 0

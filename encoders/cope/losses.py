@@ -11,13 +11,15 @@ def info_nce(
     emb_l_BD: torch.Tensor,
     emb_r_BD: torch.Tensor,
     *,
-    temperature: float = 0.05,
-    label_smoothing: float = 0.1,
+    temperature: float = 0.1,
+    label_smoothing: float = 0.0,
 ) -> torch.Tensor:
     """Return the symmetric InfoNCE of pairs: row i of one side belongs to row i of the other.
 
     All other rows are negatives, so a row must be another SPU than every other row. COPE, section
-    3.3; temperature and label smoothing are those of its released code.
+    3.3. Its released code has temperature .05 and label smoothing .1, which pull apart what a start
+    has brought together: smoothing is content with a cosine .3 above that of 60 others, and no
+    more (docs/results/2026-11-29-cope-defaults.md).
 
     Args:
         emb_l_BD: unit norm.

@@ -26,8 +26,8 @@ class TrainingConfig:
     batch_size: int = 256
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
-    temperature: float = 0.05
-    label_smoothing: float = 0.1
+    temperature: float = 0.1
+    label_smoothing: float = 0.0
     cosface: bool = False
     held_out: float = 0.25
     split_seed: int = 0

@@ -26,10 +26,15 @@ _LISTS = ("images", "linked_item_ids")
 
 def items(spark: SparkSession, folder: str, window: Window) -> DataFrame:
     """Return 81 pages and 5,421 videos; an item_id is ``grocery:<class>`` or a photo's path."""
-    rows = [*_pages(Path(folder)), *_photos(Path(folder))]
     columns = [*_FIELDS, *_LISTS]
     ddl = ", ".join(f"{name} {FEED_COLUMNS['items'][name]}" for name in columns)
-    return local_frame(spark, [[row.get(name) for name in columns] for row in rows], ddl)
+    values = [[row.get(name) for name in columns] for row in item_rows(Path(folder))]
+    return local_frame(spark, values, ddl)
+
+
+def item_rows(folder: Path) -> list[dict[str, object]]:
+    """Return the pages, then the photos in the order of the lists: column -> value."""
+    return [*_pages(folder), *_photos(folder)]
 
 
 def _pages(folder: Path) -> list[dict[str, object]]:

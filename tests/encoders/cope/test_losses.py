@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from encoders.cope.losses import cosface, info_nce
+from encoders.cope.schedule import TrainingConfig
 
 
 def _unit(rows: int, width: int, seed: int) -> np.ndarray:
@@ -40,6 +41,28 @@ def test_info_nce_falls_when_pairs_come_together() -> None:
     left = torch.from_numpy(_unit(6, 8, 2))
 
     assert info_nce(left, left) < info_nce(left, left.roll(1, dims=0))
+
+
+def test_by_default_a_start_that_tells_products_apart_is_not_undone() -> None:
+    config = TrainingConfig()
+    emb = torch.eye(60, dtype=torch.float64).requires_grad_()
+
+    info_nce(
+        emb,
+        emb.detach(),
+        temperature=config.temperature,
+        label_smoothing=config.label_smoothing,
+    ).backward()  # type: ignore[no-untyped-call]
+
+    assert emb.grad is not None
+    others = emb.grad[~torch.eye(60, dtype=torch.bool)]
+    assert (others > 0).all()  # a step of the optimiser takes each pair further from the others
+    assert info_nce(emb, emb.roll(1, 0)) == info_nce(
+        emb,
+        emb.roll(1, 0),
+        temperature=config.temperature,
+        label_smoothing=config.label_smoothing,
+    )
 
 
 def test_cosface_takes_the_margin_off_the_right_class_alone() -> None:

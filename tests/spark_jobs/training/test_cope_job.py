@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from encoders.cope.schedule import TrainingConfig
 from encoders.loading import load_encoder
 from spark_jobs.config import Config, CopeConfig, SemanticIdConfig
 from spark_jobs.contracts import ITEM_FEATURES, ITEMS, SPU_MEMBERS
@@ -13,7 +14,7 @@ from spark_jobs.encoder_facts import encoder_path
 from spark_jobs.frames import local_frame
 from spark_jobs.nights import Night
 from spark_jobs.tables import Tables
-from spark_jobs.training.cope_job import train_cope
+from spark_jobs.training.cope_job import train_cope, training_config
 
 COLOURS = ["red", "green", "blue", "yellow", "purple", "orange", "black", "pink"]
 
@@ -52,6 +53,10 @@ def _stage_shop(tables: Tables, night: Night, folder: Path) -> None:
         "assigned_by string, confidence double, is_active boolean"
     )
     tables.stage(local_frame(spark, members, ddl), SPU_MEMBERS, night)
+
+
+def test_the_defaults_of_the_configuration_are_those_of_the_encoder() -> None:
+    assert training_config(CopeConfig()) == TrainingConfig()
 
 
 class Killed(Exception):
