@@ -7,7 +7,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -72,13 +72,21 @@ def write_results(request: pytest.FixtureRequest) -> WriteResults:
 
 def _context(config: pytest.Config) -> str:
     command = " ".join(["pytest", *config.invocation_params.args])
-    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    packages = ", ".join(filter(None, map(_installed, _PACKAGES)))
     facts: Mapping[str, str] = {
         "command": f"`{command}`",
         "hardware": f"{_processor()}, {os.cpu_count()} cores, {_memory()} GiB, {_accelerator()}",
         "versions": f"Python {platform.python_version()}, {packages}",
     }
     return "\n".join(f"- {name}: {fact}" for name, fact in facts.items())
+
+
+def _installed(name: str) -> str:
+    """Return a package with its version; empty where a benchmark does without it."""
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:
+        return ""
 
 
 def _processor() -> str:
