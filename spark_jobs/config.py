@@ -34,19 +34,13 @@ EventDate = Annotated[date, Field(ge=date(1678, 1, 1))]
 
 DELTA_PACKAGE = "io.delta:delta-spark_4.1_2.13:4.4.0"
 
-
 # What pydantic calls a key that there is none of.
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 
 # What TOML has, in words.
-_KINDS = {
-    str: "a text",
-    bool: "true or false",
-    int: "a number",
-    float: "a number",
-    dict: "a table",
-    list: "a list",
-}
+_NUMBER = "a number"
+_KINDS: dict[type, str] = {str: "a text", bool: "true or false", int: _NUMBER, float: _NUMBER}
+_KINDS |= {dict: "a table", list: "a list"}
 
 
 class InvalidConfig(ValueError):
@@ -299,4 +293,4 @@ def _shown(problem: "ErrorDetails") -> str:
     """Return the kind of a value; of a known number out of range, the number."""
     value, kind = problem["input"], _KINDS.get(type(problem["input"]), "another type")
     is_ours = problem["type"] not in _UNKNOWN_KEY and "conf" not in problem["loc"]
-    return repr(value) if is_ours and kind == "a number" else kind
+    return repr(value) if is_ours and kind == _NUMBER else kind

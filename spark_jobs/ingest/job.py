@@ -146,9 +146,9 @@ def _steps(
 ) -> list[Step]:
     steps = []
     for feed in feeds:
-        tally, said = counted.get(feed.name, Tally()), tuple(remarks.get(feed.name, ()))
+        tally, lines = counted.get(feed.name, Tally()), tuple(remarks.get(feed.name, ()))
         taken = tally.rows - tally.refused
-        step = Step(feed.name, tally.rows, taken, tally.refused, seconds=seconds, remarks=said)
+        step = Step(feed.name, tally.rows, taken, tally.refused, seconds=seconds, remarks=lines)
         steps.append(step)
     return steps
 
