@@ -28,6 +28,8 @@ _REQUIRED = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # Otherwise a line with a broken escape deep inside is read in part, as if it were whole.
+    "spark.sql.json.enablePartialResults": "false",
     # The default, 10,000 rows, is 67 MB of backbone features at a time; the engine buffers itself.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "2000",
     # One model a Python worker: a worker that lives on keeps its model.

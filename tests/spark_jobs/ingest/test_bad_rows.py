@@ -63,6 +63,7 @@ def night_of_errors(open_shop: Callable, item: Callable, event: Callable):
             event(item_id="good", occurred_at="2026-01-31T23:59:59Z"),
             event(item_id="good", occurred_at="2026-01-31T23:00:00-03:00"),
             event(item_id="good", occurred_at="soon"),
+            event(item_id="good", occurred_at="0001-01-01T00:00:00Z"),
             event(item_id="good", value=-1, action="cart"),
             event(item_id="good", value="NaN", action="cart"),
             event(item_id="elsewhere", action="cart"),
@@ -154,6 +155,7 @@ def test_each_bad_event_is_in_quarantine_with_its_reason(night_of_errors) -> Non
         "duplicate_event",
         "event_in_future",
         "event_in_future",
+        "event_too_old",
         "key_malformed",
         "key_missing",
         "unknown_item",
@@ -170,7 +172,7 @@ def test_rows_in_are_rows_out_plus_rows_quarantined(night_of_errors) -> None:
     shop, steps = night_of_errors
 
     counted = {name: (s.rows_in, s.rows_out, s.rows_quarantined) for name, s in steps.items()}
-    assert counted == {"pages": (25, 7, 18), "events": (14, 2, 12), "pages_2": (1, 0, 1)}
+    assert counted == {"pages": (25, 7, 18), "events": (15, 2, 13), "pages_2": (1, 0, 1)}
     assert len(shop.staged(ITEMS)) == 7
 
 

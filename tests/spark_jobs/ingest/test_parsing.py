@@ -105,6 +105,16 @@ def test_an_object_alone_on_its_line_has_the_columns_that_from_json_reads(
     assert [row | {"_line": None} for row in columns_of(texts)] == [raw for _, raw in rows]
 
 
+@pytest.mark.parametrize("end", [r'"\u*}', r'"\u12}', r'"\x"}', r"tru}", r'"a" 1}', "01}"])
+def test_a_line_that_is_broken_deep_inside_is_kept_whole(spark: SparkSession, end: str) -> None:
+    line = '{"domain": "page", "item_id": [{"a": {"b": 1}, ' + end
+
+    ((corrupt, raw),) = rows_of(spark, [line])
+
+    assert corrupt
+    assert raw["_line"] == line
+
+
 def test_odd_values_are_read_as_from_json_reads_them(
     spark: SparkSession, columns_of: Callable
 ) -> None:
