@@ -36,13 +36,13 @@ from airflow.sdk import (
 )
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
 
-# As in spark_jobs/stage.py, and in its order.
+# As in spark_jobs/runs/stage.py, and in its order.
 STAGES = (
     ("ingest", "spark_jobs/ingest/job.py"),
     ("spu", "spark_jobs/spu/job.py"),
-    ("item_embeddings", "spark_jobs/item_embeddings/job.py"),
-    ("spu_embeddings", "spark_jobs/spu_embeddings/job.py"),
-    ("user_embeddings", "spark_jobs/user_embeddings/job.py"),
+    ("item_embeddings", "spark_jobs/embeddings/items_job.py"),
+    ("spu_embeddings", "spark_jobs/embeddings/spus_job.py"),
+    ("user_embeddings", "spark_jobs/embeddings/users_job.py"),
     ("validation", "validation/job.py"),
     ("publish", "spark_jobs/publish/job.py"),
     ("materialize", "spark_jobs/publish/materialize_job.py"),
@@ -65,7 +65,7 @@ POOL = "embedmill"
 ALERTS = "embedmill_alerts"
 # Read while the file is parsed, when Variables are dear: an environment variable.
 FIRST_NIGHT = os.environ.get("EMBEDMILL_FIRST_NIGHT") or None
-STOPPED = 3  # as in spark_jobs/stage.py
+STOPPED = 3  # as in spark_jobs/runs/stage.py
 
 logger = logging.getLogger(__name__)
 

@@ -62,5 +62,5 @@ make_venv
 install_packages
 need_java
 say "Spark's Delta jars"
-"$VENV/bin/python" -m spark_jobs.session || stop "Spark could not start, see above"
+"$VENV/bin/python" -m spark_jobs.engine.session || stop "Spark could not start, see above"
 say "ready"

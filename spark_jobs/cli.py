@@ -23,10 +23,10 @@ from spark_jobs.commands import (
     sql,
     train,
 )
-from spark_jobs.commands.opening import OURS, console
-from spark_jobs.disk import NO_ROOM, is_disk_full
-from spark_jobs.stage import STOPPED, NightStopped
-from spark_jobs.worker_errors import worker_errors_named
+from spark_jobs.commands.session import OURS, console
+from spark_jobs.engine.disk import NO_ROOM, is_disk_full
+from spark_jobs.engine.worker_errors import worker_errors_named
+from spark_jobs.runs.stage import STOPPED, NightStopped
 
 app = typer.Typer(
     help="Nightly batch embeddings around a feature store.",
@@ -53,7 +53,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="another seed is another shop")] = 7,
 ) -> None:
     """Three nights in a generated shop, from ingest to features that a ranking model reads."""
-    from spark_jobs.demo.story import tell
+    from spark_jobs.demo.run import tell
 
     tell(Path(folder), seed, console)
 

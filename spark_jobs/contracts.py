@@ -20,6 +20,7 @@ Every table has one of three shapes:
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -339,3 +340,16 @@ PUBLISHED = (
 CACHES = (ITEM_FEATURES, SPU_CONTENT_EMBEDDINGS)
 LEDGERS = (QUARANTINE, STAGE_RUNS, AUDIT_RESULTS, NIGHTS, RELEASES, FORGOTTEN)
 TABLES = {table.name: table for table in (*PUBLISHED, *CACHES, *LEDGERS)}
+
+KINDS = ("cope", "learn_content", "learn_user", "learn_item", "semantic_id")
+
+# Table -> encoder kind whose versions it has rows of; language model states are not published.
+ENCODED: Mapping[str, str] = {
+    ITEM_EMBEDDINGS.name: "cope",
+    SPU_EMBEDDINGS.name: "cope",
+    SPU_SEMANTIC_IDS.name: "semantic_id",
+    SPU_PREFERENCE_EMBEDDINGS.name: "learn_item",
+    USER_EMBEDDINGS.name: "learn_user",
+}
+# The stages that write them.
+ENCODING_STAGES = ("item_embeddings", "spu_embeddings", "user_embeddings")

@@ -11,9 +11,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_jobs.config import SparkConfig
-from spark_jobs.nights import Night
-from spark_jobs.session import QUICK_JAVA, build_session
-from spark_jobs.tables import Tables
+from spark_jobs.engine.session import QUICK_JAVA, build_session
+from spark_jobs.night import Night
+from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Page, Request

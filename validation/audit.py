@@ -9,11 +9,10 @@ from great_expectations.expectations.expectation import Expectation
 from pyspark.sql import types as T
 
 from spark_jobs.config import Config
-from spark_jobs.contracts import PUBLISHED
-from spark_jobs.frames import local_frame
-from spark_jobs.nights import Night
-from spark_jobs.releases.release import ENCODED
-from spark_jobs.tables import Tables
+from spark_jobs.contracts import ENCODED, PUBLISHED
+from spark_jobs.engine.local_frames import local_frame
+from spark_jobs.night import Night
+from spark_jobs.warehouse.tables import Tables
 from validation.checks import AuditReport, CheckResult
 from validation.evidence import gather, schema_figures
 from validation.expectation_runs import ExpectationRuns
@@ -84,7 +83,7 @@ def audit(tables: Tables, config: Config, night: Night) -> AuditReport:
         for name, profile in profiles.items():
             about_rows = [e for e in expectations[name] if not is_about_figure(e)]
             results += _row_results(runs, name, profile, about_rows)
-    runs.write_data_docs(data_docs_path(tables, night))
+    runs.write_data_docs(tables.layout.night_data_docs(night, tables.backfills))
     return AuditReport(night, results, {name: p.rows for name, p in profiles.items()})
 
 

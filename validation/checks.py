@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from spark_jobs.nights import Night
-from spark_jobs.stage import NightStopped
+from spark_jobs.night import Night
+from spark_jobs.runs.stage import NightStopped
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class AuditReport:
 
 class AuditFailed(NightStopped):
     """Tonight's rows must not be published. ``report`` says why."""
+
+    reported: ClassVar[bool] = True
 
     def __init__(self, report: AuditReport, data_docs: str) -> None:
         self.report = report

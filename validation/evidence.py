@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import (
+    ENCODED,
     INTERACTIONS,
     ITEMS,
     PUBLISHED,
@@ -18,10 +19,9 @@ from spark_jobs.contracts import (
     TABLES,
     Table,
 )
-from spark_jobs.nights import Night
-from spark_jobs.parallel import at_once
-from spark_jobs.releases.release import ENCODED
-from spark_jobs.tables import Tables, schema
+from spark_jobs.engine.concurrency import at_once
+from spark_jobs.night import Night
+from spark_jobs.warehouse.tables import Tables, schema
 from validation import refusals, semantic_codes, states, vectors
 from validation.coverage import coverage_figures
 from validation.figures import Figure, Observation, observed

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import AUDIT_RESULTS
-from spark_jobs.frames import local_frame
-from spark_jobs.nights import Night
-from spark_jobs.stage import Step, job_main, record_state
-from spark_jobs.tables import Tables
+from spark_jobs.engine.local_frames import local_frame
+from spark_jobs.night import Night
+from spark_jobs.runs.stage import Step, job_main, record_state
+from spark_jobs.warehouse.tables import Tables
 from validation.checks import AuditFailed, AuditReport
 
 STAGE = "validation"
@@ -29,14 +29,14 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
             do.
     """
     # Great Expectations takes seconds to import, and the exception is wanted without it.
-    from validation.audit import audit, data_docs_path
+    from validation.audit import audit
 
     report = audit(tables, config, night)
     _record_results(tables, report)
     failed = [f"{f.table_name}, {f.check_name}: {f.seen}" for f in report.failures]
     record_state(tables, night, STAGE, failed)
     if report.failures:
-        raise AuditFailed(report, data_docs_path(tables, night))
+        raise AuditFailed(report, tables.layout.night_data_docs(night, tables.backfills))
     return [Step(name, rows_in=rows, rows_out=rows) for name, rows in report.rows.items()]
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from spark_jobs.encoder_facts import codebook_size, vector_width
+from spark_jobs.contracts import ENCODED
 from spark_jobs.releases.ledger import served_releases
-from spark_jobs.releases.release import ENCODED
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.encoder_store import codebook_size, vector_width
+from spark_jobs.warehouse.tables import Tables
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.nights import Night
-from spark_jobs.refused_share import lower_bound
-from spark_jobs.stage import by_nights
+from spark_jobs.night import Night
+from spark_jobs.runs.stage import by_nights
+from spark_jobs.warehouse.refused_share import lower_bound
 from validation.figures import Figure, Observation
 
 TABLE = "quarantine"

@@ -11,6 +11,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import (
+    ENCODED,
     INTERACTIONS,
     ITEM_EMBEDDINGS,
     ITEMS,
@@ -23,8 +24,7 @@ from spark_jobs.contracts import (
     USER_EMBEDDINGS,
     Table,
 )
-from spark_jobs.nights import Night
-from spark_jobs.releases.release import ENCODED
+from spark_jobs.night import Night
 
 # Table -> what its rows are about, and the columns that say which.
 ENTITIES: Mapping[str, tuple[str, tuple[str, ...]]] = {

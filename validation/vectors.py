@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import Table
-from spark_jobs.nights import Night
+from spark_jobs.night import Night
 from validation.drift import MIN_VECTORS, Vectors, drift_effects
 from validation.figures import Figure
 from validation.geometry import effective_rank, mean_cosine, near_identical_share

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from spark_jobs.commands.opening import notes
+from spark_jobs.commands.progress import working
+from spark_jobs.commands.session import notes
 from spark_jobs.config import FeatureStoreConfig, SparkConfig
-from spark_jobs.progress import working
 
 
 def dictionary(
@@ -20,9 +20,9 @@ def dictionary(
     ] = FeatureStoreConfig().repo,
 ) -> None:
     """Write a page about every table and column. It needs no warehouse."""
-    from spark_jobs.dictionary import data_dictionary
-    from spark_jobs.publish.definitions import views_by_table
-    from spark_jobs.session import build_session
+    from spark_jobs.engine.session import build_session
+    from spark_jobs.publish.feast_definitions import views_by_table
+    from spark_jobs.queries.data_dictionary import data_dictionary
 
     log = Path(tempfile.gettempdir()) / "embedmill-dictionary.log"
     with working(notes, "read the contracts"):

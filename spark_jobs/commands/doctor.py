@@ -9,8 +9,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from spark_jobs.commands.opening import console
-from spark_jobs.doctor.findings import Finding
+from spark_jobs.commands.session import console
+from spark_jobs.operations.doctor.findings import Finding
 
 _MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]![/]", "bad": "[bold red]bad[/]"}
 
@@ -28,8 +28,8 @@ def doctor(
 
     Exit status 1: something is bad.
     """
-    from spark_jobs.doctor.examination import examine
-    from spark_jobs.nights import Night
+    from spark_jobs.night import Night
+    from spark_jobs.operations.doctor.examination import examine
 
     night = None if ds is None else str(Night.parse(ds))
     findings: list[Finding] = []

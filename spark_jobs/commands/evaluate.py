@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table as Grid
 
-from spark_jobs.commands.opening import ConfigOption, check_is_there, console, notes, open_to_read
+from spark_jobs.commands.progress import working
+from spark_jobs.commands.session import ConfigOption, check_is_there, console, notes, open_to_read
 from spark_jobs.config import load_config
-from spark_jobs.locks import warehouse_lock
-from spark_jobs.nights import Night
-from spark_jobs.progress import working
-from spark_jobs.session import start_workers
-from spark_jobs.tables import Tables
+from spark_jobs.engine.session import start_workers
+from spark_jobs.night import Night
+from spark_jobs.warehouse.locks import warehouse_lock
+from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from encoders.resampling import Difference

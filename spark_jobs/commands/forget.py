@@ -5,11 +5,12 @@ from typing import Annotated
 import typer
 from rich.table import Table as Grid
 
-from spark_jobs.commands.opening import ConfigOption, console, open_tables
+from spark_jobs.commands.progress import working
+from spark_jobs.commands.session import ConfigOption, console, open_tables
 from spark_jobs.config import load_config
-from spark_jobs.erasure.receipt import NOT_REACHED, Receipt, receipt_path
-from spark_jobs.locks import warehouse_lock
-from spark_jobs.progress import working
+from spark_jobs.operations.erasure.receipt import NOT_REACHED, Receipt
+from spark_jobs.warehouse.layout import Layout
+from spark_jobs.warehouse.locks import warehouse_lock
 
 
 def forget(
@@ -18,7 +19,7 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
 ) -> None:
     """Remove a user from every table, its files, pages and logs, and the online store."""
-    from spark_jobs.erasure.job import forget as erase
+    from spark_jobs.operations.erasure.job import forget as erase
 
     settings = load_config(config)
     if not yes:
@@ -52,7 +53,8 @@ def print_receipt(receipt: Receipt, warehouse: str) -> None:
     for sentence in NOT_REACHED:
         console.print(f"- {sentence}", highlight=False)
     console.print(
-        f"\nreceipt, without the id: {receipt_path(warehouse, receipt.user_hash)}", soft_wrap=True
+        f"\nreceipt, without the id: {Layout.of(warehouse).erasure(receipt.user_hash)}",
+        soft_wrap=True,
     )
 
 

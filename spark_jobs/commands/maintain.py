@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table as Grid
 
-from spark_jobs.commands.opening import ConfigOption, console, open_tables
+from spark_jobs.commands.progress import working
+from spark_jobs.commands.session import ConfigOption, console, open_tables
 from spark_jobs.config import load_config
-from spark_jobs.disk import GB, free_bytes
-from spark_jobs.locks import warehouse_lock
-from spark_jobs.progress import working
+from spark_jobs.engine.disk import GB, free_bytes
+from spark_jobs.warehouse.locks import warehouse_lock
 
 if TYPE_CHECKING:
-    from spark_jobs.maintenance.tasks import Task
+    from spark_jobs.operations.maintenance.tasks import Task
 
 
 def maintain(
@@ -25,7 +25,7 @@ def maintain(
     ] = False,
 ) -> None:
     """Remove what nothing that is served needs, and compact tables. Safe to run every night."""
-    from spark_jobs.maintenance.job import maintain as maintained
+    from spark_jobs.operations.maintenance.job import maintain as maintained
 
     settings = load_config(config)
     before = free_bytes(settings.warehouse)

@@ -7,14 +7,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table as Grid
 
-from spark_jobs.commands.opening import ConfigOption, NightOption, console, open_tables
+from spark_jobs.commands.progress import working
+from spark_jobs.commands.session import ConfigOption, NightOption, console, open_tables
 from spark_jobs.config import load_config
-from spark_jobs.night_run import REPORT, StageResult, run_night, stages_between
-from spark_jobs.nights import Night
-from spark_jobs.progress import working
-from spark_jobs.report.files import report_path
-from spark_jobs.session import start_workers
-from spark_jobs.stage import STAGES
+from spark_jobs.engine.session import start_workers
+from spark_jobs.night import Night
+from spark_jobs.runs.night_run import REPORT, StageResult, run_night, stages_between
+from spark_jobs.runs.stage import STAGES
 
 
 def run(
@@ -33,7 +32,7 @@ def run(
     )
     print_steps(night, results)
     if REPORT in stages:
-        console.print(f"report: {report_path(tables, night)}", highlight=False, soft_wrap=True)
+        console.print(f"report: {tables.layout.report(night)}", highlight=False, soft_wrap=True)
 
 
 def print_steps(night: Night, results: Sequence[StageResult]) -> None:

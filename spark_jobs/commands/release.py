@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from spark_jobs.commands.opening import ConfigOption, console, open_tables
+from spark_jobs.commands.progress import working
 from spark_jobs.commands.release_pages import print_comparison, print_release, print_releases
+from spark_jobs.commands.session import ConfigOption, console, open_tables
 from spark_jobs.config import Config, load_config
-from spark_jobs.locks import releases_lock, warehouse_lock
-from spark_jobs.nights import Night
-from spark_jobs.progress import working
+from spark_jobs.night import Night
 from spark_jobs.releases.ledger import all_releases, named_release
 from spark_jobs.releases.release import Release
-from spark_jobs.releases.steps import (
+from spark_jobs.releases.transitions import (
     TransitionRefused,
     check_kinds,
     create_release,
@@ -22,7 +21,8 @@ from spark_jobs.releases.steps import (
     retire,
     rollback,
 )
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.locks import releases_lock, warehouse_lock
+from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -80,7 +80,7 @@ def backfill_release(
     Killed or stopped, run it again: it goes on where it was.
     """
     from spark_jobs.publish.backfilled import serve_release
-    from spark_jobs.releases.backfill import backfill
+    from spark_jobs.runs.backfill import backfill
 
     settings, first = load_config(config), Night.parse(since) if since else None
     with warehouse_lock(settings.warehouse):
@@ -144,8 +144,8 @@ def compare_releases(
 
 def _move(config: str, step: Step) -> Config:
     """Take a step and tell Feast's registry. No vector is read or written."""
-    from spark_jobs.publish.definitions import apply_definitions, open_store
-    from spark_jobs.publish.online_server import named_if_unavailable
+    from spark_jobs.publish.feast_definitions import apply_definitions, open_store
+    from spark_jobs.publish.online_errors import named_if_unavailable
 
     settings = load_config(config)
     with releases_lock(settings.warehouse):
@@ -162,7 +162,7 @@ def _move(config: str, step: Step) -> Config:
 
 
 def _promoted(name: str, tables: Tables, store: "FeatureStore | None") -> Release:
-    from spark_jobs.publish.definitions import is_filled
+    from spark_jobs.publish.feast_definitions import is_filled
     from spark_jobs.releases.encoders import encoder_artifacts
 
     release = named_release(tables, name)
@@ -191,6 +191,6 @@ def _rolled_back(tables: Tables, store: "FeatureStore | None") -> Release:
 
 def _told(store: "FeatureStore | None") -> str | None:
     """Return the release that readers of Feast get; None where they have no service yet."""
-    from spark_jobs.publish.definitions import pointed_release
+    from spark_jobs.publish.feast_definitions import pointed_release
 
     return None if store is None else pointed_release(store)

@@ -9,13 +9,13 @@ from pyspark.sql import functions as F
 from rich.console import Console
 from rich.table import Table as Grid
 
-from spark_jobs.agreement import release_agreement
-from spark_jobs.contracts import TABLES
-from spark_jobs.parallel import at_once
+from spark_jobs.contracts import ENCODED, KINDS, TABLES
+from spark_jobs.engine.concurrency import at_once
+from spark_jobs.evaluation.neighbour_overlap import release_agreement
 from spark_jobs.releases.encoders import encoder_artifact, encoder_artifacts
 from spark_jobs.releases.ledger import all_changes
-from spark_jobs.releases.release import ENCODED, KINDS, Release
-from spark_jobs.tables import Tables
+from spark_jobs.releases.release import Release
+from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from encoders.artifacts import Artifact

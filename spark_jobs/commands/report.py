@@ -1,18 +1,17 @@
 """``embedmill report``: the page of a night, written anew."""
 
-from spark_jobs.commands.opening import ConfigOption, NightOption, console, open_tables
+from spark_jobs.commands.progress import working
+from spark_jobs.commands.session import ConfigOption, NightOption, console, open_tables
 from spark_jobs.config import load_config
-from spark_jobs.nights import Night
-from spark_jobs.progress import working
+from spark_jobs.night import Night
 
 
 def report(config: ConfigOption, ds: NightOption) -> None:
     """Write the report of a night anew, of a night that the audit stopped too; print its path."""
-    from spark_jobs.report.files import report_path
     from spark_jobs.report.job import run
 
     settings, night = load_config(config), Night.parse(ds)
     tables = open_tables(settings)
     with working(console, f"report of {night}"):
         run(tables, settings, night)
-    console.print(report_path(tables, night), highlight=False, soft_wrap=True)
+    console.print(tables.layout.report(night), highlight=False, soft_wrap=True)

@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from spark_jobs.catalog import VIEWS, Catalog
-from spark_jobs.commands.opening import ConfigOption, console, notes, open_to_read
+from spark_jobs.commands.progress import working
+from spark_jobs.commands.session import ConfigOption, console, notes, open_to_read
 from spark_jobs.config import Config, load_config
-from spark_jobs.progress import working
-from spark_jobs.tables import Tables
+from spark_jobs.queries.views import VIEWS, Catalog
+from spark_jobs.warehouse.tables import Tables
 
 
 class Lazily:
@@ -57,7 +57,7 @@ def shell_names(tables: Tables, settings: Config) -> dict[str, object]:
     """Return what the shell knows by name; views are registered as of the last published night."""
 
     def open_store() -> object:
-        from spark_jobs.publish.definitions import open_store
+        from spark_jobs.publish.feast_definitions import open_store
 
         return open_store(settings.feature_store.repo, tables.warehouse)
 

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from spark_jobs.commands.answers import FormatOption, give
-from spark_jobs.commands.opening import ConfigOption, open_to_read
+from spark_jobs.commands.output import FormatOption, give
+from spark_jobs.commands.session import ConfigOption, open_to_read
 from spark_jobs.config import load_config
-from spark_jobs.night_run import import_ahead
+from spark_jobs.runs.night_run import import_ahead
 
 Domain = Literal["page", "video", "live"]
 _MOST = 1000
@@ -28,9 +28,9 @@ def similar(
     form: FormatOption = "table",
 ) -> None:
     """Rank the SPUs of the last published night by cosine, with the live release's vectors."""
-    from spark_jobs.catalog import Catalog
-    from spark_jobs.similarity.asked import Question, check_usable
-    from spark_jobs.similarity.ranking import similar_spus
+    from spark_jobs.queries.ranking import similar_spus
+    from spark_jobs.queries.similar import Question, check_usable
+    from spark_jobs.queries.views import Catalog
 
     is_item = text is not None or bool(image)
     if is_item + (spu is not None) + (user is not None) != 1:

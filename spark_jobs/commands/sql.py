@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 from rich.table import Table as Grid
 
-from spark_jobs.commands.answers import FormatOption, give
-from spark_jobs.commands.opening import ConfigOption, console, open_to_read
+from spark_jobs.commands.output import FormatOption, give
+from spark_jobs.commands.session import ConfigOption, console, open_to_read
 from spark_jobs.config import load_config
 
 
@@ -35,13 +35,13 @@ def sql(
         if not statement.strip():
             _list_tables()
             return
-    from spark_jobs.queries import answer
+    from spark_jobs.queries.read_only_sql import answer
 
     give(answer(open_to_read(settings), statement), form, limit)
 
 
 def _list_tables() -> None:
-    from spark_jobs.catalog import VIEWS
+    from spark_jobs.queries.views import VIEWS
 
     grid = Grid("name", "what a row is", box=None, header_style="bold", pad_edge=False)
     grid.columns[0].no_wrap = True

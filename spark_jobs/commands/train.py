@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 
 import typer
 
-from spark_jobs.commands.opening import ConfigOption, NightOption, console, open_tables
+from spark_jobs.commands.progress import working_with_bar
+from spark_jobs.commands.session import ConfigOption, NightOption, console, open_tables
 from spark_jobs.config import load_config
-from spark_jobs.locks import warehouse_lock
-from spark_jobs.nights import Night
-from spark_jobs.progress import working_with_bar
-from spark_jobs.session import start_workers
-from spark_jobs.tables import Tables
+from spark_jobs.engine.session import start_workers
+from spark_jobs.night import Night
+from spark_jobs.warehouse.locks import warehouse_lock
+from spark_jobs.warehouse.tables import Tables
 
 app = typer.Typer(help="Train an encoder from the warehouse's own data.", no_args_is_help=True)
 

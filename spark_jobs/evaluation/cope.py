@@ -13,12 +13,12 @@ from encoders.cope.sampling import CopeData, split_of
 from encoders.resampling import difference
 from spark_jobs.config import Config
 from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_EVENTS, SPU_MEMBERS
+from spark_jobs.embeddings.model_cache import IMAGE_FEATURES, TEXT_FEATURES, ensure_item_features
+from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.evaluation.outcome import Evaluation, Unevaluable
-from spark_jobs.features import IMAGE_FEATURES, TEXT_FEATURES, ensure_item_features
-from spark_jobs.frames import local_frame
-from spark_jobs.nights import Night
-from spark_jobs.tables import Tables
+from spark_jobs.night import Night
 from spark_jobs.training.cope_data import cope_data, training_rows
+from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from encoders.artifacts import Artifact

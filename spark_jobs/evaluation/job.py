@@ -17,14 +17,14 @@ from pyspark.sql import functions as F
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import Table
+from spark_jobs.engine.worker_errors import worker_errors_named
 from spark_jobs.evaluation.outcome import Evaluation, Unevaluable
-from spark_jobs.nights import Night
-from spark_jobs.releases.backfill import published_nights
+from spark_jobs.night import Night
 from spark_jobs.releases.encoders import encoder_artifact
 from spark_jobs.releases.ledger import named_release
-from spark_jobs.staged_nights import check_staged
-from spark_jobs.tables import Tables
-from spark_jobs.worker_errors import worker_errors_named
+from spark_jobs.runs.backfill import published_nights
+from spark_jobs.warehouse.retention import check_staged
+from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from encoders.artifacts import Artifact

@@ -12,12 +12,12 @@ from encoders.learn.evaluation import Case, Ranker, both_ways, tower_ranker, unt
 from encoders.learn.preference import artifact_towers
 from encoders.resampling import difference, scores_of_users
 from spark_jobs.config import Config
+from spark_jobs.embeddings.model_cache import ensure_spu_content_embeddings
 from spark_jobs.evaluation.outcome import Evaluation, Unevaluable
-from spark_jobs.features import ensure_spu_content_embeddings
-from spark_jobs.nights import Night
-from spark_jobs.tables import Tables
+from spark_jobs.night import Night
 from spark_jobs.training.learn_data import HeldOut
 from spark_jobs.training.learn_job import contents_as_of, sequences_as_of
+from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from encoders.artifacts import Artifact

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from spark_jobs.config import Config
+from spark_jobs.ingest.feed_counts import Tally
 from spark_jobs.ingest.refusals import Refusal, remarks
-from spark_jobs.ingest.tally import Tally
-from spark_jobs.nights import Night
-from spark_jobs.refused_share import lower_bound
-from spark_jobs.stage import NightStopped, Step
+from spark_jobs.night import Night
+from spark_jobs.runs.stage import NightStopped, Step
+from spark_jobs.warehouse.refused_share import lower_bound
 
 
 class FeedsBroken(NightStopped):

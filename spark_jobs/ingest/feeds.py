@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.config import Source
-from spark_jobs.frames import local_frame
+from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.ingest.columns import (
     BOOKKEEPING,
     FEED,
@@ -20,8 +20,8 @@ from spark_jobs.ingest.columns import (
     feed_ddl,
 )
 from spark_jobs.ingest.formats import FILE_FORMATS, AbsentFeed, UnreadableFeed, feed_rows
-from spark_jobs.nights import Night
-from spark_jobs.tables import Tables
+from spark_jobs.night import Night
+from spark_jobs.warehouse.tables import Tables
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from spark_jobs.ingest.datasets.adapters import ADAPTERS
 from spark_jobs.ingest.datasets.window import Window
 from spark_jobs.ingest.feed_files import files_problem, spark_path
 from spark_jobs.ingest.parsing import csv_rows, json_rows, typed_rows
-from spark_jobs.nights import Night
-from spark_jobs.tables import Tables
+from spark_jobs.night import Night
+from spark_jobs.warehouse.tables import Tables
 
 FILE_FORMATS = ("csv", "jsonl", "parquet", "delta")
 _NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double")

@@ -5,8 +5,8 @@ from pyspark.sql import functions as F
 
 from spark_jobs.config import IngestConfig
 from spark_jobs.ingest.columns import FEED_COLUMNS, FEED_RANK, KEYS, PAYLOAD, REASON
-from spark_jobs.ingest.reasons import judged_event_rows, refused_for, row_json
-from spark_jobs.nights import Night
+from spark_jobs.ingest.row_checks import judged_event_rows, refused_for, row_json
+from spark_jobs.night import Night
 
 EVENT_KEYS = tuple(KEYS["interactions"])
 

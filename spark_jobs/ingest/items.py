@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from spark_jobs.changes import changed_rows
 from spark_jobs.config import IngestConfig
 from spark_jobs.ingest.columns import FEED, FEED_COLUMNS, FEED_RANK, KEYS, PAYLOAD, REASON
-from spark_jobs.ingest.content import with_content
-from spark_jobs.ingest.reasons import judged_item_rows, refused_for, row_json
+from spark_jobs.ingest.content_hash import with_content
+from spark_jobs.ingest.row_checks import judged_item_rows, refused_for, row_json
+from spark_jobs.warehouse.change_log import changed_rows
 
 ITEM_KEYS = tuple(KEYS["items"])
 # What a change log row of an item carries, ``is_active`` and the night's columns apart.

@@ -15,9 +15,10 @@ from pyspark.sql import functions as F
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import INTERACTIONS, ITEMS, QUARANTINE
-from spark_jobs.forgotten import without_forgotten
+from spark_jobs.engine.concurrency import at_once
 from spark_jobs.ingest.broken_feeds import FeedsBroken, broken_feeds, feed_remarks
 from spark_jobs.ingest.columns import FEED
+from spark_jobs.ingest.feed_counts import Tally, collected, refuse_unusable, tallies
 from spark_jobs.ingest.feeds import Feed, read_feeds, rows_of_kind
 from spark_jobs.ingest.interactions import EVENT_KEYS, accepted_events, judged_events
 from spark_jobs.ingest.items import (
@@ -30,11 +31,10 @@ from spark_jobs.ingest.items import (
 )
 from spark_jobs.ingest.quarantined import quarantined_pictures, quarantined_rows
 from spark_jobs.ingest.refusals import refusals
-from spark_jobs.ingest.tally import Tally, collected, refuse_unusable, tallies
-from spark_jobs.nights import Night
-from spark_jobs.parallel import at_once
-from spark_jobs.stage import Step, job_main, record_state
-from spark_jobs.tables import Tables
+from spark_jobs.night import Night
+from spark_jobs.runs.stage import Step, job_main, record_state
+from spark_jobs.warehouse.suppression_list import without_forgotten
+from spark_jobs.warehouse.tables import Tables
 
 STAGE = "ingest"
 

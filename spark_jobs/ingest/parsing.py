@@ -3,15 +3,7 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.ingest.columns import (
-    CORRUPT,
-    FEED_COLUMNS,
-    FILE,
-    RAW,
-    REPLACED,
-    UNREADABLE,
-    Kind,
-)
+from spark_jobs.ingest.columns import CORRUPT, FEED_COLUMNS, FILE, RAW, REPLACED, UNREADABLE, Kind
 
 # What a decoder puts in place of bytes that are not UTF-8.
 REPLACEMENT_CHARACTER = "\ufffd"

@@ -4,7 +4,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.ingest.columns import FEED, KEYS, PAYLOAD, REASON, Kind
-from spark_jobs.ingest.content import PICTURE_PROBLEMS
+from spark_jobs.ingest.content_hash import PICTURE_PROBLEMS
 
 LEDGER_COLUMNS = ("source", "reason", "scope", "record_key", "payload")
 

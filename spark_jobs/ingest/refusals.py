@@ -7,8 +7,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.ingest.columns import FEED, FEED_COLUMNS, KEYS, PAYLOAD, REASON, UNREADABLE, Kind
-from spark_jobs.ingest.content import PICTURE_PROBLEMS
-from spark_jobs.ingest.tally import Tally
+from spark_jobs.ingest.content_hash import PICTURE_PROBLEMS
+from spark_jobs.ingest.feed_counts import Tally
 
 _PICTURE = "picture"
 # The column that a reason is about, where its value says more than the row's key.

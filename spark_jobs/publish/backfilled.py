@@ -2,12 +2,12 @@
 
 from spark_jobs.config import Config
 from spark_jobs.publish.commit import last_recorded
-from spark_jobs.publish.definitions import applied_definitions, open_store
-from spark_jobs.publish.gate import NotPublished
+from spark_jobs.publish.feast_definitions import applied_definitions, open_store
 from spark_jobs.publish.materialization import feast_session, feast_talk, materialize_new
-from spark_jobs.publish.online_server import named_if_unavailable
+from spark_jobs.publish.online_errors import named_if_unavailable
+from spark_jobs.publish.preconditions import NotPublished
 from spark_jobs.publish.reconciliation import Reconciled, reconcile
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 
 
 def serve_release(tables: Tables, config: Config, name: str) -> list[Reconciled]:

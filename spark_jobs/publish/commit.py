@@ -10,14 +10,21 @@ from typing import TYPE_CHECKING, TypeAlias
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.contracts import NIGHTS, PUBLISHED, STAGE_RUNS, TABLES, Table
-from spark_jobs.frames import local_frame
-from spark_jobs.nights import Night
-from spark_jobs.parallel import at_once
-from spark_jobs.publish.online_server import named_if_unavailable
-from spark_jobs.releases.release import ENCODED, ENCODING_STAGES
-from spark_jobs.stage import table_and_encoder
-from spark_jobs.tables import Tables, fingerprint
+from spark_jobs.contracts import (
+    ENCODED,
+    ENCODING_STAGES,
+    NIGHTS,
+    PUBLISHED,
+    STAGE_RUNS,
+    TABLES,
+    Table,
+)
+from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.local_frames import local_frame
+from spark_jobs.night import Night
+from spark_jobs.publish.online_errors import named_if_unavailable
+from spark_jobs.runs.stage import table_and_encoder
+from spark_jobs.warehouse.tables import Tables, fingerprint
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView

@@ -10,10 +10,8 @@ Killed at any point and run again, it ends in the same state. The online store f
 import time
 from collections.abc import Sequence
 
-from spark_jobs.comments import update_comments
 from spark_jobs.config import Config
-from spark_jobs.locks import RELEASES_WAIT, releases_lock
-from spark_jobs.nights import Night
+from spark_jobs.night import Night
 from spark_jobs.publish.commit import (
     EVERY_VERSION,
     encoded_versions,
@@ -24,11 +22,13 @@ from spark_jobs.publish.commit import (
     staged_rows,
     was_recorded,
 )
-from spark_jobs.publish.definitions import open_store
-from spark_jobs.publish.gate import check_encoded, check_publishable
+from spark_jobs.publish.feast_definitions import open_store
+from spark_jobs.publish.preconditions import check_encoded, check_publishable
 from spark_jobs.releases.ledger import export_releases, served_releases
-from spark_jobs.stage import Step, job_main
-from spark_jobs.tables import Tables
+from spark_jobs.runs.stage import Step, job_main
+from spark_jobs.warehouse.comments import update_comments
+from spark_jobs.warehouse.locks import RELEASES_WAIT, releases_lock
+from spark_jobs.warehouse.tables import Tables
 
 
 def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:

@@ -11,8 +11,8 @@ from typing import IO, TYPE_CHECKING
 
 from pyspark.sql import SparkSession
 
-from spark_jobs.nights import Night
-from spark_jobs.session import setting_kept
+from spark_jobs.engine.session import setting_kept
+from spark_jobs.night import Night
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import NIGHTS
-from spark_jobs.nights import Night
+from spark_jobs.night import Night
 from spark_jobs.publish.commit import record_night
-from spark_jobs.publish.definitions import open_store
-from spark_jobs.publish.gate import check_published
+from spark_jobs.publish.feast_definitions import open_store
 from spark_jobs.publish.materialization import feast_session, feast_talk
-from spark_jobs.publish.online_server import named_if_unavailable
+from spark_jobs.publish.online_errors import named_if_unavailable
+from spark_jobs.publish.preconditions import check_published
 from spark_jobs.publish.reconciliation import NotReconciled, reconcile
-from spark_jobs.stage import Step, job_main
-from spark_jobs.tables import Tables
+from spark_jobs.runs.stage import Step, job_main
+from spark_jobs.warehouse.tables import Tables
 
 
 def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:

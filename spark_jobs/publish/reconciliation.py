@@ -11,11 +11,11 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs.collector import collector_paused
-from spark_jobs.nights import Night
-from spark_jobs.parallel import at_once
-from spark_jobs.publish.online import is_present, offline_state, online_values
+from spark_jobs.engine.collector import collector_paused
+from spark_jobs.engine.concurrency import at_once
+from spark_jobs.night import Night
 from spark_jobs.publish.online_keys import keys_only_online, lists_keys
+from spark_jobs.publish.online_values import is_present, offline_state, online_values
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 
 import fsspec
 
-from spark_jobs.contracts import ENCODER_VERSION
-from spark_jobs.encoder_facts import encoder_path, encoders_folder
-from spark_jobs.releases.release import KINDS
+from spark_jobs.contracts import ENCODER_VERSION, KINDS
+from spark_jobs.warehouse.layout import Layout
 
 if TYPE_CHECKING:
     from encoders.artifacts import Artifact
@@ -59,18 +58,18 @@ def encoder_artifact(warehouse: str, kind: str, version: str) -> "Artifact":
     if version not in there:
         of_kind = [v for v in there if v.split("@")[0] == kind] or ["none"]
         raise ValueError(
-            f"{encoder_path(warehouse, version)!r} is not there; of this kind are {of_kind}."
+            f"{Layout.of(warehouse).encoder(version)!r} is not there; of this kind are {of_kind}."
         )
-    artifact = load_artifact(encoder_path(warehouse, version))
+    artifact = load_artifact(Layout.of(warehouse).encoder(version))
     if artifact.config.get("kind") != kind:
         raise ValueError(f"{version!r} is of kind {artifact.config.get('kind')!r}.")
     if kind == "cope":
-        load_artifact(encoder_path(warehouse, str(artifact.config["features"])))
+        load_artifact(Layout.of(warehouse).encoder(str(artifact.config["features"])))
     return artifact
 
 
 def _versions(warehouse: str) -> list[str]:
-    filesystem, root = fsspec.url_to_fs(encoders_folder(warehouse))
+    filesystem, root = fsspec.url_to_fs(Layout.of(warehouse).encoders)
     if not filesystem.exists(root):
         return []
     names = (path.rstrip("/").rsplit("/", 1)[-1] for path in filesystem.ls(root, detail=False))

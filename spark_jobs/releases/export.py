@@ -10,6 +10,7 @@ import fsspec
 
 from spark_jobs.contracts import ENCODER_VERSION
 from spark_jobs.releases.release import Release
+from spark_jobs.warehouse.layout import Layout
 
 _NAME = re.compile(r"r[0-9]+")
 
@@ -25,7 +26,7 @@ def write_export(warehouse: str, releases: Sequence[Release]) -> str:
         releases: all of them, oldest first.
     """
     live = next((release.name for release in releases if release.state == "live"), None)
-    path = _path(warehouse)
+    path = Layout(warehouse).releases
     filesystem, root = fsspec.url_to_fs(path)
     content = json.dumps({"live": live, "releases": list(map(asdict, releases))}, indent=2) + "\n"
     # Written beside and moved over: a reader sees the old file or the new one, never half of one.
@@ -49,7 +50,7 @@ def exported_served(warehouse: str) -> list[Release]:
     exported = _read(warehouse).get("releases", ())
     releases = [Release(r["name"], r["state"], r["encoders"]) for r in exported]
     for release in releases:
-        _check(release, _path(warehouse))
+        _check(release, Layout(warehouse).releases)
     return [release for release in releases if release.is_served]
 
 
@@ -65,9 +66,5 @@ def _check(release: Release, path: str) -> None:
 
 
 def _read(warehouse: str) -> dict[str, Any]:
-    filesystem, root = fsspec.url_to_fs(_path(warehouse))
+    filesystem, root = fsspec.url_to_fs(Layout(warehouse).releases)
     return json.loads(filesystem.cat_file(root)) if filesystem.exists(root) else {}
-
-
-def _path(warehouse: str) -> str:
-    return f"{warehouse}/releases.json"

@@ -8,7 +8,7 @@ from typing import Literal
 from spark_jobs.contracts import RELEASES
 from spark_jobs.releases.export import write_export
 from spark_jobs.releases.release import Release
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 
 Action = Literal["create", "validate", "promote", "rollback", "retire"]
 

@@ -15,27 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from spark_jobs.contracts import (
-    ITEM_EMBEDDINGS,
-    SPU_EMBEDDINGS,
-    SPU_PREFERENCE_EMBEDDINGS,
-    SPU_SEMANTIC_IDS,
-    USER_EMBEDDINGS,
-)
-
 State = Literal["building", "validated", "live", "previous", "retired"]
-KINDS = ("cope", "learn_content", "learn_user", "learn_item", "semantic_id")
-
-# Table -> encoder kind whose versions it has rows of; language model states are not published.
-ENCODED: Mapping[str, str] = {
-    ITEM_EMBEDDINGS.name: "cope",
-    SPU_EMBEDDINGS.name: "cope",
-    SPU_SEMANTIC_IDS.name: "semantic_id",
-    SPU_PREFERENCE_EMBEDDINGS.name: "learn_item",
-    USER_EMBEDDINGS.name: "learn_user",
-}
-# The stages that write them.
-ENCODING_STAGES = ("item_embeddings", "spu_embeddings", "user_embeddings")
 
 
 @dataclass(frozen=True)

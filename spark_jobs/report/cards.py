@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import DOMAINS
-from spark_jobs.nearest import Hit, nearest
+from spark_jobs.engine.nearest_neighbours import Hit, nearest
 from spark_jobs.report.catalogue import Catalogue
 from spark_jobs.report.choices import for_cards, of_each_domain
 from spark_jobs.report.facts import Card, Key, Member, Near

@@ -8,7 +8,7 @@ import numpy as np
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from spark_jobs.nearest import cosines
+from spark_jobs.engine.nearest_neighbours import cosines
 from spark_jobs.report.choices import least_sure, of_each_domain, straying
 from spark_jobs.report.facts import FarPair, Key, Member
 from spark_jobs.report.lookups import Looks

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from spark_jobs.nights import Night
+from spark_jobs.night import Night
 from spark_jobs.releases.release import Release
 
 # ``unfinished``: neither published nor stopped: it failed on the way, or is still running.

@@ -1,21 +1,8 @@
-"""Files: where do the pages lie, and how does a reader never see half of one?"""
+"""Files of the report: pages written so that a reader never sees half of one."""
 
 import fsspec
 
-from spark_jobs.nights import Night
-from spark_jobs.tables import Tables
-
-INDEX = "index.html"
-
-
-def report_path(tables: Tables, night: Night) -> str:
-    """Return where the report of a night lies, written or not."""
-    return f"{tables.warehouse}/reports/{night}.html"
-
-
-def index_path(tables: Tables) -> str:
-    """Return where the index of nights lies."""
-    return f"{tables.warehouse}/reports/{INDEX}"
+from spark_jobs.warehouse.tables import Tables
 
 
 def write_page(path: str, page: str) -> None:
@@ -28,7 +15,7 @@ def write_page(path: str, page: str) -> None:
 
 def written_nights(tables: Tables) -> set[str]:
     """Return the nights that have a report, as text."""
-    filesystem, root = fsspec.url_to_fs(f"{tables.warehouse}/reports")
+    filesystem, root = fsspec.url_to_fs(tables.layout.reports)
     if not filesystem.exists(root):
         return set()
     names = [path.rpartition("/")[2] for path in filesystem.ls(root, detail=False)]

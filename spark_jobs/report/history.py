@@ -7,12 +7,12 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import AUDIT_RESULTS, NIGHTS, STAGE_RUNS
-from spark_jobs.nights import Night
-from spark_jobs.parallel import at_once
+from spark_jobs.engine.concurrency import at_once
+from spark_jobs.night import Night
 from spark_jobs.report.facts import NightLine
 from spark_jobs.report.ledgers import STAGE, in_contract, night_state
-from spark_jobs.stage import by_nights
-from spark_jobs.tables import Tables
+from spark_jobs.runs.stage import by_nights
+from spark_jobs.warehouse.tables import Tables
 
 # A year and a month: what is older is in the ledgers.
 MOST_NIGHTS = 400

@@ -13,16 +13,16 @@ from datetime import UTC, datetime
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import NIGHTS
-from spark_jobs.nights import Night
+from spark_jobs.night import Night
 from spark_jobs.report.drawing import draw_index, draw_night
 from spark_jobs.report.facts import Report
-from spark_jobs.report.files import index_path, report_path, write_page, written_nights
+from spark_jobs.report.files import write_page, written_nights
 from spark_jobs.report.history import read_history
 from spark_jobs.report.ledgers import STAGE, NothingToReport, read_ledger
 from spark_jobs.report.samples import read_samples
 from spark_jobs.report.view import View
-from spark_jobs.stage import STAGES, Step, job_main
-from spark_jobs.tables import Tables
+from spark_jobs.runs.stage import STAGES, Step, job_main
+from spark_jobs.warehouse.tables import Tables
 
 logger = logging.getLogger(__name__)
 
@@ -56,10 +56,10 @@ def _write(tables: Tables, config: Config, night: Night) -> None:
     samples = read_samples(view, ledger, max_pixels=config.ingest.max_image_pixels)
     report = Report(ledger, samples, written_at=datetime.now(UTC))
     page = draw_night(report)
-    path = report_path(tables, night)
+    path = tables.layout.report(night)
     write_page(path, page)
     lines, written = read_history(tables), written_nights(tables)
-    write_page(index_path(tables), draw_index(lines, written, written_at=report.written_at))
+    write_page(tables.layout.report_index, draw_index(lines, written, written_at=report.written_at))
     logger.info("report night=%s bytes=%d %s", night, len(page.encode()), path)
 
 
@@ -72,7 +72,7 @@ def _failure(tables: Tables, night: Night, error: Exception) -> str:
         else "The night was not published, and that does not depend on its report."
     )
     return (
-        f"the report of night {night} could not be written to {report_path(tables, night)}: "
+        f"the report of night {night} could not be written to {tables.layout.report(night)}: "
         f"{type(error).__name__}: {said[:500]}. {readers} Mend the cause, then write it: "
         f"embedmill report --config CONFIG --ds {night}"
     )

@@ -17,13 +17,13 @@ from spark_jobs.contracts import (
     STAGE_RUNS,
     Table,
 )
-from spark_jobs.nights import Night
-from spark_jobs.parallel import at_once
+from spark_jobs.engine.concurrency import at_once
+from spark_jobs.night import Night
 from spark_jobs.releases.release import Release
 from spark_jobs.report.facts import Check, Ledger, Refusal, State, StepRun
 from spark_jobs.report.view import View
-from spark_jobs.stage import by_nights
-from spark_jobs.tables import Tables, schema
+from spark_jobs.runs.stage import by_nights
+from spark_jobs.warehouse.tables import Tables, schema
 
 # The report's own row is there when it is written again, and not the first time.
 STAGE = "report"

@@ -8,8 +8,8 @@ from typing import Protocol
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from spark_jobs.frames import local_frame
-from spark_jobs.parallel import at_once
+from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.report.catalogue import Catalogue
 from spark_jobs.report.choices import one_picture_each
 from spark_jobs.report.facts import Item, Key, Picture, Spu

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import ITEM_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS, USER_EMBEDDINGS
-from spark_jobs.parallel import at_once
+from spark_jobs.engine.concurrency import at_once
 from spark_jobs.releases.release import Release
 from spark_jobs.report.cards import ChosenCard, choose_cards
 from spark_jobs.report.catalogue import Catalogue, open_catalogue

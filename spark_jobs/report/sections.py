@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from spark_jobs.report.facts import Check, Ledger, Samples, StepRun
-from spark_jobs.stage import table_and_encoder
+from spark_jobs.runs.stage import table_and_encoder
 
 # A gauge ends at half as much again as is tolerated.
 _GAUGE_END = 1.5

@@ -10,7 +10,7 @@ import numpy as np
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from spark_jobs.nearest import Hit, nearest
+from spark_jobs.engine.nearest_neighbours import Hit, nearest
 from spark_jobs.report.choices import some_users
 from spark_jobs.report.facts import Event, Key, Near, UserLook
 from spark_jobs.report.lookups import Looks

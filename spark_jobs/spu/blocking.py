@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from spark_jobs.spu.catalogue import Catalogue, Ints, frequencies, idf, incidence
 from spark_jobs.spu.standardization import Record
+from spark_jobs.spu.token_matrices import Catalogue, Ints, frequencies, idf, incidence
 
 CANDIDATES_PER_ITEM = 40
 _CHUNK = 1000

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from spark_jobs.spu.catalogue import Catalogue, Floats, Ints
+from spark_jobs.spu.token_matrices import Catalogue, Floats, Ints
 
 _CHUNK = 100_000
 

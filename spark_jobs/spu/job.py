@@ -17,14 +17,14 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
-from spark_jobs.changes import changed_rows
-from spark_jobs.collector import collector_paused
 from spark_jobs.config import Config
 from spark_jobs.contracts import ITEMS, SPU_EVENTS, SPU_MEMBERS, SPUS, Table
-from spark_jobs.frames import local_frame
-from spark_jobs.nights import Night
-from spark_jobs.parallel import at_once
-from spark_jobs.spu.tonight import (
+from spark_jobs.engine.collector import collector_paused
+from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.local_frames import local_frame
+from spark_jobs.night import Night
+from spark_jobs.runs.stage import Step, job_main
+from spark_jobs.spu.nightly import (
     ITEM_COLUMNS,
     MEMBER_COLUMNS,
     SPU_COLUMNS,
@@ -33,8 +33,8 @@ from spark_jobs.spu.tonight import (
     Yesterday,
     resolved_spus,
 )
-from spark_jobs.stage import Step, job_main
-from spark_jobs.tables import Tables, schema
+from spark_jobs.warehouse.change_log import changed_rows
+from spark_jobs.warehouse.tables import Tables, schema
 
 logger = logging.getLogger(__name__)
 

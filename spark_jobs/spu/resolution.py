@@ -10,10 +10,10 @@ import pandas as pd
 
 from spark_jobs.config import SpuConfig
 from spark_jobs.spu.blocking import candidate_pairs, forbidden, with_pairs
-from spark_jobs.spu.catalogue import Catalogue, Floats, Ints, catalogue
 from spark_jobs.spu.clustering import ScoredPairs, average_linkage
 from spark_jobs.spu.comparison import pair_features
 from spark_jobs.spu.scoring import Candidates, exclusive_source, pair_scores
+from spark_jobs.spu.token_matrices import Catalogue, Floats, Ints, catalogue
 
 # Yesterday's grouping is evidence: it takes this much more, or less, than the cut to undo it.
 # Without it the idf of a catalogue that changed by a few per cent moves pairs near the cut back and

@@ -16,9 +16,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from spark_jobs.spu.catalogue import Catalogue, Floats, Ints
 from spark_jobs.spu.clustering import ScoredPairs, average_linkage
 from spark_jobs.spu.comparison import gap_to_next
+from spark_jobs.spu.token_matrices import Catalogue, Floats, Ints
 
 # A prior in words: titles alike, the same code, nothing that contradicts. In units of word overlap;
 # chosen once on public product data and kept, because the rounds that follow learn the feed's own

@@ -13,15 +13,13 @@ from pyspark.sql import functions as F
 
 from spark_jobs.config import Config, CopeConfig
 from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_MEMBERS
-from spark_jobs.encoder_facts import encoder_path, encoders_folder
-from spark_jobs.features import (
+from spark_jobs.embeddings.model_cache import (
     IMAGE_FEATURES,
     TEXT_FEATURES,
     ensure_item_features,
-    scratch_folder,
 )
-from spark_jobs.nights import Night
-from spark_jobs.tables import Tables
+from spark_jobs.night import Night
+from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from encoders.cope.sampling import CopeData
@@ -55,10 +53,10 @@ def train_cope(
     from encoders.cope.training import train
 
     features = feature_artifact(config.cope)
-    save_artifact(features, encoders_folder(tables.warehouse))
+    save_artifact(features, tables.layout.encoders)
     ensure_item_features(tables, config, night, features.version)
     data = _collected(tables, night, features.version)
-    checkpoint = f"{scratch_folder(tables)}/cope_training.safetensors"
+    checkpoint = f"{tables.layout.tmp}/cope_training.safetensors"
     trained = train(
         data,
         training_config(config.cope),
@@ -67,7 +65,7 @@ def train_cope(
         progress=progress,
     )
     cope = heads_artifact(trained.heads, features.version, trained.metrics)
-    save_artifact(cope, encoders_folder(tables.warehouse))
+    save_artifact(cope, tables.layout.encoders)
     versions = {"cope": cope.version, "semantic_id": _codebooks(tables, config, data, cope.version)}
     remove_checkpoint(checkpoint)
     logger.info("train cope night=%s items=%d versions=%s", night, len(data.items), versions)
@@ -112,7 +110,7 @@ def _codebooks(tables: Tables, config: Config, data: "CopeData", cope_version: s
     from encoders.semantic_ids import codebook_artifact, codebook_metrics, fit
     from spark_jobs.training.cope_data import pooled
 
-    encoder = load_encoder(encoder_path(tables.warehouse, cope_version))
+    encoder = load_encoder(tables.layout.encoder(cope_version))
     batch = {
         "domain": [DOMAINS[row] for row in data.items.domain_B.tolist()],
         "image_features": list(data.items.image_BI.numpy()),
@@ -123,5 +121,5 @@ def _codebooks(tables: Tables, config: Config, data: "CopeData", cope_version: s
     codebooks = fit(vectors, codebook_size=settings.codebook_size, seed=settings.seed)
     metrics = codebook_metrics(codebooks.codes(vectors), vectors, codebooks)
     artifact = codebook_artifact(codebooks, metrics, cope_version)
-    save_artifact(artifact, encoders_folder(tables.warehouse))
+    save_artifact(artifact, tables.layout.encoders)
     return artifact.version

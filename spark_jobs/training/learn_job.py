@@ -17,10 +17,11 @@ from pyspark.sql import functions as F
 
 from spark_jobs.config import Config, LearnConfig
 from spark_jobs.contracts import INTERACTIONS, SPU_CONTENT_EMBEDDINGS, SPU_MEMBERS, SPUS
-from spark_jobs.encoder_facts import encoder_path, encoders_folder
-from spark_jobs.features import ensure_spu_content_embeddings, scratch_folder, spu_prompts
-from spark_jobs.nights import Night
-from spark_jobs.tables import Tables
+from spark_jobs.embeddings.model_cache import (
+    ensure_spu_content_embeddings,
+    spu_prompts,
+)
+from spark_jobs.night import Night
 from spark_jobs.training.learn_data import (
     HeldOut,
     content_matrix,
@@ -32,6 +33,7 @@ from spark_jobs.training.learn_data import (
     spu_contents,
     user_sequences,
 )
+from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from encoders.learn.towers import TowerConfig
@@ -69,7 +71,7 @@ def train_learn(
     from encoders.learn.training import train
 
     content = content_artifact(config.learn)
-    save_artifact(content, encoders_folder(tables.warehouse))
+    save_artifact(content, tables.layout.encoders)
     ensure_spu_content_embeddings(tables, config, night, content.version)
     spu_ids, contents_NC = contents_as_of(tables, night, content.version)
     parts = sequences_as_of(tables, night, spu_ids)
@@ -78,7 +80,7 @@ def train_learn(
         parts.before,
         tower_config(config.learn, contents_NC.shape[1]),
         training_config(config.learn),
-        checkpoint=f"{scratch_folder(tables)}/learn_training.safetensors",
+        checkpoint=f"{tables.layout.tmp}/learn_training.safetensors",
         device=config.encoding.device,
         progress=progress,
     )
@@ -93,7 +95,7 @@ def train_learn(
     }
     artifacts = tower_artifacts(choice.towers, content.version, metrics, summary(metrics))
     for artifact in artifacts.values():
-        save_artifact(artifact, encoders_folder(tables.warehouse))
+        save_artifact(artifact, tables.layout.encoders)
     versions = {kind: artifact.version for kind, artifact in artifacts.items()}
     logger.info(
         "train learn night=%s users=%d spus=%d versions=%s",
@@ -110,7 +112,7 @@ def training_summary(tables: Tables, learn_user: str) -> str:
     from encoders.artifacts import load_artifact
     from encoders.learn.choice import summary
 
-    return summary(load_artifact(encoder_path(tables.warehouse, learn_user)).metrics)
+    return summary(load_artifact(tables.layout.encoder(learn_user)).metrics)
 
 
 def tower_config(config: LearnConfig, content_width: int) -> "TowerConfig":

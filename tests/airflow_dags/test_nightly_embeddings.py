@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs import night_run
 from spark_jobs.config import DELTA_PACKAGE
-from spark_jobs.session import QUICK_JAVA
+from spark_jobs.engine.session import QUICK_JAVA
+from spark_jobs.runs import night_run
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DAG_FILE = CHECKOUT / "airflow_dags" / "nightly_embeddings.py"

@@ -19,11 +19,11 @@ from catalogue import write_week
 
 from spark_jobs.config import Config, load_config
 from spark_jobs.contracts import PUBLISHED
-from spark_jobs.night_run import run_night
-from spark_jobs.nights import Night
-from spark_jobs.releases.steps import create_release, promote
-from spark_jobs.session import build_session
-from spark_jobs.tables import Tables
+from spark_jobs.engine.session import build_session
+from spark_jobs.night import Night
+from spark_jobs.releases.transitions import create_release, promote
+from spark_jobs.runs.night_run import run_night
+from spark_jobs.warehouse.tables import Tables
 
 WAYS = ("process", "airflow")
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from spark_jobs.demo.catalogue import Item, page
-from spark_jobs.demo.feeds import feed_folder, item_row, write_jsonl
-from spark_jobs.demo.pictures import Studio
-from spark_jobs.demo.products import Product, all_products
-from spark_jobs.demo.shop import demo_config
-from spark_jobs.demo.wording import MERCHANTS
+from spark_jobs.demo.shop.build import demo_config
+from spark_jobs.demo.shop.catalogue import Item, page
+from spark_jobs.demo.shop.feeds import feed_folder, item_row, write_jsonl
+from spark_jobs.demo.shop.files import Studio
+from spark_jobs.demo.shop.products import Product, all_products
+from spark_jobs.demo.shop.wording import MERCHANTS
 
 PAGES_A_PRODUCT = 20
 PICTURED = 10  # one page in so many

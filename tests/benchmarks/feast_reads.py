@@ -18,12 +18,12 @@ from pathlib import Path
 
 from spark_jobs.config import SparkConfig
 from spark_jobs.contracts import SPUS, USER_EMBEDDINGS
-from spark_jobs.nights import Night
-from spark_jobs.publish.definitions import apply_definitions, open_store
+from spark_jobs.engine.session import build_session
+from spark_jobs.night import Night
+from spark_jobs.publish.feast_definitions import apply_definitions, open_store
 from spark_jobs.publish.fetching import online_features
 from spark_jobs.publish.materialization import feast_session, feast_talk, materialize_night
-from spark_jobs.session import build_session
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 
 READS = 100
 # Feast's interval is closed at both ends.

@@ -19,11 +19,11 @@ from catalogue import NIGHTS, write_catalogue
 from clock import Clock
 
 from spark_jobs.config import load_config
-from spark_jobs.night_run import STAGES, run_night
-from spark_jobs.nights import Night
-from spark_jobs.releases.steps import create_release, promote
-from spark_jobs.session import build_session, start_workers
-from spark_jobs.tables import Tables
+from spark_jobs.engine.session import build_session, start_workers
+from spark_jobs.night import Night
+from spark_jobs.releases.transitions import create_release, promote
+from spark_jobs.runs.night_run import STAGES, run_night
+from spark_jobs.warehouse.tables import Tables
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from encoders.hardware import choose_hardware
 from encoders.learn.content import LearnContent
 from encoders.protocol import Encoder
 from spark_jobs.config import CopeConfig, EncodingConfig, LearnConfig
-from spark_jobs.inference import EncodingTask, encoded_batches
+from spark_jobs.engine.inference import EncodingTask, encoded_batches
 
 SETTINGS = EncodingConfig()
 HARDWARE = choose_hardware("cpu", "float32")

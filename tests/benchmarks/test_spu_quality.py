@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spark_jobs.config import SpuConfig
-from spark_jobs.spu.arrivals import joined_clusters
+from spark_jobs.spu.incremental import joined_clusters
 from spark_jobs.spu.resolution import page_clusters
 
 pytestmark = pytest.mark.bench

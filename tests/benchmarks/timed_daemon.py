@@ -1,6 +1,6 @@
 """The Python side of an executor with a clock around decoding and models, for benchmarks alone.
 
-Named by ``spark.python.daemon.module`` in place of ``spark_jobs.python_daemon``.
+Named by ``spark.python.daemon.module`` in place of ``spark_jobs.engine.worker_daemon``.
 """
 
 import atexit
@@ -17,7 +17,7 @@ from typing import Any
 
 from pyspark.daemon import manager
 
-from spark_jobs.python_daemon import preload
+from spark_jobs.engine.worker_daemon import preload
 
 _spent: Counter[str] = Counter()
 

@@ -9,15 +9,15 @@ import sys
 from pathlib import Path
 
 from spark_jobs.config import load_config
-from spark_jobs.demo.catalogue import ShopSize
-from spark_jobs.demo.shop import build_shop, demo_config
-from spark_jobs.demo.three_nights import NIGHTS
-from spark_jobs.night_run import run_night, stages_between
-from spark_jobs.nights import Night
-from spark_jobs.session import build_session
-from spark_jobs.tables import Tables
+from spark_jobs.demo.shop.build import build_shop, demo_config
+from spark_jobs.demo.shop.catalogue import ShopSize
+from spark_jobs.demo.shop.three_nights import NIGHTS
+from spark_jobs.engine.session import build_session
+from spark_jobs.night import Night
+from spark_jobs.runs.night_run import run_night, stages_between
 from spark_jobs.training.cope_job import train_cope
 from spark_jobs.training.learn_job import train_learn
+from spark_jobs.warehouse.tables import Tables
 
 SIZE = ShopSize(
     products=80, videos=20, frames=3, rooms=3, slices_per_room=3, slice_frames=2, users=200

@@ -9,13 +9,13 @@ import pytest
 from pyspark.sql import SparkSession
 
 from spark_jobs.config import Config, load_config
-from spark_jobs.demo.catalogue import ShopSize
-from spark_jobs.demo.shop import build_shop, demo_config
-from spark_jobs.demo.three_nights import NIGHTS
-from spark_jobs.night_run import run_night, stages_between
-from spark_jobs.nights import Night
-from spark_jobs.releases.steps import create_release, promote
-from spark_jobs.tables import Tables
+from spark_jobs.demo.shop.build import build_shop, demo_config
+from spark_jobs.demo.shop.catalogue import ShopSize
+from spark_jobs.demo.shop.three_nights import NIGHTS
+from spark_jobs.night import Night
+from spark_jobs.releases.transitions import create_release, promote
+from spark_jobs.runs.night_run import run_night, stages_between
+from spark_jobs.warehouse.tables import Tables
 
 SMALL = ShopSize(
     products=40,

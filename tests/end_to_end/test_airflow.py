@@ -16,11 +16,11 @@ import pytest
 
 from spark_jobs import contracts
 from spark_jobs.config import load_config
-from spark_jobs.demo.three_nights import NIGHTS
-from spark_jobs.night_run import STAGES, run_night, stages_between
-from spark_jobs.nights import Night
-from spark_jobs.publish.definitions import open_store
-from spark_jobs.publish.online import online_checksum
+from spark_jobs.demo.shop.three_nights import NIGHTS
+from spark_jobs.night import Night
+from spark_jobs.publish.feast_definitions import open_store
+from spark_jobs.publish.online_values import online_checksum
+from spark_jobs.runs.night_run import STAGES, run_night, stages_between
 
 # Every stage under Airflow starts a Spark of its own, some forty in all.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]

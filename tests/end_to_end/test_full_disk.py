@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from spark_jobs import contracts
-from spark_jobs.demo.three_nights import NIGHTS
-from spark_jobs.night_run import run_night
-from spark_jobs.nights import Night
+from spark_jobs.demo.shop.three_nights import NIGHTS
+from spark_jobs.night import Night
+from spark_jobs.runs.night_run import run_night
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

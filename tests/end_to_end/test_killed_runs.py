@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from spark_jobs import contracts
-from spark_jobs.demo.three_nights import NIGHTS
-from spark_jobs.night_run import run_night
-from spark_jobs.nights import Night
-from spark_jobs.scratch import remove_left_behind
-from spark_jobs.stage import STAGES
+from spark_jobs.demo.shop.three_nights import NIGHTS
+from spark_jobs.engine.scratch import remove_left_behind
+from spark_jobs.night import Night
+from spark_jobs.runs.night_run import run_night
+from spark_jobs.runs.stage import STAGES
 
 FIRST = Night.parse(NIGHTS[0])
 START_LIMIT_S = 180
@@ -60,7 +60,7 @@ SESSION = """
 import sys, time
 from pathlib import Path
 from spark_jobs.config import SparkConfig
-from spark_jobs.session import build_session
+from spark_jobs.engine.session import build_session
 warehouse = Path(sys.argv[1])
 # As they are, so that the test finds them.
 conf = {"spark.shuffle.compress": "false", "spark.shuffle.spill.compress": "false"}
@@ -68,7 +68,7 @@ spark = build_session(
     SparkConfig("local[1]", driver_memory="1g", conf=conf),
     log=warehouse / "logs" / "spark.log",
     quick=True,
-    warehouse=str(warehouse),
+    scratch=str(warehouse / "tmp"),
 )
 users = spark.range(1000).selectExpr("concat('anna-5f0e1c77-', id) AS user_id")
 users.repartition(3).persist().count()
@@ -102,7 +102,7 @@ def test_a_killed_session_leaves_rows_in_the_warehouse_alone_and_they_are_remove
 
     assert holding_rows(warehouse)
     assert holding_rows(elsewhere) == []
-    remove_left_behind(str(warehouse))
+    remove_left_behind(str(warehouse / "tmp"))
     assert holding_rows(warehouse) == []
 
 

@@ -12,10 +12,10 @@ from pyspark.sql import functions as F
 
 from spark_jobs import contracts
 from spark_jobs.config import load_config
-from spark_jobs.night_run import STAGES, run_night, stages_between
-from spark_jobs.nights import Night
-from spark_jobs.releases.steps import create_release, promote
-from spark_jobs.tables import Tables
+from spark_jobs.night import Night
+from spark_jobs.releases.transitions import create_release, promote
+from spark_jobs.runs.night_run import STAGES, run_night, stages_between
+from spark_jobs.warehouse.tables import Tables
 
 FIRST, SECOND = Night.parse("2011-11-30"), Night.parse("2011-12-05")
 CLASSES, PHOTOS_A_CLASS, OFFERS, STOCK_CODES, CUSTOMERS = 8, 4, 160, 120, 80

@@ -18,28 +18,27 @@ from typer.testing import CliRunner, Result
 
 from encoders.artifacts import load_artifact, save_artifact
 from spark_jobs import contracts
-from spark_jobs.catalog import Catalog
 from spark_jobs.cli import app
-from spark_jobs.commands.opening import open_tables, open_to_read
+from spark_jobs.commands.session import open_tables, open_to_read
 from spark_jobs.config import load_config
-from spark_jobs.demo.shop import demo_config
-from spark_jobs.demo.three_nights import BROKEN_MERCHANT, NIGHTS
-from spark_jobs.encoder_facts import encoder_path, encoders_folder
-from spark_jobs.locks import WarehouseBusy, releases_lock
-from spark_jobs.night_run import StageResult, run_night
-from spark_jobs.nights import Night
-from spark_jobs.publish.definitions import apply_definitions, open_store
+from spark_jobs.contracts import ENCODED
+from spark_jobs.demo.shop.build import demo_config
+from spark_jobs.demo.shop.three_nights import BROKEN_MERCHANT, NIGHTS
+from spark_jobs.night import Night
+from spark_jobs.publish.feast_definitions import apply_definitions, open_store
 from spark_jobs.publish.fetching import online_features
-from spark_jobs.publish.online import online_checksum
-from spark_jobs.releases.backfill import BackfillRefused, backfill
+from spark_jobs.publish.online_values import online_checksum
+from spark_jobs.queries.ranking import similar_spus
+from spark_jobs.queries.similar import Question, asked
+from spark_jobs.queries.views import Catalog
 from spark_jobs.releases.ledger import live_release, named_release
-from spark_jobs.releases.release import ENCODED
-from spark_jobs.releases.steps import TransitionRefused, promote, retire, rollback
-from spark_jobs.similarity.asked import Question, asked
-from spark_jobs.similarity.ranking import similar_spus
-from spark_jobs.tables import Tables, fingerprint
+from spark_jobs.releases.transitions import TransitionRefused, promote, retire, rollback
+from spark_jobs.runs.backfill import BackfillRefused, backfill
+from spark_jobs.runs.night_run import StageResult, run_night
 from spark_jobs.training.cope_job import train_cope
 from spark_jobs.training.learn_job import train_learn
+from spark_jobs.warehouse.locks import WarehouseBusy, releases_lock
+from spark_jobs.warehouse.tables import Tables, fingerprint
 from validation.checks import AuditFailed
 
 FIRST, SECOND, THIRD = (Night.parse(ds) for ds in NIGHTS)
@@ -366,7 +365,7 @@ def test_a_release_whose_encoder_is_altered_or_gone_is_not_promoted(
 ) -> None:
     tables: Tables = two_releases["warehouse"].tables
     version = named_release(tables, "r2").encoders["cope"]
-    folder = Path(encoder_path(tables.warehouse, version))
+    folder = Path(tables.layout.encoder(version))
     weights = next(folder.glob("*.safetensors"))
     kept = weights.read_bytes()
 
@@ -395,7 +394,7 @@ def test_two_promotes_at_once_are_one(two_releases: dict, command: Callable[...,
 def test_a_release_whose_views_are_empty_is_not_promoted(
     two_releases: dict, command: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spark_jobs.publish.definitions.is_filled", lambda *_: False)
+    monkeypatch.setattr("spark_jobs.publish.feast_definitions.is_filled", lambda *_: False)
     said = command("promote", "r2")
 
     assert "fills them" in str(said.exception)
@@ -410,7 +409,7 @@ def test_a_promote_and_a_rollback_killed_before_readers_are_told_are_finished_by
 
     def killed(*arguments: str) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            name = "spark_jobs.publish.definitions.apply_definitions"
+            name = "spark_jobs.publish.feast_definitions.apply_definitions"
             patch.setattr(name, Mock(side_effect=RuntimeError("killed")))
             assert str(command(*arguments).exception) == "killed"
 
@@ -422,7 +421,7 @@ def test_a_promote_and_a_rollback_killed_before_readers_are_told_are_finished_by
 
     killed("rollback")
     assert features(two_releases, "ranking") == second
-    folder = Path(encoder_path(tables.warehouse, named_release(tables, "r1").encoders["cope"]))
+    folder = Path(tables.layout.encoder(named_release(tables, "r1").encoders["cope"]))
     aside = folder.rename(folder.with_name("aside"))
     back = command("rollback")
     aside.rename(folder)
@@ -483,7 +482,7 @@ def test_a_retired_release_has_a_history_and_no_way_back(
     two_releases: dict, command: Callable[..., Result]
 ) -> None:
     tables: Tables = two_releases["warehouse"].tables
-    folder = Path(encoder_path(tables.warehouse, named_release(tables, "r2").encoders["cope"]))
+    folder = Path(tables.layout.encoder(named_release(tables, "r2").encoders["cope"]))
     shutil.rmtree(folder)  # as maintenance does, in time
 
     shown = command("show", "r2")
@@ -500,10 +499,10 @@ def test_a_release_that_fails_its_audit_is_not_served_and_not_promoted(
 ) -> None:
     tables: Tables = two_releases["warehouse"].tables
     version = named_release(tables, "r1").encoders["semantic_id"]
-    codebook = load_artifact(encoder_path(tables.warehouse, version))
+    codebook = load_artifact(tables.layout.encoder(version))
     zeros = {name: torch.zeros_like(tensor) for name, tensor in codebook.tensors.items()}
     collapsed = replace(codebook, tensors=zeros)
-    save_artifact(collapsed, encoders_folder(tables.warehouse))
+    save_artifact(collapsed, tables.layout.encoders)
 
     created = command("create", "--like", "r1", "--encoder", f"semantic_id={collapsed.version}")
     stopped = command("backfill", "r3").exception

@@ -12,11 +12,11 @@ from pyspark.sql import types as T
 
 from spark_jobs.config import Config, EncodingConfig, LearnConfig
 from spark_jobs.contracts import LOG_COLUMN_NAMES, TABLES, Table
-from spark_jobs.frames import local_frame
-from spark_jobs.nights import Night
-from spark_jobs.parallel import at_once
+from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.local_frames import local_frame
+from spark_jobs.night import Night
 from spark_jobs.releases.ledger import export_releases
-from spark_jobs.tables import Tables, schema
+from spark_jobs.warehouse.tables import Tables, schema
 
 ContractFrame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
 

@@ -15,8 +15,8 @@ import pytest
 from pyarrow.dataset import Dataset
 
 from spark_jobs.contracts import SPUS
-from spark_jobs.queries import answer
-from spark_jobs.tables import Tables
+from spark_jobs.queries.read_only_sql import answer
+from spark_jobs.warehouse.tables import Tables
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "analysts.md"
 FIRST, SECOND = date(2026, 1, 30), date(2026, 1, 31)

@@ -14,11 +14,11 @@ from pyspark.sql import functions as F
 
 import validation.job
 from spark_jobs.contracts import AUDIT_RESULTS, ITEMS, NIGHTS
-from spark_jobs.frames import local_frame
-from spark_jobs.nights import Night
-from spark_jobs.stage import Step
-from spark_jobs.tables import Tables
-from validation.audit import audit, data_docs_path
+from spark_jobs.engine.local_frames import local_frame
+from spark_jobs.night import Night
+from spark_jobs.runs.stage import Step
+from spark_jobs.warehouse.tables import Tables
+from validation.audit import audit
 from validation.checks import AuditFailed, AuditReport, CheckResult
 
 CHANGED = 4
@@ -335,7 +335,7 @@ def test_audit_results_carry_the_limits_and_what_to_do(broken_tables: Tables) ->
 def test_data_docs_show_what_was_expected(
     failure: AuditFailed, broken_tables: Tables, audit_night: Night
 ) -> None:
-    folder = Path(data_docs_path(broken_tables, audit_night))
+    folder = Path(broken_tables.layout.night_data_docs(audit_night))
     pages = "".join(page.read_text() for page in folder.glob("validations/**/*.html"))
 
     assert (folder / "index.html").exists()

@@ -3,7 +3,7 @@
 import pytest
 from scipy.stats import binomtest
 
-from spark_jobs.refused_share import lower_bound
+from spark_jobs.warehouse.refused_share import lower_bound
 from validation.refusals import refusal_figures
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_jobs.frames import local_frame
+from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.ingest.columns import FEED_COLUMNS
 from spark_jobs.ingest.datasets.window import Window
 

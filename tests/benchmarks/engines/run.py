@@ -42,7 +42,7 @@ def embedmill(path: str, output: str) -> Engine:
     import pyarrow.parquet as pq
 
     from spark_jobs.config import EncodingConfig
-    from spark_jobs.inference import encoded
+    from spark_jobs.engine.inference import encoded
 
     spark = _spark()
 
@@ -214,7 +214,7 @@ _DDL = (
 
 def _spark():
     from spark_jobs.config import SparkConfig
-    from spark_jobs.session import build_session
+    from spark_jobs.engine.session import build_session
 
     return build_session(SparkConfig(master=f"local[{CORES}]"), log=Path(os.devnull))
 

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spark_jobs.cli import app
-from spark_jobs.locks import WarehouseBusy, releases_lock, warehouse_lock
+from spark_jobs.warehouse.locks import WarehouseBusy, releases_lock, warehouse_lock
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 
 from spark_jobs import cli
-from spark_jobs.commands.opening import OURS, log_to
+from spark_jobs.commands.session import OURS, log_to
 from spark_jobs.releases.ledger import UnknownRelease
 
 

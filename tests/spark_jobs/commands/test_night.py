@@ -7,9 +7,9 @@ from rich.console import Console
 
 from spark_jobs import cli
 from spark_jobs.commands import night
-from spark_jobs.night_run import StageResult
-from spark_jobs.nights import Night
-from spark_jobs.stage import NightStopped, Step
+from spark_jobs.night import Night
+from spark_jobs.runs.night_run import StageResult
+from spark_jobs.runs.stage import NightStopped, Step
 
 
 def test_remarks_stand_under_the_table_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

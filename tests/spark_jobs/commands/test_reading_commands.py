@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from spark_jobs.cli import app
-from spark_jobs.commands.opening import WarehouseMissing
-from spark_jobs.similarity.asked import UnusableQuery
+from spark_jobs.commands.session import WarehouseMissing
+from spark_jobs.queries.similar import UnusableQuery
 
 CONFIG = ["similar", "--config", "spark_jobs/conf/local.toml"]
 

@@ -4,7 +4,7 @@ import pytest
 
 from spark_jobs.commands.shell import Lazily, shell_names
 from spark_jobs.config import Config
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 
 
 def test_the_shell_names_every_view_and_runs_sql(analysts_shop: Tables) -> None:

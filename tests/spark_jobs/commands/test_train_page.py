@@ -10,9 +10,9 @@ from encoders.artifacts import Artifact, save_artifact
 from spark_jobs.cli import app
 from spark_jobs.commands import train as page
 from spark_jobs.commands.release_pages import flat_figures
-from spark_jobs.encoder_facts import encoders_folder
-from spark_jobs.tables import Tables
 from spark_jobs.training import learn_job
+from spark_jobs.warehouse.layout import Layout
+from spark_jobs.warehouse.tables import Tables
 
 FIGURES = {
     name: {"ndcg@10": value, "users": 1200}
@@ -39,7 +39,7 @@ def test_train_learn_prints_untrained_towers_the_best_rule_and_what_is_saved(
 ) -> None:
     warehouse = str(tmp_path / "warehouse")
     artifact = Artifact("learn_user", {}, {}, {}, METRICS, "towers")
-    save_artifact(artifact, encoders_folder(warehouse))
+    save_artifact(artifact, Layout.of(warehouse).encoders)
     tables = create_autospec(Tables, instance=True, warehouse=warehouse, spark=None)
     versions = {"learn_user": artifact.version}
     for name, stand_in in (("open_tables", lambda _: tables), ("start_workers", lambda _: None)):

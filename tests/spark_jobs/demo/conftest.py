@@ -2,8 +2,8 @@
 
 import pytest
 
-from spark_jobs.demo.catalogue import ShopSize
-from spark_jobs.demo.shop import Shop, build_shop
+from spark_jobs.demo.shop.build import Shop, build_shop
+from spark_jobs.demo.shop.catalogue import ShopSize
 
 SMALL = ShopSize(
     products=26,

@@ -15,17 +15,16 @@ from encoders.cope.schedule import TrainingConfig
 from encoders.cope.training import train
 from spark_jobs.config import Config
 from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_EVENTS, SPU_MEMBERS, Table
-from spark_jobs.encoder_facts import encoders_folder
+from spark_jobs.embeddings.model_cache import IMAGE_FEATURES, TEXT_FEATURES
+from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.evaluation.cope import evaluate_cope, reached_by
 from spark_jobs.evaluation.job import candidates, evaluations
 from spark_jobs.evaluation.outcome import Unevaluable
-from spark_jobs.features import IMAGE_FEATURES, TEXT_FEATURES
-from spark_jobs.frames import local_frame
-from spark_jobs.nights import Night
+from spark_jobs.night import Night
 from spark_jobs.releases.ledger import UnknownRelease
-from spark_jobs.releases.steps import create_release
-from spark_jobs.tables import Tables
+from spark_jobs.releases.transitions import create_release
 from spark_jobs.training.cope_data import cope_data, training_rows
+from spark_jobs.warehouse.tables import Tables
 
 # Never run: what they would say is in the cache.
 BACKBONES = Artifact("cope_features", {"kind": "cope_features"}, {}, {}, {}, "two backbones")
@@ -85,7 +84,7 @@ def trained(tables: Tables, config: TrainingConfig) -> Artifact:
 
 
 def saved(tables: Tables, artifact: Artifact) -> Artifact:
-    save_artifact(artifact, encoders_folder(tables.warehouse))
+    save_artifact(artifact, tables.layout.encoders)
     return artifact
 
 

@@ -11,14 +11,13 @@ from pyspark.sql import DataFrame
 from encoders.artifacts import Artifact, load_artifact
 from spark_jobs.config import Config
 from spark_jobs.contracts import INTERACTIONS, NIGHTS, SPU_MEMBERS, SPUS, Table
-from spark_jobs.encoder_facts import encoder_path
+from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.evaluation.job import Candidates, evaluations
 from spark_jobs.evaluation.learn import evaluate_learn
 from spark_jobs.evaluation.outcome import Unevaluable
-from spark_jobs.frames import local_frame
-from spark_jobs.nights import Night
-from spark_jobs.tables import Tables
+from spark_jobs.night import Night
 from spark_jobs.training.learn_job import train_learn
+from spark_jobs.warehouse.tables import Tables
 
 Events = Callable[[Night, int], None]
 Frame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
@@ -61,7 +60,7 @@ def shop(tables: Tables, contract_frame: Frame, events: Events, night: Night) ->
 def trained(tables: Tables, config: Config, night: Night, seed: int = 0) -> Artifact:
     seeded = replace(config, learn=replace(config.learn, seed=seed))
     version = train_learn(tables, seeded, night)["learn_user"]
-    return load_artifact(encoder_path(tables.warehouse, version))
+    return load_artifact(tables.layout.encoder(version))
 
 
 def test_figures_on_the_night_of_the_training_are_those_that_training_measured(

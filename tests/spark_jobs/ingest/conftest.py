@@ -12,9 +12,9 @@ from pyspark.sql import SparkSession
 from spark_jobs.config import AuditConfig, Config, IngestConfig, Source
 from spark_jobs.contracts import INTERACTIONS, ITEMS, QUARANTINE, Table
 from spark_jobs.ingest.job import run
-from spark_jobs.nights import Night
-from spark_jobs.stage import Step
-from spark_jobs.tables import Tables, fingerprint
+from spark_jobs.night import Night
+from spark_jobs.runs.stage import Step
+from spark_jobs.warehouse.tables import Tables, fingerprint
 
 Row = Mapping[str, object]
 NIGHT = "2026-01-31"

@@ -8,12 +8,12 @@ from pyspark.sql import functions as F
 from spark_jobs.config import AuditConfig, Config, IngestConfig
 from spark_jobs.contracts import INTERACTIONS, ITEMS, NIGHTS, QUARANTINE, STAGE_RUNS
 from spark_jobs.ingest.broken_feeds import FeedsBroken, broken_feeds
+from spark_jobs.ingest.feed_counts import Tally
 from spark_jobs.ingest.job import run
 from spark_jobs.ingest.refusals import Refusal, remarks
-from spark_jobs.ingest.tally import Tally
-from spark_jobs.nights import Night
-from spark_jobs.stage import run_stage
-from spark_jobs.staged_nights import NotIngested, check_staged
+from spark_jobs.night import Night
+from spark_jobs.runs.stage import run_stage
+from spark_jobs.warehouse.retention import NotIngested, check_staged
 
 NIGHT = Night.parse("2026-01-31")
 

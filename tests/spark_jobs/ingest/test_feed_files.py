@@ -9,8 +9,8 @@ from spark_jobs.config import Source
 from spark_jobs.ingest.feed_files import files_problem
 from spark_jobs.ingest.feeds import read_feeds, rows_of_kind
 from spark_jobs.ingest.formats import UnreadableFeed
-from spark_jobs.nights import Night
-from spark_jobs.tables import Tables
+from spark_jobs.night import Night
+from spark_jobs.warehouse.tables import Tables
 
 NIGHT = Night.parse("2026-01-31")
 ROW = '{"domain": "page", "item_id": "a", "title": "T"}\n'

@@ -13,8 +13,8 @@ from spark_jobs.config import Source
 from spark_jobs.contracts import ITEMS
 from spark_jobs.ingest.feeds import read_feeds, rows_of_kind
 from spark_jobs.ingest.formats import UnreadableFeed
-from spark_jobs.nights import Night
-from spark_jobs.tables import Tables
+from spark_jobs.night import Night
+from spark_jobs.warehouse.tables import Tables
 
 CSV = """\
 domain,item_id,title,attributes,price,images,is_deleted

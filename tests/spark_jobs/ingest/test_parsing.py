@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs.frames import local_frame
+from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.ingest.columns import CORRUPT, FEED_COLUMNS, FILE
 from spark_jobs.ingest.parsing import json_rows, sole_value
 

@@ -26,12 +26,19 @@ from psycopg import sql
 from pyspark.sql import Row
 from pyspark.sql import types as T
 
-from spark_jobs.contracts import AUDIT_RESULTS, LOG_COLUMN_NAMES, TABLES, Table
-from spark_jobs.frames import local_frame
-from spark_jobs.nights import Night
-from spark_jobs.releases.release import ENCODED, ENCODING_STAGES, KINDS
-from spark_jobs.stage import Step, encoder_step, record_steps
-from spark_jobs.tables import Tables, schema
+from spark_jobs.contracts import (
+    AUDIT_RESULTS,
+    ENCODED,
+    ENCODING_STAGES,
+    KINDS,
+    LOG_COLUMN_NAMES,
+    TABLES,
+    Table,
+)
+from spark_jobs.engine.local_frames import local_frame
+from spark_jobs.night import Night
+from spark_jobs.runs.stage import Step, encoder_step, record_steps
+from spark_jobs.warehouse.tables import Tables, schema
 
 # Redis has sixteen.
 _DATABASES = count(1)

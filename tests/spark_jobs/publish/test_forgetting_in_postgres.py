@@ -14,14 +14,14 @@ from pyspark.sql import SparkSession
 
 from spark_jobs.config import Config, FeatureStoreConfig
 from spark_jobs.contracts import FORGOTTEN
-from spark_jobs.doctor.online import online
-from spark_jobs.erasure.job import forget
-from spark_jobs.erasure.receipt import Receipt
-from spark_jobs.nights import Night
+from spark_jobs.night import Night
+from spark_jobs.operations.doctor.online_store import online
+from spark_jobs.operations.erasure.job import forget
+from spark_jobs.operations.erasure.receipt import Receipt
 from spark_jobs.publish import job, materialize_job, reconcile_job
-from spark_jobs.publish.online_server import OnlineStoreUnavailable
-from spark_jobs.releases import steps
-from spark_jobs.tables import Tables
+from spark_jobs.publish.online_errors import OnlineStoreUnavailable
+from spark_jobs.releases import transitions as steps
+from spark_jobs.warehouse.tables import Tables
 
 NIGHT = Night.parse("2026-01-31")
 ANNA, BERT = "anna-5f0e1c77", "bert-9d0b2a41"

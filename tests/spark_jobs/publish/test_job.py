@@ -18,18 +18,19 @@ from spark_jobs.contracts import (
     SPUS,
     USER_EMBEDDINGS,
 )
-from spark_jobs.nights import Night
+from spark_jobs.night import Night
 from spark_jobs.publish import job, materialize_job, reconcile_job
-from spark_jobs.publish.definitions import open_store
+from spark_jobs.publish.feast_definitions import open_store
 from spark_jobs.publish.fetching import online_features, training_set
-from spark_jobs.publish.gate import NotAudited, NotEncoded
-from spark_jobs.publish.online import online_checksum
-from spark_jobs.publish.online_server import OnlineStoreUnavailable
+from spark_jobs.publish.online_errors import OnlineStoreUnavailable
+from spark_jobs.publish.online_values import online_checksum
+from spark_jobs.publish.preconditions import NotAudited, NotEncoded
 from spark_jobs.publish.reconciliation import NotReconciled
-from spark_jobs.releases import ledger, steps
-from spark_jobs.releases.backfill import BackfillTables
-from spark_jobs.stage import Step, encoder_step, run_stage
-from spark_jobs.tables import Tables
+from spark_jobs.releases import ledger
+from spark_jobs.releases import transitions as steps
+from spark_jobs.runs.backfill import BackfillTables
+from spark_jobs.runs.stage import Step, encoder_step, run_stage
+from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from feast import FeatureStore

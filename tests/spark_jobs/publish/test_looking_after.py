@@ -23,23 +23,23 @@ from spark_jobs.contracts import (
     SPU_EMBEDDINGS,
     USER_EMBEDDINGS,
 )
-from spark_jobs.erasure import job as erasure
-from spark_jobs.erasure.receipt import Receipt
-from spark_jobs.forgotten import without_forgotten
-from spark_jobs.frames import local_frame
-from spark_jobs.locks import releases_lock
-from spark_jobs.maintenance.job import maintain
-from spark_jobs.maintenance.tasks import Task
-from spark_jobs.nights import Night
+from spark_jobs.engine.local_frames import local_frame
+from spark_jobs.night import Night
+from spark_jobs.operations.erasure import job as erasure
+from spark_jobs.operations.erasure.receipt import Receipt
+from spark_jobs.operations.maintenance.job import maintain
+from spark_jobs.operations.maintenance.tasks import Task
 from spark_jobs.publish import job, materialize_job, reconcile_job
-from spark_jobs.publish.definitions import open_store
+from spark_jobs.publish.feast_definitions import open_store
 from spark_jobs.publish.fetching import online_features
-from spark_jobs.publish.online import online_checksum
-from spark_jobs.releases import steps
-from spark_jobs.stage import run_stage
-from spark_jobs.staged_nights import StagedRowsRemoved
-from spark_jobs.table_files import RetentionTooShort
-from spark_jobs.tables import Tables
+from spark_jobs.publish.online_values import online_checksum
+from spark_jobs.releases import transitions as steps
+from spark_jobs.runs.stage import run_stage
+from spark_jobs.warehouse.delta_files import RetentionTooShort
+from spark_jobs.warehouse.locks import releases_lock
+from spark_jobs.warehouse.retention import StagedRowsRemoved
+from spark_jobs.warehouse.suppression_list import without_forgotten
+from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from feast import FeatureStore

@@ -15,18 +15,17 @@ import pyarrow as pa
 import pytest
 
 from spark_jobs.config import Config, FeatureStoreConfig
-from spark_jobs.contracts import FORGOTTEN
-from spark_jobs.doctor.online import online
-from spark_jobs.erasure.job import forget
-from spark_jobs.erasure.online import user_online
+from spark_jobs.contracts import FORGOTTEN, KINDS
+from spark_jobs.operations.doctor.online_store import online
+from spark_jobs.operations.erasure.job import forget
+from spark_jobs.operations.erasure.online_store import user_online
 from spark_jobs.publish.commit import forget_views
-from spark_jobs.publish.definitions import apply_definitions, open_store
+from spark_jobs.publish.feast_definitions import apply_definitions, open_store
 from spark_jobs.publish.materialization import feast_talk
-from spark_jobs.publish.online import is_present, online_values
+from spark_jobs.publish.online_errors import OnlineStoreUnavailable, named_if_unavailable
 from spark_jobs.publish.online_keys import keys_only_online
-from spark_jobs.publish.online_server import OnlineStoreUnavailable, named_if_unavailable
-from spark_jobs.releases.release import KINDS
-from spark_jobs.tables import Tables
+from spark_jobs.publish.online_values import is_present, online_values
+from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from feast import FeatureStore

@@ -23,13 +23,14 @@ from pyspark.sql import SparkSession
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import TABLES
-from spark_jobs.nights import Night
+from spark_jobs.night import Night
 from spark_jobs.publish import materialize_job
 from spark_jobs.publish.commit import publish_tables, record_night
-from spark_jobs.publish.definitions import apply_definitions, open_store
+from spark_jobs.publish.feast_definitions import apply_definitions, open_store
 from spark_jobs.publish.materialization import feast_session, feast_talk
-from spark_jobs.releases import ledger, steps
-from spark_jobs.tables import Tables
+from spark_jobs.releases import ledger
+from spark_jobs.releases import transitions as steps
+from spark_jobs.warehouse.tables import Tables
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 GUIDE = CHECKOUT / "docs" / "guides" / "ranking-teams.md"

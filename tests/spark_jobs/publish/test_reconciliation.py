@@ -7,10 +7,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from spark_jobs.nights import Night
-from spark_jobs.publish.definitions import apply_definitions, open_store
+from spark_jobs.contracts import KINDS
+from spark_jobs.night import Night
+from spark_jobs.publish.feast_definitions import apply_definitions, open_store
 from spark_jobs.publish.materialization import feast_talk
-from spark_jobs.publish.online import is_present, online_values
+from spark_jobs.publish.online_values import is_present, online_values
 from spark_jobs.publish.reconciliation import (
     NEVER,
     Difference,
@@ -21,7 +22,6 @@ from spark_jobs.publish.reconciliation import (
     refuse_differences,
     same_value,
 )
-from spark_jobs.releases.release import KINDS
 
 if TYPE_CHECKING:
     from feast import FeatureStore

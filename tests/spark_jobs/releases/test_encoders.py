@@ -10,9 +10,13 @@ import pytest
 import torch
 
 from encoders.artifacts import Artifact, save_artifact
-from spark_jobs.encoder_facts import EncoderMissing, encoder_config, encoder_path, encoders_folder
+from spark_jobs.contracts import KINDS
 from spark_jobs.releases.encoders import UnusableEncoders, encoder_artifacts
-from spark_jobs.releases.release import KINDS
+from spark_jobs.warehouse.encoder_store import (
+    EncoderMissing,
+    encoder_config,
+)
+from spark_jobs.warehouse.layout import Layout
 
 
 def artifact(kind: str, weight: float = 0.0, **config: str) -> Artifact:
@@ -45,7 +49,7 @@ def trained(tmp_path: Path) -> dict[str, Artifact]:
 
 
 def save(warehouse: Path, made: Artifact) -> str:
-    save_artifact(made, encoders_folder(str(warehouse)))
+    save_artifact(made, Layout.of(str(warehouse)).encoders)
     return made.version
 
 
@@ -102,9 +106,9 @@ def test_every_encoder_that_is_altered_or_gone_is_named(
     trained: dict[str, Artifact], tmp_path: Path
 ) -> None:
     named = versions(trained)
-    weights = Path(encoder_path(str(tmp_path), named["cope"]), "model.safetensors")
+    weights = Path(Layout.of(str(tmp_path)).encoder(named["cope"]), "model.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    gone = Path(encoder_path(str(tmp_path), named["learn_user"]))
+    gone = Path(Layout.of(str(tmp_path)).encoder(named["learn_user"]))
     gone.rename(gone.with_name("aside"))
 
     with pytest.raises(UnusableEncoders) as refused:

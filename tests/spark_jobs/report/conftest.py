@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from PIL import Image
 
-from spark_jobs.nights import Night
+from spark_jobs.night import Night
 from spark_jobs.releases.release import Release
 from spark_jobs.report.facts import (
     Card,

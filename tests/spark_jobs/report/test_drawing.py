@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from spark_jobs.nights import Night
+from spark_jobs.night import Night
 from spark_jobs.report.drawing import draw_index, draw_night, sparkline
 from spark_jobs.report.facts import NightLine, Report, Samples
 

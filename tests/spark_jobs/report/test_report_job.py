@@ -13,6 +13,7 @@ from spark_jobs.contracts import (
     INTERACTIONS,
     ITEM_EMBEDDINGS,
     ITEMS,
+    KINDS,
     NIGHTS,
     SPU_EMBEDDINGS,
     SPU_EVENTS,
@@ -22,17 +23,16 @@ from spark_jobs.contracts import (
     USER_EMBEDDINGS,
     Table,
 )
-from spark_jobs.frames import local_frame
-from spark_jobs.nights import Night
-from spark_jobs.parallel import at_once
-from spark_jobs.releases.backfill import BackfillTables
-from spark_jobs.releases.release import KINDS
-from spark_jobs.releases.steps import create_release, promote
+from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.local_frames import local_frame
+from spark_jobs.night import Night
+from spark_jobs.releases.transitions import create_release, promote
 from spark_jobs.report import job
 from spark_jobs.report.ledgers import NothingToReport
-from spark_jobs.stage import Step, record_steps
-from spark_jobs.staged_nights import remove_staged
-from spark_jobs.tables import Tables
+from spark_jobs.runs.backfill import BackfillTables
+from spark_jobs.runs.stage import Step, record_steps
+from spark_jobs.warehouse.retention import remove_staged
+from spark_jobs.warehouse.tables import Tables
 
 FIRST, SECOND = Night.parse("2026-01-30"), Night.parse("2026-01-31")
 ENCODERS = {kind: f"{kind}@{number:012x}" for number, kind in enumerate(KINDS)}

@@ -7,11 +7,11 @@ from pyspark.sql import Row
 
 from spark_jobs.config import Config, SpuConfig
 from spark_jobs.contracts import ITEMS, SPU_EVENTS, SPU_MEMBERS, SPUS
-from spark_jobs.frames import local_frame
-from spark_jobs.nights import Night
+from spark_jobs.engine.local_frames import local_frame
+from spark_jobs.night import Night
+from spark_jobs.runs.stage import run_stage
 from spark_jobs.spu.job import run
-from spark_jobs.stage import run_stage
-from spark_jobs.tables import Tables
+from spark_jobs.warehouse.tables import Tables
 
 _CONFIG = Config(spu=SpuConfig(exclusive_sources=("*",)))
 _COLUMNS = (

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from spark_jobs.spu.blocking import candidate_pairs, with_pairs
-from spark_jobs.spu.catalogue import Catalogue, catalogue, idf, incidence
 from spark_jobs.spu.comparison import gap_to_next, pair_features
 from spark_jobs.spu.scoring import Candidates, pair_scores, prior_scores, pseudo_labels
+from spark_jobs.spu.token_matrices import Catalogue, catalogue, idf, incidence
 
 _TITLES = (
     "Acme phone X2000 64GB black",

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark_jobs.config import SpuConfig
-from spark_jobs.nights import Night
-from spark_jobs.spu.resolution import HYSTERESIS, page_clusters, with_hysteresis
-from spark_jobs.spu.tonight import (
+from spark_jobs.night import Night
+from spark_jobs.spu.nightly import (
     ITEM_COLUMNS,
     MEMBER_COLUMNS,
     SPU_COLUMNS,
@@ -19,6 +18,7 @@ from spark_jobs.spu.tonight import (
     Yesterday,
     resolved_spus,
 )
+from spark_jobs.spu.resolution import HYSTERESIS, page_clusters, with_hysteresis
 
 _CONFIG = SpuConfig(exclusive_sources=("*",))
 _NIGHT = Night.parse("2026-01-31")

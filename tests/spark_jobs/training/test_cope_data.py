@@ -6,7 +6,7 @@ from pyspark.sql import SparkSession
 
 from encoders.cope.model import Features
 from encoders.cope.sampling import CopeData
-from spark_jobs.frames import local_frame
+from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.training.cope_data import cope_data, pooled, training_rows
 
 

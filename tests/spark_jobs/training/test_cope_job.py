@@ -10,11 +10,10 @@ from encoders.cope.schedule import TrainingConfig
 from encoders.loading import load_encoder
 from spark_jobs.config import Config, CopeConfig, SemanticIdConfig
 from spark_jobs.contracts import ITEM_FEATURES, ITEMS, SPU_MEMBERS
-from spark_jobs.encoder_facts import encoder_path
-from spark_jobs.frames import local_frame
-from spark_jobs.nights import Night
-from spark_jobs.tables import Tables
+from spark_jobs.engine.local_frames import local_frame
+from spark_jobs.night import Night
 from spark_jobs.training.cope_job import train_cope, training_config
+from spark_jobs.warehouse.tables import Tables
 
 COLOURS = ["red", "green", "blue", "yellow", "purple", "orange", "black", "pink"]
 
@@ -87,13 +86,13 @@ def test_training_from_the_warehouse_saves_encoders_and_survives_a_kill(
     assert again == versions
     assert set(versions) == {"cope", "semantic_id"}
     assert tables.read(ITEM_FEATURES).count() == 16
-    cope, codes = (load_encoder(encoder_path(tables.warehouse, v)) for v in versions.values())
+    cope, codes = (load_encoder(tables.layout.encoder(v)) for v in versions.values())
     assert (cope.outputs, codes.outputs) == ({"embedding": 128}, {"codes": 3})
-    folder = Path(encoder_path(tables.warehouse, versions["cope"]))
+    folder = Path(tables.layout.encoder(versions["cope"]))
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["spus"]["train"] >= 2
     assert len(metrics["curve"]) >= 2
     features = json.loads((folder / "config.json").read_text())["features"]
-    assert load_encoder(encoder_path(tables.warehouse, features)).version == features
+    assert load_encoder(tables.layout.encoder(features)).version == features
     batch = {"domain": ["page"], "image_features": [np.ones(1280)], "text_features": [None]}
     assert np.linalg.norm(cope.encode(batch).vectors["embedding"]) == pytest.approx(1, abs=1e-6)

@@ -13,10 +13,10 @@ from encoders.learn.training import TooFewSequences
 from encoders.loading import load_encoder
 from spark_jobs.config import Config
 from spark_jobs.contracts import INTERACTIONS, SPU_CONTENT_EMBEDDINGS, SPU_MEMBERS, SPUS, Table
-from spark_jobs.encoder_facts import encoder_path
-from spark_jobs.nights import Night
-from spark_jobs.tables import Tables
+from spark_jobs.night import Night
 from spark_jobs.training.learn_job import train_learn, training_summary
+from spark_jobs.warehouse.layout import Layout
+from spark_jobs.warehouse.tables import Tables
 
 Frame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
 
@@ -56,7 +56,7 @@ def test_train_learn_saves_three_kinds_that_can_be_loaded_and_again_the_same(
     assert shop.read(SPU_CONTENT_EMBEDDINGS).count() == 12
     contents = [row["embedding"] for row in shop.read(SPU_CONTENT_EMBEDDINGS).collect()]
     np.save(tmp_path / "contents.npy", np.array(contents, np.float32))
-    paths = {kind: encoder_path(shop.warehouse, version) for kind, version in versions.items()}
+    paths = {kind: Layout.of(shop.warehouse).encoder(version) for kind, version in versions.items()}
     user = load_encoder(paths["learn_user"], context=str(tmp_path / "contents.npy"))
     item = load_encoder(paths["learn_item"])
     assert user.encode({"history": [[0, 1]]}).vectors["embedding"].shape == (1, 4)

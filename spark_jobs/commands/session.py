@@ -1,0 +1,109 @@
+"""What every command shares: its options, the terminal, and how it opens the warehouse."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from spark_jobs.commands.progress import working
+from spark_jobs.config import Config
+from spark_jobs.engine.session import build_session
+from spark_jobs.warehouse.layout import Layout
+from spark_jobs.warehouse.tables import Tables
+
+OURS = ("encoders", "spark_jobs", "validation")
+
+# Columns where nobody's terminal says how many: a log of CI, a pipe. Tables are cut at fewer.
+_WIDTH_OF_A_FILE = 120
+
+
+def _console(*, stderr: bool = False) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    is_unknown = not stream.isatty() and "COLUMNS" not in os.environ
+    return Console(stderr=stderr, width=_WIDTH_OF_A_FILE if is_unknown else None)
+
+
+console = _console()
+# For commands whose stdout is read by other programs.
+notes = _console(stderr=True)
+
+
+class WarehouseMissing(LookupError):
+    """The folder that the configuration names is not there."""
+
+
+ConfigOption = Annotated[str, typer.Option("--config", help="TOML file, see spark_jobs/conf/")]
+NightOption = Annotated[str, typer.Option("--ds", help="night, YYYY-MM-DD")]
+
+
+def open_tables(config: Config, said_on: Console = console, *, quick: bool = False) -> Tables:
+    """Open the warehouse. Logs go beside it, so that the terminal stays readable.
+
+    Args:
+        quick: the command takes seconds.
+    """
+    logs = log_folder(config.warehouse)
+    log_to(logs / "embedmill.log")
+    with working(said_on, "start Spark"):
+        session = build_session(
+            config.spark,
+            log=logs / "spark.log",
+            quick=quick,
+            scratch=Layout.of(config.warehouse).tmp,
+        )
+    return Tables(session, config.warehouse)
+
+
+def open_to_read(config: Config, *, quick: bool = True) -> Tables:
+    """Open a warehouse that is there, for a command whose stdout is for its answer alone.
+
+    Args:
+        quick: as of ``open_tables``.
+
+    Raises:
+        WarehouseMissing: there is no such folder; none is made.
+    """
+    check_is_there(config)
+    return open_tables(config, notes, quick=quick)
+
+
+def check_is_there(config: Config) -> None:
+    """Pass if there is a warehouse, as far as one can tell without Spark.
+
+    Raises:
+        WarehouseMissing: there is no such folder.
+    """
+    if "://" not in config.warehouse and not Path(config.warehouse).is_dir():
+        raise WarehouseMissing(
+            f"there is no warehouse at {str(Path(config.warehouse).resolve())!r}. "
+            "Start the command in the folder that the config's warehouse is relative to, or run a "
+            "night first: embedmill run --config CONFIG.toml --ds YYYY-MM-DD."
+        )
+
+
+class _Log(logging.FileHandler):
+    """A log file. What a full disk keeps out of it is left out: the command says why it ends."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
+def log_folder(warehouse: str) -> Path:
+    """Return the folder for logs: in the warehouse, or here where that is no local folder."""
+    return Path("logs") if "://" in warehouse else Path(warehouse) / "logs"
+
+
+def log_to(file: Path) -> None:
+    """Send what our packages log to a file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handler = _Log(file)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    for package in OURS:
+        logger = logging.getLogger(package)
+        logger.setLevel(logging.INFO)
+        logger.addHandler(handler)

@@ -1,0 +1,167 @@
+"""The demo: three nights in a generated shop, told on the terminal."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import indent
+
+from rich.console import Console
+
+from spark_jobs.commands.progress import working, working_with_bar
+from spark_jobs.config import Config, load_config
+from spark_jobs.contracts import PUBLISHED
+from spark_jobs.demo.output import (
+    print_audit,
+    print_checksums,
+    print_costs,
+    print_features,
+    print_quality,
+    print_refused,
+    print_shop,
+    print_what_next,
+)
+from spark_jobs.demo.shop.build import build_shop, demo_config
+from spark_jobs.demo.shop.three_nights import NIGHTS
+from spark_jobs.engine.session import start_workers
+from spark_jobs.night import Night
+from spark_jobs.releases.ledger import live_release
+from spark_jobs.releases.release import Release
+from spark_jobs.releases.transitions import create_release, promote
+from spark_jobs.runs.night_run import StageResult, Watch, import_ahead, run_night, stages_between
+from spark_jobs.runs.stage import STAGES
+from spark_jobs.warehouse.locks import warehouse_lock
+from spark_jobs.warehouse.tables import Tables
+
+# In the order in which they are wanted.
+_IMPORTS = ("encoders.learn.training", "encoders.cope.training", "validation.audit", "feast")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Where the demo plays."""
+
+    console: Console
+    folder: Path
+    config: Config
+    tables: Tables
+
+
+def tell(folder: Path, seed: int, console: Console) -> None:
+    """Generate the shop, run its three nights, and hold the outcome against the truth."""
+    from spark_jobs.commands.session import open_tables
+
+    started = time.monotonic()
+    first, second, third = (Night.parse(ds) for ds in NIGHTS)
+    console.print("[bold]embedmill[/]: three nights in a shop\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    config_file = folder / "config.toml"
+    config_file.write_text(demo_config(folder, folder / "warehouse"), encoding="utf-8")
+    config = load_config(config_file)
+    with ThreadPoolExecutor(1) as pool:
+        # Spark takes as long to start as the pictures take to draw.
+        drawn = pool.submit(build_shop, folder, seed)
+        demo = Demo(console, folder, config, open_tables(config))
+        start_workers(demo.tables.spark)
+        with working(console, "draw the shop: products, pages, videos, live slices, users"):
+            shop = drawn.result()
+    import_ahead(_IMPORTS)
+    print_shop(console, shop)
+
+    release, night_one = _night_one(demo, first)
+    print_refused(console, demo.tables, first, shop)
+    console.print(f"\n[bold]Night two[/], {second}: a twentieth of the items is new or changed")
+    night_two = run_night(demo.tables, config, second, watch=_watch(console))
+    print_costs(console, {"night one": night_one, "night two": night_two})
+    _night_three(demo, third)
+
+    console.print("\n[bold]A ranking team reads features[/]")
+    print_features(console, demo.tables, config, second)
+    console.print("\n[bold]How good is it?[/] Held against the shop's ground truth")
+    print_quality(console, demo.tables, folder, config=config, release=release)
+    print_what_next(console, config_file, second, time.monotonic() - started)
+
+
+def _night_one(demo: Demo, night: Night) -> tuple[Release, list[StageResult]]:
+    """Ingest and group, train and release the first encoders, embed, audit and publish."""
+    console, tables, config = demo.console, demo.tables, demo.config
+    console.print(f"\n[bold]Night one[/], {night}: everything is new")
+    watch = _watch(console)
+    results = run_night(tables, config, night, stages=stages_between("ingest", "spu"), watch=watch)
+    results += _read_by_frozen_models(demo, night)
+    release = live_release(tables)
+    if release is None:
+        release = _first_release(demo, night)
+    else:
+        console.print(f"  release [bold]{release.name}[/] is there from the last time")
+    later = stages_between("item_embeddings", STAGES[-1])
+    results += run_night(tables, config, night, stages=later, watch=watch)
+    return release, results
+
+
+def _read_by_frozen_models(demo: Demo, night: Night) -> list[StageResult]:
+    """Put every picture, text and prompt through the frozen models: training starts from there."""
+    from spark_jobs.training.warm_caches import read_items, read_prompts
+
+    results = []
+    with warehouse_lock(demo.tables.warehouse):
+        for title, read in (("frozen backbones", read_items), ("language model", read_prompts)):
+            started = time.monotonic()
+            with working(demo.console, f"{title} read what is new"):
+                step = read(demo.tables, demo.config, night)
+            results.append(StageResult(title, [step], time.monotonic() - started))
+    return results
+
+
+def _first_release(demo: Demo, night: Night) -> Release:
+    from spark_jobs.training.cope_job import train_cope
+    from spark_jobs.training.learn_job import train_learn, training_summary
+
+    encoders: dict[str, str] = {}
+    with warehouse_lock(demo.tables.warehouse):
+        for title, train in (("COPE", train_cope), ("LEARN", train_learn)):
+            with working_with_bar(demo.console, f"train {title}") as told:
+                encoders |= train(demo.tables, demo.config, night, progress=told)
+        figures = indent(training_summary(demo.tables, encoders["learn_user"]), "  ")
+        demo.console.print(figures, highlight=False, markup=False, soft_wrap=True)
+        create_release(demo.tables, encoders)
+        release = promote(demo.tables, "r1")
+    demo.console.print(f"  release [bold]{release.name}[/] is {release.state}")
+    return release
+
+
+def _night_three(demo: Demo, night: Night) -> None:
+    """Let the audit stop a broken feed, and show that nothing that is served has moved."""
+    from spark_jobs.publish.feast_definitions import open_store
+    from spark_jobs.publish.online_values import online_checksum
+    from validation.checks import AuditFailed
+
+    console, tables, config = demo.console, demo.tables, demo.config
+    console.print(
+        f"\n[bold]Night three[/], {night}: half of the pages' pictures arrive grey, "
+        "one merchant's titles empty"
+    )
+    store = open_store(config.feature_store.repo, tables.warehouse)
+
+    def served() -> dict[str, str]:
+        checksums = {table.name: tables.checksum(table) for table in PUBLISHED}
+        return checksums | {
+            f"online {view}": checksum
+            for view, checksum in online_checksum(store, tables.spark).items()
+        }
+
+    with working(console, "checksums of all that is served"):
+        before = served()
+    try:
+        run_night(tables, config, night, watch=_watch(console))
+    except AuditFailed as failed:
+        print_audit(console, failed.report)
+    else:
+        raise RuntimeError(f"the audit let the broken feed of night {night} through.")
+    with working(console, "checksums once more"):
+        after = served()
+    print_checksums(console, before, after)
+
+
+def _watch(console: Console) -> Watch:
+    return lambda stage: working(console, stage)

@@ -1,0 +1,97 @@
+"""Agreement: how much of what is near what changes from one release to another?
+
+Vectors of two releases cannot be compared with each other; their neighbours can.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from pyspark.sql import functions as F
+from sklearn.neighbors import NearestNeighbors
+
+from spark_jobs.contracts import (
+    ENCODED,
+    SPU_EMBEDDINGS,
+    SPU_PREFERENCE_EMBEDDINGS,
+    USER_EMBEDDINGS,
+    Table,
+)
+from spark_jobs.releases.release import Release
+from spark_jobs.warehouse.tables import Tables
+
+# Shape suffixes: Q queries, N candidates, D width, K neighbours.
+Vectors = NDArray[np.float32]
+
+NEIGHBOURS = 10
+SAMPLED = 2000
+
+
+def release_agreement(tables: Tables, left: Release, right: Release) -> dict[str, float]:
+    """Return the share of nearest SPUs that two releases have in common.
+
+    Of at most ``SAMPLED`` SPUs and users that both have, the same ones each time: the SPUs nearest
+    to an SPU by COPE and by LEARN, and those nearest to a user.
+    """
+    pairs = {
+        "SPUs near an SPU, COPE": (SPU_EMBEDDINGS, SPU_EMBEDDINGS),
+        "SPUs near an SPU, LEARN": (SPU_PREFERENCE_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS),
+        "SPUs near a user, LEARN": (USER_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS),
+    }
+    sampled = {
+        table: _common(*(_vectors(tables, table, release) for release in (left, right)))
+        for table in (SPU_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS, USER_EMBEDDINGS)
+    }
+    agreement = {}
+    for what, (queries, candidates) in pairs.items():
+        nearest = [
+            nearest_rows(of_queries, of_candidates, itself=queries is candidates)
+            for of_queries, of_candidates in zip(sampled[queries], sampled[candidates], strict=True)
+        ]
+        agreement[what] = shared(*nearest)
+    return agreement
+
+
+def nearest_rows(queries_QD: Vectors, candidates_ND: Vectors, *, itself: bool) -> NDArray[np.int64]:
+    """Return the candidates with the largest inner product, int64 [Q, K].
+
+    Args:
+        itself: row i of both is the same thing, which is not its own neighbour.
+    """
+    wanted = min(NEIGHBOURS + itself, len(candidates_ND))
+    search = NearestNeighbors(n_neighbors=wanted, algorithm="brute").fit(candidates_ND)
+    rows_QK: NDArray[np.int64] = search.kneighbors(queries_QD, return_distance=False)
+    if not itself:
+        return rows_QK
+    # A twin may come first in its place: drop the thing itself where it is, else the last.
+    is_self_QK = rows_QK == np.arange(len(rows_QK))[:, None]
+    is_self_QK[~is_self_QK.any(axis=1), -1] = True
+    others_QK: NDArray[np.int64] = rows_QK[~is_self_QK].reshape(len(rows_QK), -1)
+    return others_QK
+
+
+def shared(left_QK: NDArray[np.int64], right_QK: NDArray[np.int64]) -> float:
+    """Return the mean share of a row's entries that the other's row has too; nan without rows."""
+    if not left_QK.size:
+        return float("nan")
+    pairs = zip(left_QK, right_QK, strict=True)
+    return float(np.mean([len(np.intersect1d(*pair)) / left_QK.shape[1] for pair in pairs]))
+
+
+def _vectors(tables: Tables, table: Table, release: Release) -> dict[str, Vectors]:
+    key = table.keys[0]
+    rows = (
+        tables.current(table, [key, "encoder_version", "embedding"])
+        .filter(F.col("encoder_version") == release.encoders[ENCODED[table.name]])
+        .orderBy(F.xxhash64(key), key)
+        .limit(SAMPLED)
+        .select(key, "embedding")
+        .toArrow()
+    )
+    vectors = (np.asarray(vector, np.float32) for vector in rows["embedding"].to_pylist())
+    return dict(zip(rows[key].to_pylist(), vectors, strict=True))
+
+
+def _common(left: dict[str, Vectors], right: dict[str, Vectors]) -> tuple[Vectors, Vectors]:
+    keys = [key for key in left if key in right]
+    if not keys:
+        return np.empty((0, 1), np.float32), np.empty((0, 1), np.float32)
+    return np.stack([left[key] for key in keys]), np.stack([right[key] for key in keys])

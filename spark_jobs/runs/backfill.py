@@ -1,0 +1,195 @@
+"""Backfill: how a new release gets vectors of past nights, without touching what is served.
+
+The stages that encode, and the audit, run for the new release alone, night after night, over the
+published tables. What passes is added to the served tables under the time of its night; rows of
+other releases are neither read again nor rewritten. One that was killed goes on where it was.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+
+import fsspec
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from spark_jobs.config import Config
+from spark_jobs.contracts import ENCODED, ENCODING_STAGES, NIGHTS, TABLES, Table
+from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.local_frames import local_frame
+from spark_jobs.night import Night
+from spark_jobs.releases.encoders import encoder_artifacts
+from spark_jobs.releases.ledger import all_releases, named_release
+from spark_jobs.releases.release import Release
+from spark_jobs.releases.transitions import validate
+from spark_jobs.runs.night_run import Watch, load_stage
+from spark_jobs.runs.stage import run_stage
+from spark_jobs.warehouse.locks import RELEASES_WAIT, releases_lock
+from spark_jobs.warehouse.tables import Tables, conform
+
+logger = logging.getLogger(__name__)
+
+STAGES = (*ENCODING_STAGES, "validation")
+_DONE = "backfilled"
+
+
+class BackfillRefused(ValueError):
+    """There is nothing that this release could be backfilled with, or it is over."""
+
+
+class BackfillTables(Tables):
+    """The warehouse as the backfill of one release sees it.
+
+    Published nights are as they are. Vectors are staged in a folder of their own, and ledgers are
+    kept under stages of their own, so that what a night said of itself stays.
+    """
+
+    def __init__(self, tables: Tables, release: str) -> None:
+        super().__init__(tables.spark, tables.warehouse)
+        self.backfills: str = release
+
+    @property
+    def folder(self) -> str:
+        """Where the backfill keeps what is not served yet."""
+        return self.layout.backfill(self.backfills)
+
+    def staged_path(self, table: Table) -> str:
+        return f"{self.folder}/{table.name}"
+
+    def staged(self, table: Table, night: Night) -> DataFrame:
+        if table.name in ENCODED:
+            return super().staged(table, night)
+        return self.read(table).filter(F.col("ds") == F.lit(night.ds))
+
+    def record(self, rows: DataFrame, table: Table, night: Night, stage: str) -> None:
+        super().record(rows, table, night, self.own_stage(stage))
+
+    def recorded(self, table: Table, night: Night, stage: str) -> DataFrame:
+        return super().recorded(table, night, self.own_stage(stage))
+
+    def publish_version(self, table: Table, night: Night, encoder_version: str) -> int:
+        """Serve the staged rows of one encoder version, in one commit; return their number.
+
+        Rows of the same night and version, of an attempt that was killed, are replaced.
+        """
+        rows = self.staged(table, night).filter(F.col("encoder_version") == encoder_version)
+        self._replace(
+            conform(rows, table), table, self.path(table), night, versions=[encoder_version]
+        )
+        return rows.count()
+
+    def own_stage(self, stage: str) -> str:
+        return f"backfill_{self.backfills}_{stage}"
+
+
+def published_nights(tables: Tables, since: Night | None) -> list[Night]:
+    """Return the published nights from ``since`` on; the last one alone where it is None."""
+    published = tables.read(NIGHTS).filter("stage = 'publish' AND state = 'published'")
+    nights = sorted(Night(row["ds"]) for row in published.select("ds").distinct().collect())
+    return nights[-1:] if since is None else [night for night in nights if night >= since]
+
+
+def backfill(
+    tables: Tables,
+    config: Config,
+    name: str,
+    *,
+    since: Night | None = None,
+    watch: Watch,
+) -> list[Night]:
+    """Encode, audit and serve a release for nights that are published; make it ``validated``.
+
+    To be called with the warehouse's lock held. The online store is the caller's to fill.
+
+    Args:
+        since: first night; the last published night alone where it is None. Point-in-time training
+            sets of this release begin there.
+
+    Returns:
+        The nights that were encoded now: none of those that an earlier attempt had finished, and
+        none at all for a release that is served.
+
+    Raises:
+        UnknownRelease: there is no such release.
+        BackfillRefused: the release is retired, or no such night is published.
+        TransitionRefused: it was retired while this was at work.
+        UnusableEncoders: an encoder of the release is gone, altered, or does not belong.
+        AuditFailed: a check failed; nothing of that night is served, and the release may not go
+            live.
+    """
+    release = named_release(tables, name)
+    if release.state == "retired":
+        raise BackfillRefused(
+            f"release {name!r} is retired, and stays so. Create a release of the same encoders "
+            f"(embedmill release create --config CONFIG --like {name}) and backfill that. Nothing "
+            "was changed."
+        )
+    if release.is_served:
+        return []  # nights encode for it by now
+    encoder_artifacts(tables.warehouse, release.encoders)
+    nights = published_nights(tables, since)
+    if not nights:
+        raise BackfillRefused(
+            f"no night{f' since {since}' if since else ''} is published, so there is nothing to "
+            f"backfill {name!r} with. The first release of a warehouse is promoted as it is."
+        )
+    own = BackfillTables(tables, name)
+    done = _done(own, nights)
+    for position, night in enumerate(nights, start=1):
+        if night not in done:
+            watch_night = partial(_watch_night, watch, f"{night} ({position} of {len(nights)})")
+            _backfill_night(own, config, release, night, watch_night)
+            _record_done(own, night, nights[0])
+    with releases_lock(tables.warehouse, wait=RELEASES_WAIT):
+        validate(tables, name)
+    _remove(own.folder)
+    return [night for night in nights if night not in done]
+
+
+def _backfill_night(
+    own: BackfillTables, config: Config, release: Release, night: Night, watch: Watch
+) -> None:
+    for stage in STAGES:
+        with watch(stage):
+            run_stage(stage, load_stage(stage), own, config, night)
+    with watch("publish"):
+        rows = at_once(_publishing(own, release, night))
+    logger.info("backfill %s night=%s rows=%s", release.name, night, rows)
+
+
+def _watch_night(watch: Watch, count: str, what: str) -> AbstractContextManager[object]:
+    return watch(f"{count} {what}")
+
+
+def _publishing(own: BackfillTables, release: Release, night: Night) -> Iterator[Callable[[], int]]:
+    """Yield what serves the staged rows of each table, but those that other releases have."""
+    # Nights no longer encode for a retired release, and maintenance removes its rows.
+    others = [r for r in all_releases(own) if r.name != release.name and r.is_served]
+    for table_name, kind in ENCODED.items():
+        version = release.encoders[kind]
+        if version not in {other.encoders[kind] for other in others}:
+            yield partial(own.publish_version, TABLES[table_name], night, version)
+
+
+def _done(own: BackfillTables, nights: Sequence[Night]) -> set[Night]:
+    """Return the nights that an earlier attempt over the same nights has finished."""
+    ledger = own.read(NIGHTS).filter(F.col("stage") == own.own_stage("publish"))
+    rows = ledger.filter((F.col("state") == _DONE) & (F.col("detail") == _since(nights[0])))
+    return {Night(row["ds"]) for row in rows.select("ds").collect()}
+
+
+def _record_done(own: BackfillTables, night: Night, first: Night) -> None:
+    row = local_frame(own.spark, [(_DONE, _since(first))], "state string, detail string")
+    own.record(row, NIGHTS, night, "publish")
+
+
+def _since(first: Night) -> str:
+    # A night's rows are the changes since the night before: begun elsewhere, they are others.
+    return f"since {first}"
+
+
+def _remove(folder: str) -> None:
+    filesystem, root = fsspec.url_to_fs(folder)
+    if filesystem.exists(root):
+        filesystem.rm(root, recursive=True)

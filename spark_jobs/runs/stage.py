@@ -1,0 +1,206 @@
+"""Stages: how one is run, what it must account for, and how ``spark-submit`` starts it alone."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, ClassVar
+
+import typer
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from spark_jobs.config import Config, load_config
+from spark_jobs.contracts import NIGHTS, STAGE_RUNS
+from spark_jobs.engine.disk import GB, enough_disk
+from spark_jobs.engine.local_frames import local_frame
+from spark_jobs.engine.session import build_session
+from spark_jobs.engine.worker_errors import worker_errors_named
+from spark_jobs.night import Night
+from spark_jobs.warehouse.layout import Layout
+from spark_jobs.warehouse.locks import warehouse_lock
+from spark_jobs.warehouse.retention import check_staged
+from spark_jobs.warehouse.tables import Tables, schema
+
+logger = logging.getLogger(__name__)
+
+# The stages of a night in their order, and the module that each is.
+JOBS = {
+    "ingest": "spark_jobs.ingest.job",
+    "spu": "spark_jobs.spu.job",
+    "item_embeddings": "spark_jobs.embeddings.items_job",
+    "spu_embeddings": "spark_jobs.embeddings.spus_job",
+    "user_embeddings": "spark_jobs.embeddings.users_job",
+    "validation": "validation.job",
+    "publish": "spark_jobs.publish.job",
+    "materialize": "spark_jobs.publish.materialize_job",
+    "reconcile": "spark_jobs.publish.reconcile_job",
+    "report": "spark_jobs.report.job",
+}
+STAGES = tuple(JOBS)
+
+
+# Publish copies what is staged; the online store holds vectors once more, with its index.
+_COPIES = {"publish": 2, "materialize": 3}
+STOPPED = 3  # exit status of commands and jobs
+
+
+class NightStopped(ValueError):
+    """Tonight's rows must go no further, and the message says why.
+
+    Attributes:
+        steps: what the stage did, recorded as of one that ended well.
+        reported: whether the night's report is written all the same.
+    """
+
+    steps: Sequence["Step"] = ()
+    reported: ClassVar[bool] = False
+
+
+class RowsLost(ValueError):
+    """A stage cannot say where all of its input went."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What went in and what came out of one step: a feed that was read or a table that was written.
+
+    Attributes:
+        rows_in: rows the step was given; must be ``rows_out + rows_quarantined``.
+        rows_encoded: inputs that a model had to read; None where no model is involved.
+        rows_spared: inputs whose vector was there already.
+        remarks: lines for the person who runs the stage; not recorded, since they quote rows.
+    """
+
+    name: str
+    rows_in: int
+    rows_out: int
+    rows_quarantined: int = 0
+    rows_encoded: int | None = None
+    rows_spared: int | None = None
+    seconds: float = 0.0
+    remarks: tuple[str, ...] = field(default=(), repr=False)
+
+
+Run = Callable[[Tables, Config, Night], Sequence[Step]]
+
+
+def run_stage(name: str, run: Run, tables: Tables, config: Config, night: Night) -> Sequence[Step]:
+    """Run a stage, check that no row was lost, and record what it did in ``stage_runs``.
+
+    Raises:
+        NightStopped: the stage found that the night must go no further.
+        RowsLost: rows in are not rows out plus rows quarantined.
+        DiskFull: there is too little room to start, or there was none left on the way.
+        StagedRowsRemoved: maintenance has removed what the stage reads.
+        WorkerFailed: a worker said what is wrong: an encoder that was altered, say.
+        OutOfMemory: a worker was killed, or had no memory left.
+        FileDamaged: a data file cannot be read.
+    """
+    started = time.monotonic()
+    logger.info("%s night=%s started", name, night)
+    check_staged(tables, night, name)
+    try:
+        with (
+            enough_disk(
+                tables.warehouse,
+                config.min_free_gb * GB,
+                night,
+                name,
+                writes=_COPIES.get(name, 0) * tables.layout.staged_bytes(night),
+            ),
+            worker_errors_named(f"{name}, night {night}"),
+        ):
+            steps = run(tables, config, night)
+    except NightStopped as stopped:
+        if stopped.steps:
+            record_steps(tables, night, name, stopped.steps, time.monotonic() - started)
+        raise
+    for step in steps:
+        if step.rows_in != step.rows_out + step.rows_quarantined:
+            raise RowsLost(
+                f"{name}, {step.name}, night {night}: {step.rows_in} rows in, but "
+                f"{step.rows_out} out and {step.rows_quarantined} quarantined. "
+                "This is a defect of the stage; nothing was published."
+            )
+        logger.info("%s %s night=%s %s", name, step.name, night, step)
+    record_steps(tables, night, name, steps, time.monotonic() - started)
+    logger.info("%s night=%s done in %.1f s", name, night, time.monotonic() - started)
+    return steps
+
+
+def record_steps(
+    tables: Tables, night: Night, stage: str, steps: Sequence[Step], seconds: float
+) -> None:
+    """Write to ``stage_runs`` what the steps of a stage did.
+
+    Args:
+        seconds: of the whole stage.
+    """
+    kinds = {column.name: column.dataType.simpleString() for column in schema(STAGE_RUNS)}
+    recorded = [{**asdict(step), "step": step.name, "stage_seconds": seconds} for step in steps]
+    columns = [name for name in kinds if name not in ("ds", "stage", "created_timestamp")]
+    rows = [tuple(values[name] for name in columns) for values in recorded]
+    ddl = ", ".join(f"{column} {kinds[column]}" for column in columns)
+    tables.record(local_frame(tables.spark, rows, ddl), STAGE_RUNS, night, stage)
+
+
+def record_state(tables: Tables, night: Night, stage: str, problems: Sequence[str]) -> None:
+    """Say in ``nights`` that a stage stopped the night, or take back what an earlier attempt said.
+
+    Args:
+        problems: why the night was stopped; empty where it was not.
+    """
+    if not problems and tables.recorded(NIGHTS, night, stage).isEmpty():
+        return
+    rows = [("failed", "; ".join(problems))] if problems else []
+    tables.record(
+        local_frame(tables.spark, rows, "state string, detail string"), NIGHTS, night, stage
+    )
+
+
+def encoder_step(table: str, version: str) -> str:
+    """Return the name of the step that fills a table with an encoder version's vectors."""
+    return f"{table} {version}"
+
+
+def table_and_encoder(step: str) -> tuple[str, str]:
+    """Return what ``encoder_step`` was given; a step of one word has no encoder: ''."""
+    table, _, version = step.partition(" ")
+    return table, version
+
+
+def by_nights(ledger: DataFrame) -> DataFrame:
+    """Return what stages of nights said; backfills and maintenance write to the same ledgers."""
+    return ledger.filter(F.col("stage").isin(*STAGES))
+
+
+def job_main(name: str, run: Run) -> None:
+    """Entry point of a stage's ``job.py``: ``job.py --config FILE --ds YYYY-MM-DD``.
+
+    A night that the stage stops ends with status ``STOPPED``.
+    """
+
+    def main(
+        config: Annotated[str, typer.Option(help="TOML file, see spark_jobs/conf/")],
+        ds: Annotated[str, typer.Option(help="night, YYYY-MM-DD")],
+    ) -> None:
+        logging.basicConfig(
+            level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr
+        )
+        settings, night = load_config(config), Night.parse(ds)
+        with warehouse_lock(settings.warehouse):
+            spark = build_session(
+                settings.spark,
+                name=f"embedmill {name} {night}",
+                scratch=Layout.of(settings.warehouse).tmp,
+            )
+            tables = Tables(spark, settings.warehouse)
+            try:
+                run_stage(name, run, tables, settings, night)
+            except NightStopped as stopped:
+                logger.error("%s", stopped)
+                sys.exit(STOPPED)
+
+    typer.run(main)

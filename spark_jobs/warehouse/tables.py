@@ -1,0 +1,320 @@
+"""Tables: read as of a night, and a night's rows written. ``layout.py`` says where they lie."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from delta.tables import DeltaTable
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from spark_jobs.contracts import ENCODER_VERSION, LOG_COLUMN_NAMES, NIGHTS, Table
+from spark_jobs.engine.local_frames import local_frame
+from spark_jobs.night import Night
+from spark_jobs.warehouse.change_log import latest_rows
+from spark_jobs.warehouse.layout import Layout
+
+
+class ContractBroken(ValueError):
+    """A frame does not have the columns that its table promises."""
+
+
+class Tables:
+    """The tables of one warehouse.
+
+    Attributes:
+        backfills: the release that this view of the warehouse backfills; None for nights.
+    """
+
+    backfills: str | None = None
+
+    def __init__(self, spark: SparkSession, warehouse: str) -> None:
+        self.spark = spark
+        self.layout = Layout.of(warehouse)
+        self.warehouse = self.layout.root
+
+    # Reading
+
+    def read(self, table: Table) -> DataFrame:
+        """Return every row that readers see; none before the first write."""
+        return self._read(self.path(table), table)
+
+    def staged(self, table: Table, night: Night) -> DataFrame:
+        """Return the rows that tonight's stages wrote, whether or not they were published."""
+        return self.all_staged(table).filter(_is_night(night))
+
+    def all_staged(self, table: Table) -> DataFrame:
+        """Return the staged rows of every night that are still there."""
+        return self._read(self.staged_path(table), table)
+
+    def log(self, table: Table, night: Night) -> DataFrame:
+        """Return the change log up to tonight: published nights before, staged rows of tonight."""
+        return self._before(table, night).unionByName(self.staged(table, night))
+
+    def as_of(self, table: Table, night: Night, columns: Sequence[str] | None = None) -> DataFrame:
+        """Return the state at the end of tonight: the latest row of each key that is active.
+
+        Args:
+            columns: those to carry. Name them where the table has vectors that are not needed.
+        """
+        return _active(self.log(table, night), table, columns)
+
+    def before(self, table: Table, night: Night, columns: Sequence[str] | None = None) -> DataFrame:
+        """Return the state at the start of tonight; a rerun sees what the first run saw."""
+        return _active(self._before(table, night), table, columns)
+
+    def recorded(self, table: Table, night: Night, stage: str) -> DataFrame:
+        """Return the rows of a ledger about a stage of tonight; the table is not read for none."""
+        if not self.may_hold(table, night, stage):
+            return local_frame(self.spark, [], schema(table))
+        return self.read(table).filter(_is_night(night) & (F.col("stage") == stage))
+
+    def current(self, table: Table, columns: Sequence[str] | None = None) -> DataFrame:
+        """Return the published state: the latest row of each key that is active."""
+        return _active(self.read(table), table, columns)
+
+    # Writing
+
+    def stage(self, rows: DataFrame, table: Table, night: Night) -> DataFrame:
+        """Write tonight's rows of a log, replacing those of an earlier attempt; return them read
+        back.
+
+        ``event_timestamp``, ``created_timestamp`` and ``ds`` are filled in here.
+
+        Raises:
+            ContractBroken: columns are missing, unknown or of another type.
+        """
+        dated = (
+            rows.drop(*LOG_COLUMN_NAMES)
+            .withColumn("event_timestamp", F.lit(night.end))
+            .withColumn("created_timestamp", F.current_timestamp())
+            .withColumn("ds", F.lit(night.ds))
+        )
+        self._replace(conform(dated, table), table, self.staged_path(table), night)
+        return self.staged(table, night)
+
+    def add_to_cache(self, rows: DataFrame, table: Table) -> None:
+        """Append rows whose keys are new, as the caller has checked. One commit: all or none."""
+        stamped = rows.withColumn("created_timestamp", F.current_timestamp())
+        path = self._ensure(self.path(table), table)
+        conform(stamped, table).write.format("delta").mode("append").save(path)
+
+    def record(self, rows: DataFrame, table: Table, night: Night, stage: str) -> None:
+        """Write ledger rows of a stage of tonight, replacing those of an earlier attempt."""
+        if not stage.replace("_", "").isalnum():
+            raise ValueError(
+                f"stage should be a name of letters, digits and '_', but is {stage!r}."
+            )
+        stamped = (
+            rows.withColumn("created_timestamp", F.current_timestamp())
+            .withColumn("ds", F.lit(night.ds))
+            .withColumn("stage", F.lit(stage))
+        )
+        self._replace(conform(stamped, table), table, self.path(table), night, stage)
+
+    def append(self, rows: DataFrame, table: Table) -> None:
+        """Append rows to a ledger that is not about nights."""
+        stamped = rows.withColumn("created_timestamp", F.current_timestamp())
+        path = self._ensure(self.path(table), table)
+        conform(stamped, table).write.format("delta").mode("append").save(path)
+
+    def copy_staged(
+        self, table: Table, night: Night, versions: Sequence[str] | None = None
+    ) -> None:
+        """Replace tonight's served rows by the staged ones, in one commit, without comparing.
+
+        Args:
+            versions: encoder versions whose rows are replaced; None is all rows.
+        """
+        rows = self.staged(table, night)
+        self._replace(rows, table, self.path(table), night, versions=versions)
+
+    def create(self, table: Table) -> None:
+        """Create the served table, empty and with the contract's comments, if it is not there."""
+        self._ensure(self.path(table), table)
+
+    # Describing
+
+    def may_hold(self, table: Table, night: Night, stage: str) -> bool:
+        """Whether a ledger may have rows of a stage of tonight, at the price of one look at its
+        folders.
+
+        False is certain; True is not: files of a write that was killed, or replaced, remain.
+        """
+        return self._may_hold(self.path(table), night, stage)
+
+    def exists(self, table: Table) -> bool:
+        return bool(DeltaTable.isDeltaTable(self.spark, self.path(table)))
+
+    def path(self, table: Table) -> str:
+        return self.layout.table(table.name)
+
+    def staged_path(self, table: Table) -> str:
+        return self.layout.staged_table(table.name)
+
+    def name_in_sql(self, table: Table) -> str:
+        """Return the name by which SQL reaches the served table without a metastore."""
+        return f"delta.`{self.path(table).replace('`', '``')}`"
+
+    def description(self, table: Table) -> str | None:
+        """Return the comment of the served table, which is there."""
+        log = cast(Any, self.spark._jvm).org.apache.spark.sql.delta.DeltaLog
+        read = log.forTable(cast(Any, self.spark)._jsparkSession, self.path(table))
+        said = read.unsafeVolatileSnapshot().metadata().description()
+        return None if said is None else str(said)
+
+    def version(self, table: Table) -> int | None:
+        """Return the Delta version of the served table; None before the first write."""
+        if not self.exists(table):
+            return None
+        history = DeltaTable.forPath(self.spark, self.path(table)).history(1)
+        return int(history.select("version").collect()[0][0])
+
+    def checksum(self, table: Table) -> str:
+        """Return ``<rows>:<hash>`` of what readers see, whatever its order and time of writing."""
+        count, digest = fingerprint(self.read(table), table)
+        return f"{count}:{digest:016x}"
+
+    def last_published(self, night: Night | None = None) -> Night | None:
+        """Return the latest published night, before ``night`` if given; None if there is none."""
+        nights = self.read(NIGHTS).filter(F.col("state") == "published")
+        if night is not None:
+            nights = nights.filter(F.col("ds") < F.lit(night.ds))
+        newest = nights.agg(F.max("ds")).collect()[0][0]
+        return None if newest is None else Night(newest)
+
+    # Details
+
+    def _before(self, table: Table, night: Night) -> DataFrame:
+        return self.read(table).filter(F.col("ds") < F.lit(night.ds))
+
+    def _read(self, path: str, table: Table) -> DataFrame:
+        if DeltaTable.isDeltaTable(self.spark, path):
+            return self.spark.read.format("delta").load(path)
+        return local_frame(self.spark, [], schema(table))
+
+    def _replace(
+        self,
+        rows: DataFrame,
+        table: Table,
+        path: str,
+        night: Night,
+        stage: str | None = None,
+        versions: Sequence[str] | None = None,
+    ) -> None:
+        self._ensure(path, table)
+        # A contract that has got a column since the table was made: conform has looked at the rest.
+        writer = rows.write.format("delta").option("mergeSchema", "true")
+        # Finding nothing to replace costs Delta three times as much as the whole of an append, and
+        # a night's first attempt never has anything to replace.
+        is_mine = None if versions is None else _is_of(versions)
+        found = self._may_hold(path, night, stage)
+        if found and is_mine:  # other encoders fill the same folder
+            found = not self._read(path, table).filter(_is_night(night)).filter(is_mine).isEmpty()
+        if found:
+            condition = f"ds = '{night}'" + (f" AND stage = '{stage}'" if stage else "")
+            condition += f" AND {is_mine}" if is_mine else ""
+            writer.mode("overwrite").option("replaceWhere", condition).save(path)
+        else:
+            writer.mode("append").save(path)
+
+    def _may_hold(self, path: str, night: Night, stage: str | None) -> bool:
+        # Delta keeps each partition in a folder of its own.
+        hadoop = cast(Any, self.spark._jvm).org.apache.hadoop.fs
+        folder = hadoop.Path(f"{path}/ds={night}")
+        files = folder.getFileSystem(cast(Any, self.spark._jsc).hadoopConfiguration())
+        if not files.exists(folder):
+            return False
+        names = [entry.getPath().getName() for entry in files.listStatus(folder)]
+        # The folder of another stage is the only thing that cannot hold rows of this one.
+        return any(name == f"stage={stage}" or not name.startswith("stage=") for name in names)
+
+    def _ensure(self, path: str, table: Table) -> str:
+        if DeltaTable.isDeltaTable(self.spark, path):
+            return path
+        # Array columns have no statistics worth their cost; the keys' are what readers prune by.
+        keys = ",".join(key for key in table.keys if key not in ("ds", "stage"))
+        builder = (
+            DeltaTable.createIfNotExists(self.spark)
+            .location(path)
+            .comment(table.grain)
+            .addColumns(schema(table))
+            .property("delta.dataSkippingStatsColumns", keys)
+            # DuckDB and deltalake do not read tables with deletion vectors.
+            .property("delta.enableDeletionVectors", "false")
+        )
+        if partitions(table):
+            builder = builder.partitionedBy(*partitions(table))
+        builder.execute()
+        return path
+
+
+def schema(table: Table) -> T.StructType:
+    """Return the Spark schema of a contract, NOT NULL and comments kept."""
+    return cast(T.StructType, T.StructType.fromDDL(table.ddl))
+
+
+def partitions(table: Table) -> list[str]:
+    """Return the columns that a table is partitioned by."""
+    return [name for name in ("ds", "stage") if name in schema(table).names]
+
+
+def conform(rows: DataFrame, table: Table) -> DataFrame:
+    """Return ``rows`` with exactly the contract's columns, in its order.
+
+    Raises:
+        ContractBroken: naming every column that is missing, unknown or of another type.
+    """
+    expected = {column.name: column.dataType for column in schema(table)}
+    found = {column.name: column.dataType for column in rows.schema}
+    problems = [
+        f"{name} should be {kind.simpleString()} but is missing"
+        for name, kind in expected.items()
+        if name not in found
+    ]
+    problems += [f"{name} is not a column of the table" for name in found if name not in expected]
+    problems += [
+        f"{name} should be {expected[name].simpleString()} but is {found[name].simpleString()}"
+        for name in expected.keys() & found.keys()
+        if expected[name].simpleString() != found[name].simpleString()
+    ]
+    if problems:
+        listed = "; ".join(sorted(problems))
+        raise ContractBroken(
+            f"cannot write {table.name} ({table.grain}): {listed}. "
+            "Fix the job, or change the contract in spark_jobs/contracts.py."
+        )
+    return rows.select(*expected)
+
+
+def _is_of(versions: Sequence[str]) -> str:
+    """Return the SQL condition that a row is of one of these encoder versions."""
+    for version in versions:
+        if not ENCODER_VERSION.fullmatch(version):
+            raise ValueError(f"encoder version should be <name>@<12 hex>, but is {version!r}.")
+    listed = ", ".join(f"'{version}'" for version in versions)
+    return f"encoder_version IN ({listed or 'NULL'})"
+
+
+def fingerprint(rows: DataFrame, table: Table) -> tuple[int, int]:
+    """Return the number of rows and an order-free hash of all columns but the time of writing."""
+    columns = [name for name in schema(table).names if name != "created_timestamp"]
+    # Hashes are summed, so the order of rows and files does not matter; decimal, so the sum cannot
+    # overflow.
+    row_hash = F.xxhash64(F.to_json(F.struct(*columns))).cast("decimal(38,0)")
+    count, total = rows.agg(F.count("*"), F.sum(row_hash)).collect()[0]
+    return int(count), int(total or 0) % 2**64
+
+
+def _active(log: DataFrame, table: Table, columns: Sequence[str] | None) -> DataFrame:
+    wanted = list(columns) if columns is not None else log.columns
+    needed = [
+        name
+        for name in log.columns
+        if name in {*wanted, *table.keys, "event_timestamp", "is_active"}
+    ]
+    return latest_rows(log.select(*needed), table.keys).filter("is_active").select(*wanted)
+
+
+def _is_night(night: Night) -> Column:
+    return F.col("ds") == F.lit(night.ds)

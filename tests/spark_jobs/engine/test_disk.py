@@ -1,0 +1,99 @@
+import errno
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from spark_jobs import cli
+from spark_jobs.engine.disk import GB, DiskFull, enough_disk, free_bytes, is_disk_full
+from spark_jobs.night import Night
+
+NIGHT = Night.parse("2026-01-31")
+
+
+def test_a_stage_does_not_start_with_less_room_than_the_configuration_wants(tmp_path: Path) -> None:
+    started = False
+
+    with (
+        pytest.raises(DiskFull, match=r"ingest.*should have 1\.0 EB of free disk"),
+        enough_disk(str(tmp_path), 1e9, NIGHT, "ingest"),
+    ):
+        started = True
+
+    assert not started
+
+
+def test_publish_wants_room_for_copies_of_what_is_staged(tmp_path: Path) -> None:
+    folder = tmp_path / "staged" / "items" / f"ds={NIGHT}"
+    folder.mkdir(parents=True)
+    free = free_bytes(str(tmp_path))
+    assert free is not None
+    with (folder / "part.parquet").open("wb") as file:
+        file.truncate(free)  # sparse: it takes no room itself
+
+    with enough_disk(str(tmp_path), 0, NIGHT, "ingest"):
+        pass
+    with pytest.raises(DiskFull, match="publish"), enough_disk(str(tmp_path), 0, NIGHT, "publish"):
+        pass
+
+
+def test_an_object_store_is_not_asked_for_room() -> None:
+    with enough_disk("s3a://bucket/warehouse", 0, NIGHT, "publish"):
+        pass
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("java.io.IOException: No space left on device"),
+        RuntimeError("database or disk is full"),
+    ],
+)
+def test_a_disk_that_ran_full_is_said_in_words(tmp_path: Path, error: Exception) -> None:
+    with (
+        pytest.raises(DiskFull, match=r"ran full.*run the night again") as raised,
+        enough_disk(str(tmp_path), 0, NIGHT, "spu"),
+    ):
+        raise error
+
+    assert raised.value.__cause__ is error
+
+
+def test_another_error_stays_what_it_is(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ValueError, match="broken"),
+        enough_disk(str(tmp_path), 0, NIGHT, "spu"),
+    ):
+        raise ValueError("broken")
+    assert not is_disk_full(ValueError("broken"))
+
+
+def test_a_folder_that_is_not_there_yet_is_on_the_disk_of_its_parent(tmp_path: Path) -> None:
+    there, not_yet = free_bytes(str(tmp_path)), free_bytes(str(tmp_path / "a" / "b"))
+
+    assert there is not None
+    assert not_yet is not None
+    assert abs(there - not_yet) < GB
+
+
+def test_a_command_that_finds_the_disk_full_says_so_in_one_message(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    monkeypatch.setattr(cli, "app", full)
+
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+
+    said = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert "embedmill maintain" in said
+    assert "run the same command again" in said
+
+
+def test_another_error_of_a_library_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "app", Mock(side_effect=ZeroDivisionError("a defect")))
+
+    with pytest.raises(ZeroDivisionError, match="a defect"):
+        cli.main()

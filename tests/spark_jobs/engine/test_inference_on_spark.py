@@ -1,0 +1,94 @@
+"""The engine on Spark, with small random codebooks as the encoder."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyspark.errors import PythonException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from encoders.artifacts import save_artifact
+from encoders.semantic_ids import Codebooks, codebook_artifact
+from spark_jobs.config import EncodingConfig
+from spark_jobs.engine import inference
+from spark_jobs.engine.inference import encoded
+from spark_jobs.engine.local_frames import local_frame
+
+CONFIG = EncodingConfig(batch_size=7, buffer_rows=50, precision="float32")
+N, DIM = 300, 4
+
+
+@pytest.fixture
+def codebooks() -> Codebooks:
+    return Codebooks(np.random.default_rng(0).normal(size=(3, 5, DIM)).astype(np.float32))
+
+
+@pytest.fixture
+def path(codebooks: Codebooks, tmp_path: Path) -> str:
+    return save_artifact(codebook_artifact(codebooks, {}, "cope@000000000000"), str(tmp_path))
+
+
+@pytest.fixture
+def vectors() -> dict[str, list[float]]:
+    drawn = np.random.default_rng(1).normal(size=(N, DIM)).astype(np.float32)
+    return {f"key {i}": [float(x) for x in vector] for i, vector in enumerate(drawn)}
+
+
+@pytest.fixture
+def rows(spark: SparkSession, vectors: dict[str, list[float]]) -> DataFrame:
+    values = [*vectors.items(), ("nothing", None)]
+    return local_frame(spark, values, "key string, embedding array<float>").repartition(3)
+
+
+def models_loaded(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for _ in batches:
+        yield pa.RecordBatch.from_pydict({"loads": [inference._loaded.cache_info().misses]})
+
+
+def test_every_row_comes_back_with_its_own_vector_and_a_rerun_with_the_same_bits(
+    rows: DataFrame, path: str, codebooks: Codebooks, vectors: dict[str, list[float]]
+) -> None:
+    frame = encoded(rows, path, keys=("key",), outputs={"codes": 3}, config=CONFIG)
+
+    first, second = ({row["key"]: row["codes"] for row in frame.collect()} for _ in range(2))
+
+    expected = codebooks.codes(np.array(list(vectors.values()), np.float32))
+    assert first.pop("nothing") is None
+    assert first == dict(zip(vectors, expected.astype(float).tolist(), strict=True))
+    assert first == {key: codes for key, codes in second.items() if key != "nothing"}
+
+
+def test_a_worker_loads_a_model_once(spark: SparkSession, rows: DataFrame, path: str) -> None:
+    def loads() -> int:
+        one_row = spark.range(1).coalesce(1)
+        return one_row.mapInArrow(models_loaded, "loads long").collect()[0]["loads"]
+
+    encoded(rows, path, keys=("key",), outputs={"codes": 3}, config=CONFIG).collect()
+    once = loads()
+    encoded(rows, path, keys=("key",), outputs={"codes": 3}, config=CONFIG).collect()
+
+    assert once >= 1
+    assert loads() == once
+
+
+def test_error_reaches_the_driver_with_encoder_stage_and_keys(rows: DataFrame, path: str) -> None:
+    ragged = rows.withColumn("embedding", F.slice("embedding", 1, 2))
+    frame = encoded(
+        ragged, path, keys=("key",), outputs={"codes": 3}, config=CONFIG, stage="a_stage"
+    )
+
+    with pytest.raises(PythonException) as caught:
+        frame.collect()
+
+    version = path.rsplit("/", 1)[1]
+    assert f"encoder {version} in a_stage failed on the batch of ('key',) [(" in str(caught.value)
+
+
+def test_width_that_nobody_expects_is_refused(rows: DataFrame, path: str) -> None:
+    frame = encoded(rows, path, keys=("key",), outputs={"codes": 4}, config=CONFIG)
+
+    with pytest.raises(PythonException, match="'codes' should be 4 wide but is 3"):
+        frame.collect()

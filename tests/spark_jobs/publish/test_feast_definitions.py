@@ -1,0 +1,233 @@
+"""The feature definitions, as Feast gets them for a warehouse with two served releases."""
+
+import json
+import os
+import sys
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from spark_jobs.config import DELTA_PACKAGE
+from spark_jobs.contracts import KINDS, TABLES
+from spark_jobs.publish.feast_definitions import (
+    FeatureRepoMissing,
+    SettingsIncomplete,
+    SettingsInvalid,
+    apply_definitions,
+    open_store,
+    settings_file,
+)
+from spark_jobs.publish.materialization import feast_talk
+from spark_jobs.publish.online_errors import NoServerNamed
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+ENCODERS = {kind: f"{kind}@{position:012x}" for position, kind in enumerate(KINDS, start=1)}
+
+
+def export(warehouse: Path, states: dict[str, str], encoders: dict[str, str] = ENCODERS) -> None:
+    warehouse.mkdir(exist_ok=True)
+    releases = [{"name": n, "state": s, "encoders": encoders} for n, s in states.items()]
+    (warehouse / "releases.json").write_text(json.dumps({"releases": releases}))
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("it's a") / "ware house"
+    export(folder, {"r1": "live", "r2": "validated", "r3": "retired"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(warehouse: Path) -> "FeatureStore":
+    opened = open_store("feature_repo", str(warehouse))
+    with feast_talk():
+        apply_definitions(opened, str(warehouse))
+    return opened
+
+
+def test_each_served_release_has_its_views(store: "FeatureStore") -> None:
+    assert sorted(view.name for view in store.list_feature_views()) == [
+        "item_cope__r1",
+        "item_cope__r2",
+        "item_spu",
+        "spu_cope__r1",
+        "spu_cope__r2",
+        "spu_facts",
+        "spu_preference__r1",
+        "spu_preference__r2",
+        "spu_semantic_ids__r1",
+        "spu_semantic_ids__r2",
+        "user_preference__r1",
+        "user_preference__r2",
+    ]
+    assert sorted(view.name for view in store.list_on_demand_feature_views()) == [
+        "user_spu_affinity__r1",
+        "user_spu_affinity__r2",
+    ]
+
+
+def test_the_pointer_is_the_live_release(store: "FeatureStore") -> None:
+    services = {service.name: service for service in store.list_feature_services()}
+    assert sorted(services) == [
+        "items",
+        "items__r1",
+        "items__r2",
+        "ranking",
+        "ranking__r1",
+        "ranking__r2",
+    ]
+    views = [projection.name for projection in services["ranking"].feature_view_projections]
+    assert views == [p.name for p in services["ranking__r1"].feature_view_projections]
+    assert "spu_cope__r1" in views
+
+
+def test_every_view_says_what_it_is(store: "FeatureStore") -> None:
+    views = [*store.list_feature_views(), *store.list_on_demand_feature_views()]
+    for view in views:
+        assert view.description, view.name
+        assert view.owner, view.name
+        assert view.schema if hasattr(view, "schema") else view.features, view.name
+        assert view.tags, view.name
+    for view in store.list_feature_views():
+        assert view.ttl, view.name
+        assert TABLES[view.tags["table"]], view.name
+        assert all(feature.description for feature in view.features), view.name
+        if "__" in view.name:
+            assert view.tags["release"] == view.name.split("__")[1]
+            assert f"'{view.tags['encoder_version']}'" in view.batch_source.query
+
+
+def test_views_read_the_columns_of_their_table(store: "FeatureStore") -> None:
+    for view in store.list_feature_views():
+        ddl = TABLES[view.tags["table"]].ddl
+        assert all(key in ddl for key in view.join_keys), view.name
+
+
+def test_applying_again_keeps_what_was_materialized(store: "FeatureStore", warehouse: Path) -> None:
+    view = store.get_feature_view("spu_cope__r1")
+    store.registry.apply_materialization(
+        view, store.project, datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+    )
+    with feast_talk():
+        apply_definitions(store, str(warehouse))
+    assert len(store.get_feature_view("spu_cope__r1").materialization_intervals) == 1
+
+
+def test_a_retired_release_leaves_and_another_can_be_promoted(tmp_path: Path) -> None:
+    export(tmp_path, {"r1": "live", "r2": "validated"})
+    opened = open_store("feature_repo", str(tmp_path))
+    with feast_talk():
+        apply_definitions(opened, str(tmp_path))
+        export(tmp_path, {"r1": "retired", "r2": "live"})
+        apply_definitions(opened, str(tmp_path))
+    assert not [v.name for v in opened.list_feature_views() if v.name.endswith("__r1")]
+    ranking = opened.get_feature_service("ranking")
+    assert "spu_cope__r2" in [p.name for p in ranking.feature_view_projections]
+
+
+def test_a_warehouse_without_releases_has_facts_alone(tmp_path: Path) -> None:
+    opened = open_store("feature_repo", str(tmp_path))
+    with feast_talk():
+        apply_definitions(opened, str(tmp_path))
+    assert sorted(view.name for view in opened.list_feature_views()) == ["item_spu", "spu_facts"]
+    assert opened.list_feature_services() == []
+
+
+def test_a_version_that_is_none_never_reaches_sql(tmp_path: Path) -> None:
+    export(tmp_path, {"r1": "live"}, ENCODERS | {"cope": "x' OR 1=1 --"})
+    opened = open_store("feature_repo", str(tmp_path))
+    with pytest.raises(ValueError, match=r"x' OR 1=1 --.*should be a release named"):
+        apply_definitions(opened, str(tmp_path))
+
+
+def test_loading_leaves_no_trace(store: "FeatureStore") -> None:
+    assert "EMBEDMILL_WAREHOUSE" not in os.environ
+    assert "feature_views" not in sys.modules
+    assert store.config.online_store.path.endswith("ware house/feature_store/online.db")
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FeatureRepoMissing, match=r"no feature_store.yaml in .*nowhere"):
+        settings_file(str(tmp_path / "nowhere"))
+
+
+def test_the_settings_lose_no_rows_and_name_the_same_delta() -> None:
+    settings = yaml.safe_load(settings_file("feature_repo").read_text())
+    assert settings["materialization"]["online_write_batch_size"] > 0
+    assert settings["offline_store"]["spark_conf"]["spark.jars.packages"] == DELTA_PACKAGE
+
+
+@pytest.mark.parametrize("kind", ["redis", "postgres"])
+def test_other_settings_differ_in_the_online_store_and_its_registry_alone(kind: str) -> None:
+    sqlite, other = (
+        yaml.safe_load(settings_file(name).read_text())
+        for name in ("feature_repo", f"feature_repo/{kind}.yaml")
+    )
+    assert other.pop("online_store")["type"] == kind
+    assert sqlite.pop("online_store")["type"] == "sqlite"
+    assert other["registry"].pop("path") != sqlite["registry"].pop("path")
+    assert other == sqlite
+
+
+@pytest.mark.parametrize("unset", [None, ""])
+def test_a_variable_that_is_not_set_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unset: str | None
+) -> None:
+    monkeypatch.delenv("EMBEDMILL_REDIS", raising=False)
+    if unset is not None:
+        monkeypatch.setenv("EMBEDMILL_REDIS", unset)
+    with pytest.raises(SettingsIncomplete, match=r"redis.yaml names .* not set: EMBEDMILL_REDIS"):
+        open_store("feature_repo/redis.yaml", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("shipped", "mistaken", "named"),
+    [
+        ("  password: |-", "  passwrd: |-", "passwrd: Extra inputs"),
+        ("  password: |-\n    $", "  password: [$", "not YAML at line"),
+        ("  password: |-\n    $", "  password: *$", "not YAML at line"),
+        ("  password: |-\n    $", "  password: !$", "not YAML at line"),
+        ("  port: $", "  port: x$", "port: Input should be a valid integer"),
+        ("  password: |-\n    ${", "  password: x: ${", "not YAML at line"),
+    ],
+)
+def test_a_mistake_in_the_settings_is_named_and_no_value_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shipped: str, mistaken: str, named: str
+) -> None:
+    for name in ("HOST", "DATABASE", "USER", "PASSWORD"):
+        monkeypatch.setenv(f"EMBEDMILL_POSTGRES_{name}", "hunter2")
+    monkeypatch.setenv("EMBEDMILL_POSTGRES_PORT", "5432")
+    text = Path("feature_repo/postgres.yaml").read_text()
+    assert shipped in text
+    (tmp_path / "own.yaml").write_text(text.replace(shipped, mistaken))
+
+    with pytest.raises(SettingsInvalid, match=named) as refused:
+        open_store(str(tmp_path / "own.yaml"), str(tmp_path))
+
+    assert "hunter2" not in "".join(traceback.format_exception(refused.value))
+
+
+def test_a_connection_string_without_a_server_is_refused_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMBEDMILL_REDIS", "localhost,password=hunter2")
+    with pytest.raises(NoServerNamed, match="should be HOST:PORT") as refused:
+        open_store("feature_repo/redis.yaml", str(tmp_path))
+    assert "hunter2" not in str(refused.value)
+
+
+def test_affinity_is_the_cosine(store: "FeatureStore") -> None:
+    affinity = store.get_on_demand_feature_view("user_spu_affinity__r1").feature_transformation.udf
+    read = affinity(
+        {
+            "user_preference": [[1.0, 0.0], [0.0, 2.0], None, [0.0, 0.0], []],
+            "spu_preference": [[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]],
+        }
+    )
+    assert read == {"user_spu_affinity": [1.0, 0.0, None, None, None]}

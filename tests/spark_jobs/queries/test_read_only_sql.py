@@ -1,0 +1,191 @@
+"""What ``embedmill sql`` answers, and what it refuses."""
+
+from pathlib import Path
+
+import pytest
+
+from spark_jobs.contracts import NIGHTS
+from spark_jobs.engine.local_frames import local_frame
+from spark_jobs.night import Night
+from spark_jobs.queries.read_only_sql import (
+    QueryFailed,
+    QueryRefused,
+    answer,
+    explained,
+    reading_session,
+)
+from spark_jobs.warehouse.tables import Tables
+
+REFUSED = [
+    "DROP TABLE spus",
+    "INSERT INTO spus SELECT * FROM spus",
+    "WITH x AS (SELECT * FROM spus) INSERT INTO spus SELECT * FROM x",
+    "FROM spus INSERT INTO a SELECT * INSERT INTO b SELECT *",
+    "MERGE INTO spus USING spu_members m ON spus.spu_id = m.spu_id WHEN MATCHED THEN DELETE",
+    "DELETE FROM spus",
+    "UPDATE spus SET price = 0",
+    "CREATE TABLE t AS SELECT 1",
+    "CREATE TEMPORARY VIEW spus AS SELECT 1",
+    "CREATE TEMPORARY FUNCTION f AS 'java.lang.String'",
+    "ALTER TABLE spus ADD COLUMN c INT",
+    "VACUUM delta.`{folder}/spus`",
+    "OPTIMIZE delta.`{folder}/spus`",
+    "RESTORE delta.`{folder}/spus` TO VERSION AS OF 0",
+    "SET spark.sql.ansi.enabled = false",
+    "CACHE TABLE spus",
+    "ADD JAR '/tmp/x.jar'",
+    "INSERT OVERWRITE DIRECTORY '{folder}/out' USING csv SELECT 1",
+    "BEGIN SELECT 1; DELETE FROM spus; END",
+    "EXECUTE IMMEDIATE 'DROP TABLE spus'",
+    "EXPLAIN SELECT 1",
+    "SELECT TRANSFORM(spu_id) USING 'touch {folder}/out' FROM spus",
+    "SELECT * FROM (SELECT TRANSFORM(spu_id) USING 'cat' FROM spus)",
+    "SELECT (SELECT max(a) FROM (SELECT TRANSFORM(spu_id) USING 'cat' AS (a) FROM spus))",
+    "SELECT sum(price) OVER w FROM spus WINDOW w AS "
+    "(PARTITION BY (SELECT max(a) FROM (SELECT TRANSFORM(spu_id) USING 'cat' AS (a) FROM spus)))",
+    "SELECT * FROM text.`/etc/passwd`",
+    "SELECT * FROM delta.`{folder}/spus`",
+    "SELECT * FROM spark_catalog.default.spus",
+    "SELECT * FROM IDENTIFIER('text.`/etc/passwd`')",
+    "SELECT * FROM spus VERSION AS OF 0",
+    "DESCRIBE text.`/etc/passwd`",
+]
+
+
+@pytest.mark.parametrize("statement", REFUSED)
+def test_what_does_more_than_read_is_refused_before_it_runs(
+    statement: str, analysts_shop: Tables
+) -> None:
+    before = files(analysts_shop)
+
+    with pytest.raises(QueryRefused, match="Nothing was run") as refused:
+        answer(analysts_shop, statement.format(folder=analysts_shop.warehouse))
+
+    assert "\n" not in str(refused.value)
+    assert files(analysts_shop) == before
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "reflect('java.lang.System', 'lineSeparator')",
+        "java_method('java.lang.System', 'lineSeparator')",
+        "try_reflect('java.lang.System', 'lineSeparator')",
+        "builtin.reflect('java.lang.System', 'lineSeparator')",
+        "system.builtin.reflect('java.lang.System', 'lineSeparator')",
+        "IDENTIFIER('reflect')('java.lang.System', 'lineSeparator')",
+    ],
+)
+def test_functions_that_call_into_java_are_not_there(call: str, analysts_shop: Tables) -> None:
+    with pytest.raises(QueryFailed):
+        answer(analysts_shop, f"SELECT {call}")
+
+
+def test_the_session_of_the_platform_keeps_its_functions_and_files(spark) -> None:
+    reading_session(spark)
+
+    (row,) = spark.sql("SELECT reflect('java.lang.Math', 'max', 1, 2)").collect()
+    assert row[0] == "2"
+    assert spark.conf.get("spark.sql.runSQLOnFiles") == "true"
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("SELECT count(*) FROM spus_current", [(4,)]),
+        ("select Count(*) from SPUS_Current", [(4,)]),
+        ("WITH x AS (SELECT 1 AS a) SELECT a FROM x", [(1,)]),
+        ("WITH spus AS (SELECT 1 AS a) SELECT * FROM spus", [(1,)]),
+        ("VALUES (1, 'a')", [(1, "a")]),
+        ("SELECT spu_id FROM spus_current WHERE price = (SELECT max(price) FROM spus)", [("s3",)]),
+        ("SELECT count(*) FROM spus_current WHERE brand IN (SELECT brand FROM spus)", [(3,)]),
+        ("SELECT a FROM range(3) AS t(a) ORDER BY a DESC LIMIT 1", [(2,)]),
+        ("SELECT e FROM VALUES (array(1)) AS t(v) LATERAL VIEW explode(v) AS e", [(1,)]),
+        ("FROM spus_current |> AGGREGATE count(*) AS n", [(4,)]),
+        ("SELECT spu_id FROM spus_current EXCEPT SELECT spu_id FROM spus WHERE n_items < 9", []),
+        (
+            "SELECT spu_id, rank() OVER w FROM spus_current "
+            "WINDOW w AS (ORDER BY price DESC NULLS LAST) LIMIT 1",
+            [("s3", 1)],
+        ),
+        ("SELECT count(*) FROM quarantine", [(0,)]),
+        ("DESCRIBE nights stage", None),
+        ("SHOW COLUMNS IN spus_current", None),
+    ],
+)
+def test_questions_are_answered(
+    statement: str, expected: list[tuple[object, ...]] | None, analysts_shop: Tables
+) -> None:
+    rows = [tuple(row) for row in answer(analysts_shop, statement).collect()]
+
+    assert rows == expected if expected is not None else rows
+
+
+def test_describe_says_what_a_column_means_and_show_tables_lists_every_name(
+    analysts_shop: Tables,
+) -> None:
+    described = {
+        row["col_name"]: row["comment"] for row in answer(analysts_shop, "DESCRIBE spus").collect()
+    }
+    shown = {row["tableName"] for row in answer(analysts_shop, "SHOW TABLES").collect()}
+
+    assert described["title"] == "canonical title"
+    assert {"spus", "spus_current", "spu_embeddings_live", "nights"} <= shown
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("SELECT titel FROM spus", r"line 1, position 8.*`titel`.*`title`"),
+        ("SELECT * FROM spu", "no table 'spu'. Did you mean spus"),
+        ("SELECT * FROM spu_curent", "spus_current"),
+        ("SELEC 1", "Syntax error.*one statement"),
+        ("SELECT 1; DELETE FROM spus", "Syntax error.*one statement"),
+        ("  ", "no statement"),
+        ("SELECT nofunc(1)", "`nofunc`"),
+        ("SELECT * FROM table_changes_by_path('/any/path', 0)", "`table_changes_by_path`"),
+        ("SELECT * FROM table_changes('spus', 0)", "`table_changes`"),
+    ],
+)
+def test_what_is_no_question_gets_one_clear_sentence(
+    statement: str, said: str, analysts_shop: Tables
+) -> None:
+    with pytest.raises(QueryFailed, match=said) as failed:
+        answer(analysts_shop, statement)
+
+    assert "\n" not in str(failed.value)
+    assert "at org." not in str(failed.value)
+
+
+def test_before_the_first_night_a_state_is_no_answer_but_a_ledger_is(tables: Tables) -> None:
+    with pytest.raises(QueryFailed, match=r"no night .* spus_current .*embedmill run"):
+        answer(tables, "SELECT * FROM spus_current")
+
+    assert answer(tables, "SELECT * FROM nights").isEmpty()
+    assert not answer(tables, "DESCRIBE spus_current").isEmpty()
+    assert not Path(tables.warehouse).exists()
+
+
+def test_without_a_live_release_its_vectors_are_no_answer(tables: Tables) -> None:
+    published = local_frame(tables.spark, [("published", "")], "state string, detail string")
+    tables.record(published, NIGHTS, Night.parse("2026-01-31"), "publish")
+
+    with pytest.raises(QueryFailed, match=r"no release .* spu_embeddings_live .*promote"):
+        answer(tables, "SELECT * FROM spu_embeddings_live")
+
+
+def test_what_fails_while_it_runs_gets_one_clear_sentence(analysts_shop: Tables) -> None:
+    rows = answer(analysts_shop, "SELECT CAST(title AS INT) FROM spus")
+
+    with (
+        pytest.raises(QueryFailed, match=r"'(Runner|Kettle|Trail shoe|Jug)'") as failed,
+        explained(),
+    ):
+        rows.collect()
+
+    assert "\n" not in str(failed.value)
+
+
+def files(tables: Tables) -> set[tuple[str, int]]:
+    found = Path(tables.warehouse).rglob("*")
+    return {(str(path), path.stat().st_mtime_ns) for path in found if path.is_file()}

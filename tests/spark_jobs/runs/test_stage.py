@@ -1,0 +1,148 @@
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyspark.errors import PythonException
+
+from encoders.artifacts import InvalidArtifact
+from spark_jobs.config import Config
+from spark_jobs.contracts import STAGE_RUNS
+from spark_jobs.engine.worker_errors import FileDamaged, OutOfMemory, WorkerFailed
+from spark_jobs.night import Night
+from spark_jobs.runs.stage import RowsLost, Run, Step, run_stage
+from spark_jobs.warehouse.tables import Tables
+
+
+def test_run_stage_records_what_each_step_did(tables: Tables, night: Night) -> None:
+    def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
+        return [Step("feed", rows_in=5, rows_out=3, rows_quarantined=2)]
+
+    for _ in range(2):
+        run_stage("ingest", run, tables, Config(), night)
+
+    rows = tables.read(STAGE_RUNS).collect()
+    assert [(r["stage"], r["step"], r["rows_in"], r["rows_quarantined"]) for r in rows] == [
+        ("ingest", "feed", 5, 2)
+    ]
+
+
+def test_run_stage_records_how_long_the_whole_stage_took(tables: Tables, night: Night) -> None:
+    def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
+        time.sleep(0.02)
+        return [Step("a", rows_in=1, rows_out=1), Step("b", rows_in=1, rows_out=1)]
+
+    run_stage("spu", run, tables, Config(), night)
+
+    (first, second) = tables.read(STAGE_RUNS).orderBy("step").collect()
+    assert first["stage_seconds"] == second["stage_seconds"] >= 0.02
+
+
+def test_run_stage_refuses_a_step_that_lost_rows(tables: Tables, night: Night) -> None:
+    def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
+        return [Step("feed", rows_in=5, rows_out=3)]
+
+    with pytest.raises(RowsLost, match="5 rows in, but 3 out and 0 quarantined"):
+        run_stage("ingest", run, tables, Config(), night)
+
+    assert tables.read(STAGE_RUNS).isEmpty()
+
+
+def stage_whose_worker_raises(error: Exception) -> Run:
+    def work(_: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        raise error
+
+    def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
+        tables.spark.range(1).mapInArrow(work, "id bigint").collect()
+        return []
+
+    return run
+
+
+def test_what_a_worker_says_is_one_message(tables: Tables, night: Night) -> None:
+    error = InvalidArtifact("encoder 'e': the hash of model.safetensors is another.")
+
+    with pytest.raises(WorkerFailed) as failed:
+        run_stage("item_embeddings", stage_whose_worker_raises(error), tables, Config(), night)
+
+    said = (
+        "item_embeddings, night 2026-01-31: encoder 'e': the hash of model.safetensors is another."
+    )
+    assert str(failed.value) == said
+
+
+def test_an_error_of_a_worker_that_is_not_ours_stays_as_it_is(tables: Tables, night: Night) -> None:
+    run = stage_whose_worker_raises(ZeroDivisionError("one by none"))
+
+    with pytest.raises(PythonException, match="ZeroDivisionError: one by none"):
+        run_stage("item_embeddings", run, tables, Config(), night)
+
+
+def test_a_worker_that_is_killed_is_tried_again(tables: Tables, night: Night, tmp_path) -> None:
+    tried = tmp_path / "tried"
+
+    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        if not tried.exists():
+            tried.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield from batches
+
+    def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
+        rows = tables.spark.range(3).mapInArrow(work, "id bigint").count()
+        return [Step("rows", rows_in=rows, rows_out=rows)]
+
+    (step,) = run_stage("item_embeddings", run, tables, Config(), night)
+
+    assert step.rows_out == 3
+
+
+def killed(_: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    yield from ()
+
+
+def out_of_memory(_: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    raise MemoryError
+
+
+@pytest.mark.parametrize("work", [killed, out_of_memory])
+def test_a_worker_without_memory_is_one_message_with_the_setting_to_lower(
+    work: Callable, tables: Tables, night: Night
+) -> None:
+    def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
+        tables.spark.range(1).mapInArrow(work, "id bigint").collect()
+        return []
+
+    with pytest.raises(OutOfMemory) as failed:
+        run_stage("item_embeddings", run, tables, Config(), night)
+
+    message = str(failed.value)
+    assert message.startswith("item_embeddings, night 2026-01-31: a Python worker ")
+    assert "Lower encoding.buffer_rows or encoding.batch_size" in message
+    assert len(message) < 500
+
+
+def test_a_damaged_data_file_is_one_message_with_its_path(tables: Tables, night: Night) -> None:
+    def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
+        rows = tables.read(STAGE_RUNS).count()
+        return [Step("rows", rows_in=rows, rows_out=rows)]
+
+    run_stage("spu", run, tables, Config(), night)
+    (file,) = Path(tables.path(STAGE_RUNS)).rglob("part-*.parquet")
+    content = bytearray(file.read_bytes())
+    content[40] ^= 1
+    file.write_bytes(content)
+
+    def reread(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
+        tables.read(STAGE_RUNS).collect()
+        return []
+
+    with pytest.raises(FileDamaged) as failed:
+        run_stage("report", reread, tables, Config(), night)
+
+    assert str(failed.value).startswith("report, night 2026-01-31: the data file ")
+    assert str(file) in str(failed.value)
+    assert "Restore the file from a copy" in str(failed.value)

@@ -1,0 +1,192 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pyspark.sql import DataFrame
+
+from spark_jobs.contracts import (
+    NIGHTS,
+    QUARANTINE,
+    SPU_CONTENT_EMBEDDINGS,
+    SPU_MEMBERS,
+    STAGE_RUNS,
+    TABLES,
+)
+from spark_jobs.engine.local_frames import local_frame
+from spark_jobs.night import Night
+from spark_jobs.warehouse.tables import ContractBroken, Tables, conform, schema
+
+FIRST, SECOND = Night.parse("2026-01-30"), Night.parse("2026-01-31")
+
+
+def members(tables: Tables, *rows: tuple[str, str, bool]) -> DataFrame:
+    return local_frame(
+        tables.spark,
+        [("page", item, spu, "attributes", 1.0, active) for item, spu, active in rows],
+        "domain string, item_id string, spu_id string, assigned_by string,"
+        "confidence double, is_active boolean",
+    )
+
+
+def state(frame: DataFrame) -> list[tuple[str, str]]:
+    return sorted((row["item_id"], row["spu_id"]) for row in frame.collect())
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
+def test_every_contract_is_readable_ddl_that_holds_its_keys(table, spark) -> None:
+    assert set(table.keys) <= set(schema(table).names)
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
+def test_every_column_of_every_contract_says_what_it_means(table, spark) -> None:
+    without = [column.name for column in schema(table) if not column.metadata.get("comment")]
+
+    assert without == []
+
+
+def test_as_of_is_published_nights_before_and_staged_rows_of_tonight(tables: Tables) -> None:
+    tables.stage(members(tables, ("a", "s1", True), ("b", "s1", True)), SPU_MEMBERS, FIRST)
+    tables.copy_staged(SPU_MEMBERS, FIRST)
+    tables.stage(members(tables, ("a", "s2", True), ("b", "s1", False)), SPU_MEMBERS, SECOND)
+
+    assert state(tables.before(SPU_MEMBERS, SECOND)) == [("a", "s1"), ("b", "s1")]
+    assert state(tables.as_of(SPU_MEMBERS, SECOND)) == [("a", "s2")]
+    assert state(tables.current(SPU_MEMBERS)) == [("a", "s1"), ("b", "s1")]
+
+
+def test_a_rerun_of_an_old_night_sees_what_its_first_run_saw(tables: Tables) -> None:
+    for night, spu in ((FIRST, "s1"), (SECOND, "s2")):
+        tables.stage(members(tables, ("a", spu, True)), SPU_MEMBERS, night)
+        tables.copy_staged(SPU_MEMBERS, night)
+
+    assert state(tables.before(SPU_MEMBERS, FIRST)) == []
+    assert state(tables.as_of(SPU_MEMBERS, FIRST)) == [("a", "s1")]
+
+
+def test_staging_again_replaces_the_rows_of_that_night_alone(tables: Tables) -> None:
+    tables.stage(members(tables, ("a", "s1", True)), SPU_MEMBERS, FIRST)
+    tables.stage(members(tables, ("b", "s1", True)), SPU_MEMBERS, SECOND)
+    tables.stage(members(tables, ("c", "s1", True)), SPU_MEMBERS, SECOND)
+
+    assert state(tables.staged(SPU_MEMBERS, FIRST)) == [("a", "s1")]
+    assert state(tables.staged(SPU_MEMBERS, SECOND)) == [("c", "s1")]
+
+
+def test_publishing_a_mended_night_replaces_its_rows(tables: Tables) -> None:
+    for spu in ("wrong", "right"):
+        tables.stage(members(tables, ("a", spu, True)), SPU_MEMBERS, FIRST)
+        tables.copy_staged(SPU_MEMBERS, FIRST)
+
+    assert state(tables.read(SPU_MEMBERS)) == [("a", "right")]
+
+
+def test_checksum_tells_tables_with_other_rows_apart(tables: Tables) -> None:
+    tables.stage(members(tables, ("a", "s1", True)), SPU_MEMBERS, FIRST)
+    tables.copy_staged(SPU_MEMBERS, FIRST)
+    before = tables.checksum(SPU_MEMBERS)
+
+    tables.stage(members(tables, ("a", "s2", True)), SPU_MEMBERS, FIRST)
+    tables.copy_staged(SPU_MEMBERS, FIRST)
+
+    assert tables.checksum(SPU_MEMBERS) != before
+
+
+def test_rows_that_break_the_contract_are_refused_with_every_problem_named(tables: Tables) -> None:
+    rows = local_frame(tables.spark, [("page", 7, 1)], "domain string, item_id int, extra int")
+
+    with pytest.raises(ContractBroken) as error:
+        tables.stage(rows, SPU_MEMBERS, FIRST)
+
+    for problem in (
+        "item_id should be string but is int",
+        "spu_id should be string but is missing",
+        "extra is not a column",
+        "spark_jobs/contracts.py",
+    ):
+        assert problem in str(error.value)
+    assert tables.staged(SPU_MEMBERS, FIRST).isEmpty()
+
+
+def test_conform_puts_columns_into_the_contracts_order(tables: Tables) -> None:
+    names = schema(SPU_CONTENT_EMBEDDINGS).names
+    frame = tables.read(SPU_CONTENT_EMBEDDINGS).select(*reversed(names))
+
+    assert conform(frame, SPU_CONTENT_EMBEDDINGS).columns == names
+
+
+def test_a_ledger_keeps_the_rows_of_other_stages_and_nights(tables: Tables) -> None:
+    def refused(key: str) -> DataFrame:
+        return local_frame(
+            tables.spark,
+            [("feed", "title_empty", "row", key, "{}")],
+            "source string, reason string, scope string, record_key string, payload string",
+        )
+
+    tables.record(refused("a"), QUARANTINE, FIRST, "ingest")
+    tables.record(refused("b"), QUARANTINE, FIRST, "item_embeddings")
+    tables.record(refused("c"), QUARANTINE, FIRST, "ingest")
+
+    keys = sorted(row["record_key"] for row in tables.read(QUARANTINE).collect())
+    assert keys == ["b", "c"]
+
+
+def test_a_ledger_may_hold_rows_of_the_stages_that_wrote_tonight_alone(tables: Tables) -> None:
+    row = local_frame(tables.spark, [("failed", "")], "state string, detail string")
+    assert not tables.may_hold(NIGHTS, FIRST, "validation")
+
+    tables.record(row, NIGHTS, FIRST, "validation")
+
+    assert tables.may_hold(NIGHTS, FIRST, "validation")
+    assert not tables.may_hold(NIGHTS, FIRST, "publish")
+    assert not tables.may_hold(NIGHTS, SECOND, "validation")
+
+
+def test_recording_no_rows_takes_back_those_of_an_earlier_attempt(tables: Tables) -> None:
+    row = local_frame(tables.spark, [("failed", "")], "state string, detail string")
+    tables.record(row, NIGHTS, FIRST, "validation")
+    tables.record(row, NIGHTS, FIRST, "publish")
+
+    tables.record(row.limit(0), NIGHTS, FIRST, "validation")
+
+    assert [row["stage"] for row in tables.read(NIGHTS).collect()] == ["publish"]
+
+
+def test_a_stage_name_never_reaches_sql_unchecked(tables: Tables) -> None:
+    with pytest.raises(ValueError, match="letters, digits"):
+        tables.record(tables.read(NIGHTS), NIGHTS, FIRST, "x' OR '1' = '1")
+
+
+def test_last_published_is_the_latest_night_that_ended_well(tables: Tables) -> None:
+    for night, state_ in ((FIRST, "published"), (SECOND, "failed")):
+        row = local_frame(tables.spark, [(state_, "")], "state string, detail string")
+        tables.record(row, NIGHTS, night, "publish")
+
+    assert tables.last_published() == FIRST
+    assert tables.last_published(FIRST) is None
+
+
+def test_a_relative_warehouse_is_one_of_the_folder_the_run_started_in(
+    tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    relative = Tables(tables.spark, "some warehouse")
+
+    relative.stage(members(relative, ("a", "s1", True)), SPU_MEMBERS, FIRST)
+
+    assert state(relative.staged(SPU_MEMBERS, FIRST)) == [("a", "s1")]
+    assert (tmp_path / "some warehouse" / "staged").is_dir()
+
+
+def test_a_ledger_gets_the_columns_that_its_contract_has_got_since(tables: Tables) -> None:
+    older = replace(STAGE_RUNS, ddl=STAGE_RUNS.ddl.split(",\n    stage_seconds")[0])
+    columns = "step string, rows_in bigint, rows_out bigint, rows_quarantined bigint, "
+    columns += "rows_encoded bigint, rows_spared bigint, seconds double"
+    row = ("feed", 1, 1, 0, None, None, 2.0)
+    tables.record(local_frame(tables.spark, [row], columns), older, FIRST, "ingest")
+    now = local_frame(tables.spark, [(*row, 3.0)], f"{columns}, stage_seconds double")
+
+    for _ in range(2):
+        tables.record(now, STAGE_RUNS, SECOND, "ingest")
+
+    found = tables.read(STAGE_RUNS).orderBy("ds").select("ds", "stage_seconds").collect()
+    assert [tuple(row) for row in found] == [(FIRST.ds, None), (SECOND.ds, 3.0)]
