@@ -40,7 +40,9 @@ def test_train_learn_prints_untrained_towers_the_best_rule_and_what_is_saved(
     warehouse = str(tmp_path / "warehouse")
     artifact = Artifact("learn_user", {}, {}, {}, METRICS, "towers")
     save_artifact(artifact, Layout.of(warehouse).encoders)
-    tables = create_autospec(Tables, instance=True, warehouse=warehouse, spark=None)
+    tables = create_autospec(
+        Tables, instance=True, warehouse=warehouse, layout=Layout.of(warehouse), spark=None
+    )
     versions = {"learn_user": artifact.version}
     for name, stand_in in (("open_tables", lambda _: tables), ("start_workers", lambda _: None)):
         monkeypatch.setattr(page, name, stand_in)

@@ -16,24 +16,23 @@ def test_a_stage_does_not_start_with_less_room_than_the_configuration_wants(tmp_
 
     with (
         pytest.raises(DiskFull, match=r"ingest.*should have 1\.0 EB of free disk"),
-        enough_disk(str(tmp_path), 1e9, NIGHT, "ingest"),
+        enough_disk(str(tmp_path), 1e9 * GB, NIGHT, "ingest"),
     ):
         started = True
 
     assert not started
 
 
-def test_publish_wants_room_for_copies_of_what_is_staged(tmp_path: Path) -> None:
-    folder = tmp_path / "staged" / "items" / f"ds={NIGHT}"
-    folder.mkdir(parents=True)
+def test_a_stage_needs_room_for_what_it_writes(tmp_path: Path) -> None:
     free = free_bytes(str(tmp_path))
     assert free is not None
-    with (folder / "part.parquet").open("wb") as file:
-        file.truncate(free)  # sparse: it takes no room itself
 
-    with enough_disk(str(tmp_path), 0, NIGHT, "ingest"):
+    with enough_disk(str(tmp_path), 0, NIGHT, "publish", writes=free // 2):
         pass
-    with pytest.raises(DiskFull, match="publish"), enough_disk(str(tmp_path), 0, NIGHT, "publish"):
+    with (
+        pytest.raises(DiskFull, match="publish"),
+        enough_disk(str(tmp_path), 0, NIGHT, "publish", writes=2 * free),
+    ):
         pass
 
 

@@ -119,7 +119,7 @@ def test_every_encoder_that_is_altered_or_gone_is_named(
 
 
 def test_a_night_whose_encoder_is_gone_says_which_and_what_to_do(tmp_path: Path) -> None:
-    tables = cast(Any, SimpleNamespace(warehouse=str(tmp_path)))
+    tables = cast(Any, SimpleNamespace(layout=Layout(str(tmp_path))))
 
     with pytest.raises(EncoderMissing, match=r"'cope@000000000001' .* Restore the folder"):
         encoder_config(tables, "cope@000000000001")

@@ -88,9 +88,9 @@ def test_a_device_that_is_not_there_is_bad() -> None:
 def test_weights_of_another_hash_or_none_are_bad(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    weights = tmp_path / "weights.pth"
-    weights.write_bytes(b"changed")
-    monkeypatch.setattr("encoders.backbones.image.weight_files", lambda name: [weights])
+    altered = tmp_path / "weights.pth"
+    altered.write_bytes(b"changed")
+    monkeypatch.setattr("encoders.backbones.image.weight_files", lambda name: [altered])
     (tmp_path / "empty").mkdir()
     config = Config(
         cope={"text_backbone": str(tmp_path / "empty")},  # type: ignore[arg-type]
@@ -160,7 +160,7 @@ def test_who_holds_the_warehouse_is_said(tmp_path: Path) -> None:
 
 
 def test_a_damaged_online_store_is_bad(tmp_path: Path) -> None:
-    file = tmp_path / "feature_store" / "online_store.db"
+    file = tmp_path / "feature_store" / "online.db"
     file.parent.mkdir()
     with sqlite3.connect(file) as connection:
         connection.execute("CREATE TABLE t (x)")
