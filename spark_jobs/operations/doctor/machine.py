@@ -16,7 +16,7 @@ from spark_jobs.config import Config, SparkConfig
 from spark_jobs.engine.disk import GB, free_bytes
 from spark_jobs.operations.doctor.findings import Finding, State
 
-_CONSTRAINTS = Path(__file__).resolve().parents[2] / "constraints.txt"
+_CONSTRAINTS = Path(__file__).resolve().parents[3] / "constraints.txt"
 _SETUP = "Run make setup: it installs the versions of constraints.txt."
 # Below so many times the minimum, the next nights may run into it.
 _COMFORT = 5

@@ -32,6 +32,10 @@ def test_a_check_that_fails_is_a_finding_and_the_others_go_on() -> None:
     assert second.do
 
 
+def test_packages_are_held_against_the_constraints_of_the_checkout() -> None:
+    assert machine._pins(machine._CONSTRAINTS)["pyspark"]
+
+
 def test_packages_are_held_against_what_was_tested(tmp_path: Path) -> None:
     constraints = tmp_path / "constraints.txt"
     constraints.write_text(f"numpy==0.1\npandas=={version('pandas')}\nnot-installed==1\n")
