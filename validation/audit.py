@@ -54,7 +54,7 @@ SUITES: Mapping[str, Suite] = {
 def audit(tables: Tables, config: Config, night: Night) -> AuditReport:
     """Hold tonight's staged rows, and the state they lead to, against every suite.
 
-    Writes the Data Docs of the night to ``data_docs_path``, and nothing else.
+    Writes the Data Docs of the night to their place in the warehouse, and nothing else.
 
     Args:
         tables: stages have staged tonight's rows in them.
@@ -85,12 +85,6 @@ def audit(tables: Tables, config: Config, night: Night) -> AuditReport:
             results += _row_results(runs, name, profile, about_rows)
     runs.write_data_docs(tables.layout.night_data_docs(night, tables.backfills))
     return AuditReport(night, results, {name: p.rows for name, p in profiles.items()})
-
-
-def data_docs_path(tables: Tables, night: Night) -> str:
-    """Return the folder of a night's Data Docs."""
-    of = f"backfill_{tables.backfills}/" if tables.backfills else ""
-    return f"{tables.warehouse}/data_docs/{of}{night}"
 
 
 def _figure_results(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_jobs.operations.erasure.postgres import postgres_count, postgres_delete
 from spark_jobs.publish.feast_definitions import file_of
+from spark_jobs.warehouse.layout import Layout
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
@@ -61,9 +62,10 @@ def user_online(store: "FeatureStore", user: str, warehouse: str) -> UserOnline:
 
 def _files_left(store: "FeatureStore", warehouse: str) -> list[Path]:
     """Return the files of online stores in the warehouse but the one that is in use."""
-    if "://" in warehouse:
+    layout = Layout.of(warehouse)
+    if not layout.is_local:
         return []
-    found = sorted(Path(warehouse, "feature_store").glob("online*.db"))
+    found = sorted(Path(layout.feature_store).glob("online*.db"))
     in_use = _file(store).resolve() if store.config.online_store.type == "sqlite" else None
     return [file for file in found if file.resolve() != in_use]
 

@@ -82,11 +82,6 @@ class Receipt:
     online: str
 
 
-def receipt_path(warehouse: str, user_hash: str) -> str:
-    """Return where the receipt of a user lies."""
-    return f"{warehouse}/erasures/{user_hash[:16]}.json"
-
-
 def begin_run(warehouse: str, user_hash: str, found: Sequence[Found], online: str) -> None:
     """Add a run to the user's receipt. To be called before the run removes anything."""
     runs = _runs(warehouse, user_hash)
