@@ -199,12 +199,18 @@ class SemanticIdConfig:
 
 @dataclass(frozen=True, config=_STRICT)
 class AuditConfig:
-    """Thresholds of the audit; each has its evidence in ``validation/suites``."""
+    """Limits of the audit that shops set; all are in ``validation/check_table.py``.
+
+    Attributes:
+        great_expectations_site: whether Great Expectations writes its pages beside the night's
+            page. They load style and script from servers outside.
+    """
 
     min_coverage: Share = 0.98
     max_quarantined: Share = 0.05
     max_row_drop: Share = 0.3
     max_collisions: Share = 0.5
+    great_expectations_site: bool = False
 
 
 @dataclass(frozen=True, config=_STRICT)

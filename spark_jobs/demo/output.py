@@ -20,7 +20,7 @@ from spark_jobs.night import Night
 from spark_jobs.releases.release import Release
 from spark_jobs.runs.night_run import StageResult
 from spark_jobs.warehouse.tables import Tables
-from validation.checks import AuditReport
+from validation.results import AuditReport
 
 _FETCHED = 10
 

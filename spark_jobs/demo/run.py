@@ -134,7 +134,7 @@ def _night_three(demo: Demo, night: Night) -> None:
     """Let the audit stop a broken feed, and show that nothing that is served has moved."""
     from spark_jobs.publish.feast_definitions import open_store
     from spark_jobs.publish.online_values import online_checksum
-    from validation.checks import AuditFailed
+    from validation.results import AuditFailed
 
     console, tables, config = demo.console, demo.tables, demo.config
     console.print(

@@ -9,7 +9,7 @@
       encoders/<version>/          encoder versions
       releases.json                the served releases, for readers without Spark
       feature_store/               Feast's settings, registry and local online store
-      data_docs/<night>/           Great Expectations' pages
+      data_docs/<night>/           the page of the night's audit
       reports/<night>.html         the nightly report
       erasures/                    receipts of forgotten users
       logs/                        logs of Spark's Java side

@@ -39,7 +39,7 @@ from spark_jobs.training.cope_job import train_cope
 from spark_jobs.training.learn_job import train_learn
 from spark_jobs.warehouse.locks import WarehouseBusy, releases_lock
 from spark_jobs.warehouse.tables import Tables, fingerprint
-from validation.checks import AuditFailed
+from validation.results import AuditFailed
 
 FIRST, SECOND, THIRD = (Night.parse(ds) for ds in NIGHTS)
 # After the broken one: its feed is in order.

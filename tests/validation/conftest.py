@@ -1,4 +1,4 @@
-"""A small world for the audit: one published night, and a sound night after it."""
+"""A small warehouse for the audit: one published night, and a sound night after it."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -235,10 +235,10 @@ def build(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Buil
     def built(world: World) -> Tables:
         warehouse = str(tmp_path_factory.mktemp("audit") / "warehouse")
         tables = Tables(spark, warehouse)
-        for version, said in ENCODER_CONFIGS.items():
+        for version, config in ENCODER_CONFIGS.items():
             folder = Path(warehouse, "encoders", version)
             folder.mkdir(parents=True)
-            (folder / "config.json").write_text(json.dumps(said))
+            (folder / "config.json").write_text(json.dumps(config))
         frames = {}
         for table in PUBLISHED:
             frames[tables.path(table)] = _frame(

@@ -12,7 +12,7 @@ from spark_jobs.config import Config
 from spark_jobs.night import Night
 from spark_jobs.runs import night_run
 from spark_jobs.warehouse.tables import Tables
-from validation.checks import AuditFailed, AuditReport, CheckResult
+from validation.results import AuditFailed, AuditReport, CheckResult
 
 NIGHT = Night.parse("2026-01-31")
 
