@@ -39,7 +39,7 @@ _IMPORTS = ("encoders.learn.training", "encoders.cope.training", "validation.aud
 
 @dataclass(frozen=True)
 class Demo:
-    """What every step of the demo needs."""
+    """Console, folder, configuration and tables of a run of the demo."""
 
     console: Console
     folder: Path
@@ -100,7 +100,7 @@ def _night_one(demo: Demo, night: Night) -> tuple[Release, list[StageResult]]:
 
 
 def _cache_frozen_models(demo: Demo, night: Night) -> list[StageResult]:
-    """Cache what the frozen models make of all pictures, texts and prompts, for training."""
+    """Cache the frozen models' outputs for all pictures, texts and prompts: training reads them."""
     from spark_jobs.training.warm_caches import read_items, read_prompts
 
     results = []

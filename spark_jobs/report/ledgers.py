@@ -1,4 +1,4 @@
-"""Ledgers: what ``stage_runs``, ``audit_results``, ``nights`` and the others record of nights."""
+"""Ledgers: one night, and all nights, as the ledgers of the warehouse record them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -92,7 +92,7 @@ def releases_at(rows: Iterable[Row], moment: datetime | None) -> list[Release]:
 
 
 def read_ledger(tables: Tables, night: Night, order: Sequence[str]) -> Ledger:
-    """Read what the ledgers record of a night.
+    """Read the rows of a night from the ledgers.
 
     Args:
         order: stages in the order in which a night runs them.
@@ -119,15 +119,15 @@ def read_ledger(tables: Tables, night: Night, order: Sequence[str]) -> Ledger:
             f"night {night} has no row in {tables.path(STAGE_RUNS)}: no stage has run in it. "
             f"Run it first: embedmill run --config CONFIG --ds {night}"
         )
-    of_tonight = [row for row in nights if row["ds"] == night.ds]
-    state = night_state(row["state"] for row in of_tonight)
+    own_states = [row for row in nights if row["ds"] == night.ds]
+    state = night_state(row["state"] for row in own_states)
     # A release that was promoted after the night's end was not live in it.
-    end = max((row["created_timestamp"] for row in of_tonight), default=None)
+    end = max((row["created_timestamp"] for row in own_states), default=None)
     events = View(tables, night, state == "published").of_tonight(SPU_EVENTS)
     return Ledger(
         night=night,
         state=state,
-        republished=state == "stopped" and any(row["state"] == "published" for row in of_tonight),
+        republished=state == "stopped" and any(row["state"] == "published" for row in own_states),
         steps=runs,
         refusals=sorted((Refusal(**row.asDict()) for row in refusals), key=_most_rows_first),
         checks=sorted(map(audit_check, checks), key=lambda check: (check.table, check.name)),
@@ -178,8 +178,11 @@ def read_history(tables: Tables) -> list[NightLine]:
 
 
 def work_by_night(runs: DataFrame) -> DataFrame:
-    """Return the rows of the feeds, and what became of them: ds, rows, quarantined, encoded,
-    reused."""
+    """Return the rows of the feeds, and sums over all stages.
+
+    Returns:
+        ds, rows, quarantined, encoded, reused.
+    """
     is_feed = F.col("stage") == F.lit("ingest")
     return runs.groupBy("ds").agg(
         F.sum(F.when(is_feed, F.col("rows_in"))).alias("rows"),
@@ -208,7 +211,7 @@ def audits_by_night(results: DataFrame) -> DataFrame:
 def night_lines(
     work: Iterable[Row], seconds: Iterable[Row], audits: Iterable[Row], nights: Iterable[Row]
 ) -> list[NightLine]:
-    """Put together what the ledgers record, newest night first.
+    """Join the figures of the ledgers by night, newest first.
 
     Args:
         work: ds, rows, quarantined, encoded, reused.

@@ -81,7 +81,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Ledger:
-    """What the ledgers record of one night.
+    """One night in the ledgers.
 
     Attributes:
         republished: the night is stopped, but an earlier attempt at it was published.
@@ -234,7 +234,7 @@ class SpuMap:
 
 @dataclass(frozen=True)
 class Samples:
-    """What the report shows of the tables as of the night; what is empty has a reason.
+    """Samples of the tables as of the night; an empty part has a reason.
 
     Attributes:
         counts: table -> active keys.

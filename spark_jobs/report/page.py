@@ -142,6 +142,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "count": lambda number: f"{number:,}",
+        "counted": lambda number, noun: f"{number:,} {noun}" + ("" if number == 1 else "s"),
         "percent": lambda share: f"{share:.1%}",
         "seconds": lambda seconds: f"{seconds:,.1f}",
         "figure": _figure,

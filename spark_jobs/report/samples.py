@@ -47,7 +47,7 @@ KINDS: Mapping[str, Kind] = {
 
 
 def read_samples(view: View, ledger: Ledger, *, max_pixels: int) -> Samples:
-    """Choose the samples of a night, and read the records and pictures of what they name."""
+    """Choose the samples of a night, and look up the SPUs and items that they name."""
     encoders = {} if ledger.live is None else ledger.live.encoders
     with open_catalogue(view, encoders) as catalogue:
         counts = active_counts(catalogue)

@@ -77,7 +77,7 @@ def all_users(seed: int, count: int) -> list[User]:
 
 
 def popularity(products: Sequence[Product], seed: int) -> NDArray[np.float64]:
-    """Return what popularity adds to the liking of each product."""
+    """Return the part of each product's liking that is its popularity."""
     return stream(seed, "popularity").normal(0, 0.55, len(products))
 
 
@@ -106,7 +106,7 @@ def liking(
 
 @dataclass(frozen=True)
 class Offer:
-    """What users can visit.
+    """The products and items that users can visit.
 
     Attributes:
         items: of each product, by domain.
@@ -120,7 +120,7 @@ class Offer:
 
 
 def offer(products: Sequence[Product], items: Sequence[Item], *, seed: int) -> Offer:
-    """Return what users can visit when the shop has ``items``."""
+    """Return the offer of a shop that has ``items``."""
     position = {product.product_id: index for index, product in enumerate(products)}
     by_domain: list[dict[str, list[Item]]] = [{} for _ in products]
     for item in items:

@@ -244,7 +244,7 @@ def _host(stage: Image.Image, place: float, rng: np.random.Generator) -> None:
 
 
 def _banner(frame: Image.Image, rng: np.random.Generator) -> None:
-    """Draw what a live app lays over its frames: a red sign in a corner, and hearts."""
+    """Draw the overlay of a live app: a red sign in a corner, and hearts."""
     draw, size = ImageDraw.Draw(frame), frame.width
     draw.rounded_rectangle((5, 5, 30, 15), radius=3, fill=(222, 32, 56))
     draw.rectangle((9, 9, 26, 11), fill=(255, 255, 255))

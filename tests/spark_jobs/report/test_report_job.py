@@ -69,8 +69,8 @@ def spu(spu_id: str, title: str) -> dict[str, object]:
 
 def event(item_id: str, minute: int) -> dict[str, object]:
     at = FIRST.start.replace(minute=minute)
-    what = {"user_id": "user-with-a-name", "domain": "page", "item_id": item_id}
-    return {**what, "action": "click", "occurred_at": at}
+    of_page = {"user_id": "user-with-a-name", "domain": "page", "item_id": item_id}
+    return {**of_page, "action": "click", "occurred_at": at}
 
 
 ROWS: Mapping[Table, Sequence[Mapping[str, object]]] = {
