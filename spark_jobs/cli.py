@@ -53,9 +53,9 @@ def demo(
     seed: Annotated[int, typer.Option(help="another seed is another shop")] = 7,
 ) -> None:
     """Three nights in a generated shop, from ingest to features that a ranking model reads."""
-    from spark_jobs.demo.run import tell
+    from spark_jobs.demo.run import run_demo
 
-    tell(Path(folder), seed, console)
+    run_demo(Path(folder), seed, console)
 
 
 def main() -> None:

@@ -66,12 +66,12 @@ def test_history_reaches_all_domains_and_actions(events: list[Event]) -> None:
     assert actions["view"] > actions["cart"] > actions["purchase"] > 0
 
 
-def test_history_touches_only_what_is_on_offer(events: list[Event], items: list[Item]) -> None:
+def test_history_has_only_items_on_offer(events: list[Event], items: list[Item]) -> None:
     assert {(event.domain, event.item_id) for event in events} <= {item.key for item in items}
     assert all(event.occurred_at < END for event in events)
 
 
-def test_day_brings_about_15_percent_of_the_users(
+def test_day_has_events_of_about_15_percent_of_the_users(
     products: list[Product], items: list[Item], users: list[User]
 ) -> None:
     end = night_end(NIGHTS[1])
@@ -83,7 +83,7 @@ def test_day_brings_about_15_percent_of_the_users(
     assert all(END <= event.occurred_at < end for event in of_day)
 
 
-def test_tastes_drift_but_not_away(users: list[User], products: list[Product]) -> None:
+def test_tastes_drift_a_little(users: list[User], products: list[Product]) -> None:
     positions = traits(products)
     likings = [[liking(user, positions, moment=m) for m in (0.0, 1.0)] for user in users[:50]]
 
@@ -91,7 +91,7 @@ def test_tastes_drift_but_not_away(users: list[User], products: list[Product]) -
     assert 0.8 < np.mean(correlations) < 0.999
 
 
-def test_taste_predicts_far_better_than_popularity(
+def test_taste_predicts_much_better_than_popularity(
     products: list[Product], items: list[Item], users: list[User], events: list[Event]
 ) -> None:
     product_of = {item.key: item.product_id for item in items}
@@ -101,8 +101,8 @@ def test_taste_predicts_far_better_than_popularity(
         columns=["user_id", "spu_id", "occurred_at"],
     )
     ids = [product.product_id for product in products]
-    known = popularity(products, SEED)
-    taste = [liking(user, traits(products), moment=1.0) + known for user in users]
+    added = popularity(products, SEED)
+    taste = [liking(user, traits(products), moment=1.0) + added for user in users]
     each = np.eye(len(ids), dtype=np.float32)
 
     scores = next_interactions(

@@ -1,9 +1,11 @@
-"""Facts: what does a night's report say, before it is drawn?"""
+"""Model of the report: the records that the page of a night and the index show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Protocol
+
+from pyspark.sql import Row
 
 from spark_jobs.night import Night
 from spark_jobs.releases.release import Release
@@ -15,22 +17,35 @@ Key = tuple[str, str]  # domain and id of an item
 
 @dataclass(frozen=True)
 class StepRun:
-    """One row of ``stage_runs``; ``stage_seconds`` is None in rows of before it was recorded."""
+    """One row of ``stage_runs``.
+
+    Attributes:
+        name: feed that was read, or table that was written.
+        encoder_version: '' where the step has no encoder.
+        rows_encoded: inputs that a model encoded; None where no model is involved.
+        rows_reused: inputs whose vectors were there already.
+        stage_seconds: of the whole stage; None in rows of before it was recorded.
+    """
 
     stage: str
-    step: str
+    name: str
+    encoder_version: str
     rows_in: int
     rows_out: int
     rows_quarantined: int
     rows_encoded: int | None
-    rows_spared: int | None
+    rows_reused: int | None
     seconds: float
     stage_seconds: float | None
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} {self.encoder_version}".rstrip()
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """How many rows, or parts of rows, a stage refused for one reason."""
+    """How many rows, or parts of rows, a stage put into quarantine for one reason."""
 
     stage: str
     source: str
@@ -41,10 +56,20 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Check:
-    """One row of ``audit_results``; limits and advice are None where they were not recorded."""
+    """One row of ``audit_results``; limits and advice are None where they were not recorded.
+
+    Attributes:
+        name: the check in full, as the page shows it.
+        expectation: such as ``no_drift``.
+        measure: figure that it is about, such as ``drift_mean_shift``; '' for most.
+        encoder_version: '' where it is not about one encoder's vectors.
+    """
 
     table: str
     name: str
+    expectation: str
+    measure: str
+    encoder_version: str
     success: bool
     expected: str
     seen: str
@@ -53,21 +78,10 @@ class Check:
     at_most: float | None
     advice: str | None
 
-    @property
-    def kind(self) -> str:
-        """Return the expectation, such as ``no_drift``."""
-        return self.name.partition("(")[0]
-
-    @property
-    def about(self) -> tuple[str, ...]:
-        """Return what the name has in brackets: columns, a figure, an encoder or a feed."""
-        inner = self.name.partition("(")[2].removesuffix(")")
-        return tuple(inner.split(", ")) if inner else ()
-
 
 @dataclass(frozen=True)
 class Ledger:
-    """What the ledgers say of one night.
+    """One night in the ledgers.
 
     Attributes:
         republished: the night is stopped, but an earlier attempt at it was published.
@@ -110,7 +124,7 @@ class NightLine:
     state: State
     rows: int
     encoded: int
-    spared: int
+    reused: int
     quarantined: int
     coverage: float | None
     seconds: float | None
@@ -126,6 +140,9 @@ class Picture:
     missing: str = ""
 
 
+NO_PICTURE = Picture(None, "no picture")
+
+
 @dataclass(frozen=True)
 class Spu:
     """An SPU's canonical record, and a picture of one of its items."""
@@ -135,7 +152,7 @@ class Spu:
     brand: str
     category: str
     n_items: int
-    picture: Picture = Picture(None)
+    picture: Picture = NO_PICTURE
 
 
 @dataclass(frozen=True)
@@ -146,51 +163,45 @@ class Item:
     item_id: str
     title: str
     source: str
-    picture: Picture = Picture(None)
+    picture: Picture = NO_PICTURE
 
 
 @dataclass(frozen=True)
-class Member:
-    """An item in its SPU."""
+class Records:
+    """SPUs and items by key; one that is in no table any more is shown by its key alone."""
 
-    item: Item
-    spu_id: str
-    assigned_by: str
-    confidence: float
+    spus: Mapping[str, Spu]
+    items: Mapping[Key, Item]
+
+    def spu(self, spu_id: str) -> Spu:
+        return self.spus.get(spu_id) or Spu(spu_id, "(no longer an SPU)", "", "", 0)
+
+    def item(self, key: Key) -> Item:
+        return self.items.get(key) or Item(*key, "(no longer an item)", "")
+
+
+class Sample(Protocol):
+    """One thing that the report shows of the tables; it names SPUs and items by their keys."""
+
+    @property
+    def spu_ids(self) -> Iterable[str]: ...
+
+    @property
+    def item_keys(self) -> Iterable[Key]: ...
 
 
 @dataclass(frozen=True)
-class Near:
-    """An SPU near something, with the cosine; ``met``: the user did something with it before."""
-
-    spu: Spu
-    score: float
-    met: bool = False
-
-
-@dataclass(frozen=True)
-class Card:
-    """An SPU with its members by domain, and the SPUs nearest to it.
+class Neighbour:
+    """An SPU near an SPU or a user.
 
     Attributes:
-        members: at most a few of each domain, surest first.
-        left_out: how many members are not among them.
+        score: cosine of the two vectors.
+        is_known: the user has interacted with an item of it.
     """
 
-    spu: Spu
-    members: Mapping[str, Sequence[Member]]
-    left_out: int
-    nearest: Sequence[Near]
-
-
-@dataclass(frozen=True)
-class FarPair:
-    """Two pages of one SPU whose COPE vectors are far apart."""
-
-    spu: Spu
-    left: Item
-    right: Item
-    cosine: float
+    spu_id: str
+    score: float
+    is_known: bool = False
 
 
 @dataclass(frozen=True)
@@ -205,61 +216,50 @@ class Point:
 
 @dataclass(frozen=True)
 class SpuMap:
-    """A plane on which SPUs with like COPE vectors lie near each other.
+    """A plane on which SPUs with like COPE vectors lie near each other; its points have records.
 
     Attributes:
         groups: names of the groups of categories; a point's ``group`` is a position in it.
-        method: how it was made, in words.
-        trust: of each point's nearest on the map, how many are near in truth, 0 to 1.
+        method: such as "PCA, then t-SNE".
+        trust: trustworthiness, 0 to 1: 1 where points near on the map have like vectors.
     """
 
     points: Sequence[Point]
     groups: Sequence[str]
     method: str
     trust: float | None
-
-
-@dataclass(frozen=True)
-class Event:
-    """The last thing that a user did with an item."""
-
-    item: Item
-    action: str
-    at: datetime
-
-
-@dataclass(frozen=True)
-class UserLook:
-    """A user without a name: last items, and the nearest SPUs by the LEARN vectors."""
-
-    n_events: int
-    events: Sequence[Event]
-    nearest: Sequence[Near]
+    spu_ids: Iterable[str] = ()
+    item_keys: Iterable[Key] = ()
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What the report shows of the tables as of the night; what is empty has a reason.
+    """Samples of the tables as of the night; an empty part has a reason.
 
     Attributes:
-        counts: table -> keys in force.
+        counts: table -> active keys.
+        shown: kind of sample -> samples, see ``samples.KINDS``.
+        records: the SPUs and items that the samples name.
         reasons: part -> why it is empty.
     """
 
     counts: Mapping[str, int]
-    spu_map: SpuMap | None
-    cards: Sequence[Card]
-    unsure: Sequence[Member]
-    unsure_spus: Mapping[str, Spu]
-    far_pairs: Sequence[FarPair]
-    users: Sequence[UserLook]
+    shown: Mapping[str, Sequence[Sample]]
+    records: Records
     reasons: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that is on the page of a night."""
+    """The content of the page of a night."""
 
     ledger: Ledger
     samples: Samples
     written_at: datetime
+
+
+def to_spu(row: Row) -> Spu:
+    """Return a row of ``spus`` as an SPU without a picture."""
+    return Spu(
+        row["spu_id"], row["title"], row["brand"] or "", row["category"] or "", row["n_items"]
+    )
