@@ -28,8 +28,7 @@ def similar(
     form: FormatOption = "table",
 ) -> None:
     """Rank the SPUs of the last published night by cosine, with the live release's vectors."""
-    from spark_jobs.queries.ranking import similar_spus
-    from spark_jobs.queries.similar import Question, check_usable
+    from spark_jobs.queries.similar import Query, check_usable, similar_spus
     from spark_jobs.queries.views import Catalog
 
     is_item = text is not None or bool(image)
@@ -38,9 +37,9 @@ def similar(
     if domain is not None and not is_item:
         raise typer.BadParameter("--domain says what --text and --image are of; leave it out")
     settings = load_config(config)
-    question = Question(text, image or (), domain or "page", spu, user)
-    check_usable(question, settings.ingest)
+    query = Query(text, image or (), domain or "page", spu, user)
+    check_usable(query, settings.ingest)
     if is_item:  # torch takes as long to import as Spark to start
         import_ahead(["encoders.loading", "encoders.cope.features", "sentence_transformers"])
     catalog = Catalog(open_to_read(settings))
-    give(similar_spus(catalog, settings, question, top), form, limit=top)
+    give(similar_spus(catalog, settings, query, top), form, limit=top)
