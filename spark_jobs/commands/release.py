@@ -34,9 +34,14 @@ if TYPE_CHECKING:
 # Feast's store is None before the first published night.
 Transition: TypeAlias = "Callable[[Tables, FeatureStore | None], Release]"
 
-app = typer.Typer(help="Releases: encoder versions that move together.", no_args_is_help=True)
+app = typer.Typer(
+    help="Create, serve and compare releases: encoder versions that move together.",
+    no_args_is_help=True,
+)
 
-EveryOption = Annotated[bool, typer.Option("--all", help="every figure that training measured")]
+EveryOption = Annotated[
+    bool, typer.Option("--all", help="show every figure that training measured")
+]
 NameArgument = Annotated[str, typer.Argument(help="release, such as r2")]
 
 
@@ -44,13 +49,14 @@ NameArgument = Annotated[str, typer.Argument(help="release, such as r2")]
 def create(
     config: ConfigOption,
     encoder: Annotated[
-        list[str] | None, typer.Option(help="KIND=VERSION, as embedmill train prints them")
+        list[str] | None,
+        typer.Option(help="KIND=VERSION, as embedmill train prints it; one a kind"),
     ] = None,
     like: Annotated[
-        str | None, typer.Option(help="release whose encoders stand in for kinds not given")
+        str | None, typer.Option(help="release whose encoders fill the kinds not given")
     ] = None,
 ) -> None:
-    """Record a release in state building. It is served once it is backfilled."""
+    """Record a release, in state building. Backfill it to serve it."""
     settings = load_config(config)
     with releases_lock(settings.warehouse):
         tables = open_tables(settings, quick=True)
@@ -74,12 +80,13 @@ def backfill_release(
     config: ConfigOption,
     name: NameArgument,
     since: Annotated[
-        str | None, typer.Option(help="first night, YYYY-MM-DD; the last night alone if not given")
+        str | None,
+        typer.Option(help="first night, YYYY-MM-DD; by default the last published night alone"),
     ] = None,
 ) -> None:
-    """Encode, audit and serve a new release for published nights. Exit status 3: audit failed.
+    """Encode, audit and serve a new release for published nights.
 
-    Killed or stopped, run it again: it goes on where it was.
+    If it was interrupted, run it again: it continues. Exit status 3: the audit failed.
     """
     from spark_jobs.publish.backfilled import serve_release
     from spark_jobs.runs.backfill import backfill
@@ -87,7 +94,7 @@ def backfill_release(
     settings, first = load_config(config), Night.parse(since) if since else None
     with warehouse_lock(settings.warehouse):
         tables = open_tables(settings)
-        watch = lambda what: working(console, what)  # noqa: E731
+        watch = lambda step: working(console, step)  # noqa: E731
         nights = backfill(tables, settings, name, since=first, watch=watch)
         console.print(f"nights encoded: {len(nights)}")
         with working(console, "online store"):
@@ -100,19 +107,19 @@ def backfill_release(
 
 @app.command("promote")
 def promote_release(config: ConfigOption, name: NameArgument) -> None:
-    """Make a release the one that the service ``ranking`` points at. Takes seconds."""
+    """Make a release live: the feature service ranking points at it. Takes seconds."""
     _transition(config, partial(_promote, name))
 
 
 @app.command("rollback")
 def rollback_release(config: ConfigOption) -> None:
-    """Point ``ranking`` at the release that was live before. Takes seconds."""
+    """Make the release live that was live before. Takes seconds."""
     _transition(config, _roll_back)
 
 
 @app.command("retire")
 def retire_release(config: ConfigOption, name: NameArgument) -> None:
-    """Stop serving a release: it leaves the online store, and nights no longer encode for it."""
+    """Stop serving a release: it leaves the online store, and nights stop encoding for it."""
     settings = _transition(config, lambda tables, _: retire(tables, name))
     days = settings.retention.retired_release_days
     console.print(f"its rows stay in the tables for {days} days (retention.retired_release_days)")

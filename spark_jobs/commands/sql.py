@@ -1,4 +1,4 @@
-"""``embedmill sql``: a question in SQL, answered from the warehouse's tables; it never writes."""
+"""``embedmill sql``: run a read-only SQL statement over the warehouse's tables."""
 
 import sys
 from typing import Annotated
@@ -15,19 +15,24 @@ def sql(
     config: ConfigOption,
     statement: Annotated[
         str | None,
-        typer.Argument(help="SELECT ..., DESCRIBE <table> or SHOW TABLES", show_default=False),
+        typer.Argument(
+            help="SELECT ..., DESCRIBE <table> or SHOW TABLES; by default read from stdin",
+            show_default=False,
+        ),
     ] = None,
     form: FormatOption = "table",
     limit: Annotated[
         int | None,
         typer.Option(
-            min=0, help="most rows; a table shows 50, csv and json all", show_default=False
+            min=0,
+            help="most rows; by default a table shows 50, csv and json all",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Answer a SELECT over the warehouse's tables. Nothing is ever written.
+    """Run a read-only SQL statement over the warehouse's tables.
 
-    Without a statement it is read from stdin; where there is none, the tables are listed.
+    Without a statement, list the tables.
     """
     settings = load_config(config)
     if statement is None:
