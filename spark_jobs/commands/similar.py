@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from spark_jobs.commands.output import FormatOption, give
+from spark_jobs.commands.output import FormatOption, print_result
 from spark_jobs.commands.session import ConfigOption, open_to_read
 from spark_jobs.config import load_config
 from spark_jobs.runs.night_run import import_ahead
@@ -46,4 +46,4 @@ def similar(
     if is_item:  # torch takes as long to import as Spark to start
         import_ahead(["encoders.loading", "encoders.cope.features", "sentence_transformers"])
     catalog = Catalog(open_to_read(settings))
-    give(similar_spus(catalog, settings, query, top), form, limit=top)
+    print_result(similar_spus(catalog, settings, query, top), form, limit=top)

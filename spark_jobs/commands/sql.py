@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table as Grid
 
-from spark_jobs.commands.output import FormatOption, give
+from spark_jobs.commands.output import FormatOption, print_result
 from spark_jobs.commands.session import ConfigOption, console, open_to_read
 from spark_jobs.config import load_config
 
@@ -40,9 +40,9 @@ def sql(
         if not statement.strip():
             _list_tables()
             return
-    from spark_jobs.queries.read_only_sql import answer
+    from spark_jobs.queries.read_only_sql import run_read_only
 
-    give(answer(open_to_read(settings), statement), form, limit)
+    print_result(run_read_only(open_to_read(settings), statement), form, limit)
 
 
 def _list_tables() -> None:
