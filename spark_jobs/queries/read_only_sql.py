@@ -2,8 +2,8 @@
 
 The parsed plan is checked, and that plan is run, never the text: see docs/adr/0008. A statement
 passes if every part of its plan is known to read (``_READING``) and every table in it is a view of
-``views.py``. It runs in a session of its own that opens no file by its path and has no function
-that calls into Java.
+``views.py``. It runs in a session of its own that opens no file by its path, has no function that
+calls into Java or opens a file, and fills no environment variable into the statement.
 """
 
 import logging
@@ -38,8 +38,12 @@ _READING = frozenset(_NODES.split())
 _DESCRIBING = frozenset(("DescribeColumn", "DescribeRelation", "ShowColumns", "ShowTables"))
 _DESCRIBED = frozenset(("CurrentNamespace", "UnresolvedTableOrView"))
 _NAMING_A_TABLE = frozenset(("UnresolvedRelation", "UnresolvedTableOrView"))
-# They call any method of any Java class.
-_CALLING_JAVA = ("reflect", "try_reflect", "java_method")
+# They call any method of any Java class, or open the file that an option of theirs names.
+_REMOVED_FUNCTIONS = (
+    *("reflect", "try_reflect", "java_method"),
+    *("from_xml", "schema_of_xml", "from_avro", "to_avro", "schema_of_avro"),
+    *("from_protobuf", "to_protobuf"),
+)
 # They make rows of their arguments alone; others, such as Delta's table_changes, read any path.
 _TABLE_FUNCTIONS = frozenset(
     (
@@ -68,9 +72,10 @@ def read_only_session(spark: SparkSession) -> SparkSession:
     """Return a session of the same engine for untrusted statements, with views of its own."""
     session = spark.newSession()
     session.conf.set("spark.sql.runSQLOnFiles", "false")
+    session.conf.set("spark.sql.variable.substitute", "false")  # of ${env:AWS_SECRET_ACCESS_KEY}
     state = _state(session)
     identifier = cast(Any, session._jvm).org.apache.spark.sql.catalyst.FunctionIdentifier
-    for name in _CALLING_JAVA:
+    for name in _REMOVED_FUNCTIONS:
         state.functionRegistry().dropFunction(identifier(name))
     table_functions = state.tableFunctionRegistry()
     for function in list(_elements(table_functions.listFunction())):
@@ -251,7 +256,8 @@ def _one_sentence(error: str) -> str:
     if "StackOverflowError" in error:
         return "Spark cannot run this: it is nested too deeply, or too long. Nothing was changed."
     found = re.search(r"\[[A-Z][A-Z0-9_.]+\] (.*?)(?: SQLSTATE: \w+|\n\s+at |\n== |$)", error, re.S)
-    sentence = found.group(1) if found else error.splitlines()[0]
+    causes = re.findall(r"^(?:: |Caused by: )(?:[\w.$]+: )?(.+)$", error, re.MULTILINE)
+    sentence = found.group(1) if found else [error.splitlines()[0], *causes][-1]
     place = re.search(r"[(;] ?line (\d+),? pos(?:ition)? (\d+)", error)
     where = f" (line {place.group(1)}, position {int(place.group(2)) + 1})" if place else ""
     return f"Spark cannot run this{where}: {' '.join(sentence.split())} Nothing was changed."

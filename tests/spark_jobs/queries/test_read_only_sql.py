@@ -89,11 +89,28 @@ def test_a_statement_that_does_more_than_read_is_refused_before_it_runs(
         "builtin.reflect('java.lang.System', 'lineSeparator')",
         "system.builtin.reflect('java.lang.System', 'lineSeparator')",
         "IDENTIFIER('reflect')('java.lang.System', 'lineSeparator')",
+        "from_xml('<a>1</a>', 'a INT', map('rowValidationXSDPath', '/etc/passwd'))",
+        "from_avro(X'00', '{}', map('avroSchemaUrl', '/etc/passwd'))",
     ],
 )
-def test_functions_that_call_into_java_do_not_exist(call: str, analysts_shop: Tables) -> None:
+def test_functions_that_call_into_java_or_open_files_do_not_exist(
+    call: str, analysts_shop: Tables
+) -> None:
     with pytest.raises(QueryFailed):
         run_read_only(analysts_shop, f"SELECT {call}")
+
+
+def test_environment_variables_are_not_filled_into_a_statement(analysts_shop: Tables) -> None:
+    (row,) = run_read_only(analysts_shop, "SELECT '${env:HOME}'").collect()
+
+    assert row[0] == "${env:HOME}"
+
+
+def test_a_statement_that_is_nested_too_deeply_gets_one_sentence(analysts_shop: Tables) -> None:
+    nested = "(" * 5000 + "1" + ")" * 5000
+
+    with pytest.raises(QueryFailed, match=r"nested too deeply"):
+        run_read_only(analysts_shop, f"SELECT {nested}")
 
 
 def test_the_session_of_the_platform_keeps_its_functions_and_files(spark) -> None:
@@ -117,6 +134,14 @@ def test_the_session_of_the_platform_keeps_its_functions_and_files(spark) -> Non
         ("SELECT a FROM range(3) AS t(a) ORDER BY a DESC LIMIT 1", [(2,)]),
         ("SELECT e FROM VALUES (array(1)) AS t(v) LATERAL VIEW explode(v) AS e", [(1,)]),
         ("FROM spus_current |> AGGREGATE count(*) AS n", [(4,)]),
+        ("VALUES (1, 2) AS t(a, b) |> SET b = (SELECT 3) |> DROP a", [(3,)]),
+        ("SELECT count(*) FROM (TABLE spus_current) -- of \\\n the last night", [(4,)]),
+        ("SELECT * EXCEPT (a) FROM VALUES (1, 2) AS t(a, b)", [(2,)]),
+        (
+            "WITH RECURSIVE q(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM q WHERE n < 3) "
+            "SELECT max(n) FROM q",
+            [(3,)],
+        ),
         ("SELECT spu_id FROM spus_current EXCEPT SELECT spu_id FROM spus WHERE n_items < 9", []),
         (
             "SELECT spu_id, rank() OVER w FROM spus_current "
