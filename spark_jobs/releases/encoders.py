@@ -1,15 +1,23 @@
-"""Encoders of a release: are they all there, untouched, and made to be read together?"""
+"""Encoders of a release: whole, untouched and made to be read together; their held-out figures."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import fsspec
 
 from spark_jobs.contracts import ENCODER_VERSION, KINDS
+from spark_jobs.releases.release import Release
 from spark_jobs.warehouse.layout import Layout
 
 if TYPE_CHECKING:
     from encoders.artifacts import Artifact
+
+
+# Parts of a metrics.json about how training went, and those that the weights were chosen by.
+_NOT_HELD_OUT = ("curve", "config", "watched")
+# The last word of the figures that a release is judged by.
+_HEADLINES = ("R@1", "recall@10", "ndcg@10", "collision_rate", "relative_error", "users", "spus")
 
 
 class UnusableEncoders(ValueError):
@@ -66,6 +74,51 @@ def encoder_artifact(warehouse: str, kind: str, version: str) -> "Artifact":
     if kind == "cope":
         load_artifact(Layout.of(warehouse).encoder(str(artifact.config["features"])))
     return artifact
+
+
+def held_out_figures(
+    warehouse: str, release: Release, *, every: bool
+) -> dict[tuple[str, str], float]:
+    """Return what the trainings of a release's encoders measured, by kind and path.
+
+    Args:
+        every: not the headlines alone.
+
+    Raises:
+        UnusableEncoders: as ``encoder_artifacts``; of a retired release those that are left count.
+    """
+    artifacts = _artifacts(warehouse, release)
+    # Both towers carry the figures of their common training.
+    return {
+        (kind, path): value
+        for kind in ("cope", "semantic_id", "learn_user")
+        if kind in artifacts
+        for path, value in flat_figures(artifacts[kind].metrics)
+        if every or path.rsplit(" ", 1)[-1] in _HEADLINES
+    }
+
+
+def flat_figures(metrics: Mapping[str, object], path: str = "") -> Iterator[tuple[str, float]]:
+    """Yield the held-out numbers of a ``metrics.json``, each with its path."""
+    for name, value in metrics.items():
+        if name in _NOT_HELD_OUT:
+            continue
+        where = f"{path} {name}".strip()
+        if isinstance(value, Mapping):
+            yield from flat_figures(value, where)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield where, float(value)
+
+
+def _artifacts(warehouse: str, release: Release) -> dict[str, "Artifact"]:
+    if release.state != "retired":
+        return encoder_artifacts(warehouse, release.encoders)
+    artifacts = {}
+    for kind, version in release.encoders.items():
+        # In time, maintenance removes the encoders of a retired release.
+        with suppress(ValueError):
+            artifacts[kind] = encoder_artifact(warehouse, kind, version)
+    return artifacts
 
 
 def _versions(warehouse: str) -> list[str]:

@@ -11,7 +11,7 @@ import torch
 
 from encoders.artifacts import Artifact, save_artifact
 from spark_jobs.contracts import KINDS
-from spark_jobs.releases.encoders import UnusableEncoders, encoder_artifacts
+from spark_jobs.releases.encoders import UnusableEncoders, encoder_artifacts, flat_figures
 from spark_jobs.warehouse.encoder_store import (
     EncoderMissing,
     encoder_config,
@@ -123,3 +123,28 @@ def test_a_night_whose_encoder_is_gone_says_which_and_what_to_do(tmp_path: Path)
 
     with pytest.raises(EncoderMissing, match=r"'cope@000000000001' .* Restore the folder"):
         encoder_config(tables, "cope@000000000001")
+
+
+def test_flat_figures_leaves_out_the_curve_and_the_figures_that_weights_were_chosen_by() -> None:
+    figures = {"untrained": {"ndcg@10": 0.29}}
+    metrics = {"curve": [{"epoch": 0}], "watched": figures, "held_out": figures}
+
+    paths = [path for path, _ in flat_figures(metrics)]
+
+    assert paths == ["held_out untrained ndcg@10"]
+
+
+def test_flat_figures_reads_encoders_of_earlier_versions() -> None:
+    before = {
+        "curve": [{"epoch": 0, "validation_loss": 3.2}],
+        "best_epoch": 0,
+        "held_out": {"learn": {"recall@10": 0.04, "users": 12}},
+        "users": 30,
+    }
+
+    assert dict(flat_figures(before)) == {
+        "best_epoch": 0,
+        "held_out learn recall@10": 0.04,
+        "held_out learn users": 12,
+        "users": 30,
+    }
