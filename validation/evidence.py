@@ -32,7 +32,7 @@ from validation.volumes import picture_figures, shared_pictures, volume_figures
 # Encoder kind -> served versions.
 Encoders = Mapping[str, Sequence[str]]
 
-VECTOR_TABLES = tuple(table for table in PUBLISHED if table.vector is not None)
+VECTOR_TABLES = tuple(table for table in PUBLISHED if table.vectors)
 
 
 def schema_figures(tables: Tables, night: Night) -> list[Figure]:

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from pyspark.sql import functions as F
 
 from spark_jobs.config import Config, IngestConfig
-from spark_jobs.contracts import SPU_EVENTS
+from spark_jobs.contracts import COPE_FEATURES, SPU_EVENTS
 from spark_jobs.ingest.pictures import FORMATS, Picture, read_pictures
 from spark_jobs.ingest.row_checks import CONTROL_IN_TEXT
 from spark_jobs.queries.views import Catalog
 from spark_jobs.releases.release import Release
 from spark_jobs.spu.identity import survivors
-from spark_jobs.warehouse.encoder_store import encoder_config
+from spark_jobs.warehouse.encoder_store import encoder_info
 
 Vector = NDArray[np.float32]
 
@@ -125,7 +125,7 @@ def item_vector(catalog: Catalog, live: Release, config: Config, question: Quest
     text = None if question.text is None else usable_text(question.text)
     hardware = {"device": config.encoding.device, "precision": config.encoding.precision}
     version = live.encoders["cope"]
-    backbones = str(encoder_config(catalog.tables, version)["features"])
+    backbones = encoder_info(catalog.tables, version).reads[COPE_FEATURES.name]
     images = [{"uri": picture.uri, "sha256": picture.sha256} for picture in pictures]
     features = load_encoder(catalog.tables.layout.encoder(backbones), **hardware).encode(
         {"domain": [question.domain], "title": [text], "text": [None], "images": [images]}

@@ -1,7 +1,9 @@
-"""COPE's training data: which items, with which features, belong to which SPU as of a night?
+"""COPE's training data: items with their features and their SPU, as of a night.
 
 Shapes: N items, F features, D numbers of a vector, S SPUs.
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -45,14 +47,18 @@ def training_rows(
     )
 
 
-def cope_data(rows: pa.Table, *, image_width: int, text_width: int) -> CopeData:
-    """Return the rows of ``training_rows`` as tensors."""
+def cope_data(rows: pa.Table, widths: Mapping[str, int]) -> CopeData:
+    """Return the rows of ``training_rows`` as tensors.
+
+    Args:
+        widths: of ``image_features`` and ``text_features``, as their encoder gives them.
+    """
     spu_ids, spu_N = np.unique(rows["spu_id"].to_pylist(), return_inverse=True)
     domain_N = [DOMAINS.index(domain) for domain in rows["domain"].to_pylist()]
     items = Features(
         torch.tensor(domain_N, dtype=torch.long),
-        torch.from_numpy(matrix(rows["image_features"], image_width)),
-        torch.from_numpy(matrix(rows["text_features"], text_width)),
+        torch.from_numpy(matrix(rows["image_features"], widths["image_features"])),
+        torch.from_numpy(matrix(rows["text_features"], widths["text_features"])),
     )
     return CopeData(items, torch.from_numpy(spu_N), [str(spu) for spu in spu_ids])
 

@@ -13,12 +13,9 @@ from pyspark.sql import functions as F
 
 from spark_jobs.config import Config, CopeConfig
 from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_MEMBERS
-from spark_jobs.embeddings.model_cache import (
-    IMAGE_FEATURES,
-    TEXT_FEATURES,
-    ensure_item_features,
-)
+from spark_jobs.embeddings.model_cache import ensure_item_features
 from spark_jobs.night import Night
+from spark_jobs.warehouse.encoder_store import encoder_info
 from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
@@ -27,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# What a driver of a few gigabytes can hold: 1,664 numbers an item are 660 MB.
+# As many as a driver of a few gigabytes holds: 1,664 numbers an item are 660 MB.
 MAX_ITEMS = 100_000
 
 Progress = Callable[[int, int], None]
@@ -100,7 +97,7 @@ def _collected(tables: Tables, night: Night, features_version: str) -> "CopeData
         features.select("content_hash", "image_features", "text_features"),
         MAX_ITEMS,
     )
-    return cope_data(rows.toArrow(), image_width=IMAGE_FEATURES, text_width=TEXT_FEATURES)
+    return cope_data(rows.toArrow(), encoder_info(tables, features_version).outputs)
 
 
 def _codebooks(tables: Tables, config: Config, data: "CopeData", cope_version: str) -> str:

@@ -21,7 +21,7 @@ def test_cope_data_keeps_rows_and_marks_missing_modalities() -> None:
         }
     )
 
-    data = cope_data(rows, image_width=2, text_width=1)
+    data = cope_data(rows, {"image_features": 2, "text_features": 1})
 
     assert data.spu_ids == ["a", "b"]
     assert data.spu_N.tolist() == [1, 0, 1]
