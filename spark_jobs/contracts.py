@@ -156,12 +156,12 @@ SPU_EVENTS = _log(
 )
 
 
-def _vector_log(name: str, grain: str, keys: tuple[str, ...], ddl: str, width: str) -> Table:
+def _vector_log(name: str, grain: str, keys: tuple[str, ...], ddl: str) -> Table:
     columns = f"""
     {ddl},
     encoder_version STRING NOT NULL COMMENT '<name>@<12 hex of the hash of weights and preprocessing>',
     content_hash    STRING NOT NULL COMMENT 'SHA-256 of what was encoded',
-    embedding       ARRAY<FLOAT> COMMENT '{width}; null when the key is gone'
+    embedding       ARRAY<FLOAT> COMMENT 'L2 norm 1; as wide as its encoder says; null when the key is gone'
     """
     return _log(name, grain, (*keys, "encoder_version"), columns, ("embedding",))
 
@@ -172,21 +172,18 @@ ITEM_EMBEDDINGS = _vector_log(
     ("domain", "item_id"),
     "domain STRING NOT NULL COMMENT 'of the item: page, video or live', "
     "item_id STRING NOT NULL COMMENT 'id within the domain'",
-    "128 floats, L2 norm 1",
 )
 SPU_EMBEDDINGS = _vector_log(
     "spu_embeddings",
     "one row each time an SPU's COPE vector (pooled over its items) changes",
     ("spu_id",),
     f"spu_id {_SPU_ID}",
-    "128 floats, L2 norm 1",
 )
 SPU_PREFERENCE_EMBEDDINGS = _vector_log(
     "spu_preference_embeddings",
     "one row each time an SPU's LEARN vector changes; same space as user_embeddings",
     ("spu_id",),
     f"spu_id {_SPU_ID}",
-    "64 floats, L2 norm 1",
 )
 USER_EMBEDDINGS = _vector_log(
     "user_embeddings",
@@ -194,7 +191,6 @@ USER_EMBEDDINGS = _vector_log(
     ("user_id",),
     "user_id STRING NOT NULL COMMENT 'as the source names the user', "
     "n_events INT NOT NULL COMMENT 'events of the history that was read'",
-    "64 floats, L2 norm 1",
 )
 SPU_SEMANTIC_IDS = _log(
     "spu_semantic_ids",

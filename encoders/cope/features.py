@@ -6,7 +6,6 @@ Shapes: B items, P pictures, D features.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -30,6 +29,7 @@ from encoders.backbones.weights import InvalidBackbone, check_sha256, hidden_siz
 from encoders.cope.preprocessing import BadPicture, Limits, item_text, read_picture
 from encoders.hardware import choose_hardware
 from encoders.protocol import Batch, Encoded, Problem
+from encoders.settings import CopeConfig
 
 KIND = "cope_features"
 _PICTURES_AT_ONCE = 32
@@ -38,25 +38,15 @@ _TOKENS_A_PICTURE = 200
 Features = NDArray[np.float32]
 
 
-class BackboneNames(Protocol):
-    """Where the names of the backbones come from, such as ``CopeConfig``."""
-
-    @property
-    def image_backbone(self) -> str: ...
-
-    @property
-    def text_backbone(self) -> str: ...
-
-
-def feature_artifact(names: BackboneNames, limits: Limits | None = None) -> Artifact:
+def feature_artifact(settings: CopeConfig, limits: Limits | None = None) -> Artifact:
     """Return the encoder version of frozen backbones: no weights of its own, the hashes of theirs.
 
     Raises:
         InvalidBackbone: a backbone is unknown, or its weights are not there.
     """
-    image, text = names.image_backbone, names.text_backbone
-    settings = settings_files(image)
-    pinned = {} if settings is None else {"settings_sha256": sha256_of(settings)}
+    image, text = settings.image_backbone, settings.text_backbone
+    files = settings_files(image)
+    pinned = {} if files is None else {"settings_sha256": sha256_of(files)}
     config = {
         "kind": KIND,
         "image_backbone": {"name": image, "sha256": image_weights_sha256(image), **pinned},

@@ -21,10 +21,10 @@ from encoders.checkpoint import (
 )
 from encoders.cope.evaluation import directions, mean_of, means, raw_vectors
 from encoders.cope.initialization import initialize
-from encoders.cope.losses import cosface, info_nce
+from encoders.cope.losses import cosface, info_nce, warm_up_and_cosine
 from encoders.cope.model import CopeHeads, Features, HeadsConfig
 from encoders.cope.sampling import CopeData, Pair, PairSampler
-from encoders.cope.schedule import TrainingConfig, warm_up_and_cosine
+from encoders.settings import CopeConfig
 
 # Share of the squared norm that the learned part has. On grocery_store, products not trained on,
 # photo to page R@1 among new pages / among all: .3 67/41, .5 71/40, .7 74/36, 1 74/23; raw 63/42.
@@ -56,7 +56,7 @@ Progress = Callable[[int, int], None]
 
 def train(
     data: CopeData,
-    config: TrainingConfig,
+    config: CopeConfig,
     *,
     domains: Sequence[str] = ("page", "video", "live"),
     checkpoint: str | None = None,
@@ -87,7 +87,7 @@ def train(
 class _Run:
     """State of one training; randomness depends on the seed and the epoch alone."""
 
-    def __init__(self, data: CopeData, config: TrainingConfig, domains: Sequence[str]) -> None:
+    def __init__(self, data: CopeData, config: CopeConfig, domains: Sequence[str]) -> None:
         self._config, self._domains = config, tuple(domains)
         self._split = {
             name: data.of(name, held_out=config.held_out, seed=config.split_seed)
@@ -127,7 +127,6 @@ class _Run:
             text_width=items.text_BT.shape[1],
             dim=self._config.dim,
             raw_dim=self._config.raw_dim,
-            missing_below=self._config.missing_below,
             domains=self._domains,
         )
 
@@ -271,7 +270,7 @@ class _Run:
         restore_optimizer(self._optimiser, found)
 
 
-def _identity(data: CopeData, config: TrainingConfig) -> str:
+def _identity(data: CopeData, config: CopeConfig) -> str:
     """Return the hash of all that a training depends on."""
     digest = hashlib.sha256(json.dumps([asdict(config), list(data.spu_ids)]).encode())
     for tensor in (data.items.domain_B, data.items.image_BI, data.items.text_BT, data.spu_N):

@@ -111,7 +111,7 @@ def _read_by_frozen_models(demo: Demo, night: Night) -> list[StageResult]:
         ):
             started = time.monotonic()
             with working(demo.console, f"{title} read what is new"):
-                step = warm(demo.tables, demo.config, night)
+                _, step = warm(demo.tables, demo.config, night)
             results.append(StageResult(title, [step], time.monotonic() - started))
     return results
 

@@ -1,6 +1,6 @@
 """COPE's training data: items with their features and their SPU, as of a night.
 
-Shapes: N items, F features, D numbers of a vector, S SPUs.
+Shapes: N items, F features.
 """
 
 from collections.abc import Mapping
@@ -70,25 +70,3 @@ def matrix(vectors: pa.ChunkedArray, width: int) -> NDArray[np.float32]:
     there = np.asarray(column.is_valid())
     filled[there] = column.drop_null().flatten().to_numpy().reshape(-1, width)
     return filled
-
-
-def pooled(emb_ND: NDArray[np.float32], data: CopeData) -> NDArray[np.float32]:
-    """Return one vector an SPU [S, D], as nights pool: its domains' means' mean, unit norm.
-
-    SPUs without a vector are left out.
-    """
-    there_N = ~np.isnan(emb_ND[:, 0])
-    domain_N, spu_N = data.items.domain_B.numpy()[there_N], data.spu_N.numpy()[there_N]
-    groups_G2, group_N = np.unique(np.stack((spu_N, domain_N), axis=1), axis=0, return_inverse=True)
-    by_domain_GD = _means(emb_ND[there_N].astype(np.float64), group_N.ravel())
-    mean_SD = _means(by_domain_GD, np.unique(groups_G2[:, 0], return_inverse=True)[1])
-    norm_S1 = np.linalg.norm(mean_SD, axis=1, keepdims=True)
-    unit_SD: NDArray[np.float32] = (mean_SD / np.maximum(norm_S1, 1e-12)).astype(np.float32)
-    return unit_SD
-
-
-def _means(x_ND: NDArray[np.float64], group_N: NDArray[np.int64]) -> NDArray[np.float64]:
-    total = np.zeros((group_N.max(initial=-1) + 1, x_ND.shape[1]))
-    np.add.at(total, group_N, x_ND)
-    means: NDArray[np.float64] = total / np.bincount(group_N)[:, None]
-    return means

@@ -1,6 +1,6 @@
-"""Fill the caches of the frozen models' outputs before a training.
+"""Fill the caches of the frozen models' outputs: the first part of every training.
 
-Training does this by itself; on its own it shows how long encoding takes and how long training.
+On its own it shows how long encoding takes, apart from training.
 """
 
 from spark_jobs.config import Config
@@ -10,27 +10,33 @@ from spark_jobs.runs.stage import Step
 from spark_jobs.warehouse.tables import Tables
 
 
-def warm_item_features(tables: Tables, config: Config, night: Night) -> Step:
+def warm_item_features(tables: Tables, config: Config, night: Night) -> tuple[str, Step]:
     """Encode a night's new pictures and texts with COPE's configured backbones.
 
     Saves the encoder version of the backbones, and adds its rows to ``item_features``.
+
+    Returns:
+        The encoder version, and how many contents were encoded and how many were there already.
     """
     from encoders.artifacts import save_artifact
     from encoders.cope.features import feature_artifact
 
     artifact = feature_artifact(config.cope)
     save_artifact(artifact, tables.layout.encoders)
-    return ensure_item_features(tables, config, night, artifact.version)
+    return artifact.version, ensure_item_features(tables, config, night, artifact.version)
 
 
-def warm_spu_content_embeddings(tables: Tables, config: Config, night: Night) -> Step:
+def warm_spu_content_embeddings(tables: Tables, config: Config, night: Night) -> tuple[str, Step]:
     """Encode a night's new prompts with LEARN's configured language model.
 
     Saves the encoder version of the model, and adds its rows to ``spu_content_embeddings``.
+
+    Returns:
+        As ``warm_item_features``.
     """
     from encoders.artifacts import save_artifact
     from encoders.learn.content import content_artifact
 
     artifact = content_artifact(config.learn)
     save_artifact(artifact, tables.layout.encoders)
-    return ensure_spu_content_embeddings(tables, config, night, artifact.version)
+    return artifact.version, ensure_spu_content_embeddings(tables, config, night, artifact.version)

@@ -11,8 +11,8 @@ from pyspark.sql import DataFrame, SparkSession
 from encoders.artifacts import Artifact, save_artifact
 from encoders.cope.model import heads_artifact
 from encoders.cope.sampling import split_of
-from encoders.cope.schedule import TrainingConfig
 from encoders.cope.training import train
+from encoders.settings import CopeConfig
 from spark_jobs.config import Config
 from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_EVENTS, SPU_MEMBERS, Table
 from spark_jobs.engine.local_frames import local_frame
@@ -31,7 +31,7 @@ BACKBONES = Artifact("cope_features", {"kind": "cope_features"}, {}, {}, {}, "tw
 Frame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
 PRODUCTS = 50
 NIGHT = Night.parse("2026-01-31")
-SMALL = TrainingConfig(dim=16, raw_dim=8, epochs=2, held_out=0.6)
+SMALL = CopeConfig(dim=16, epochs=2, held_out=0.6)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def heads(shop: Tables) -> Artifact:
     return trained(shop, SMALL)
 
 
-def trained(tables: Tables, config: TrainingConfig) -> Artifact:
+def trained(tables: Tables, config: CopeConfig) -> Artifact:
     """Train heads on the shop, and save them."""
     features = tables.read(ITEM_FEATURES).drop("encoder_version", "created_timestamp")
     rows = training_rows(
