@@ -65,8 +65,7 @@ def train(
     """Train heads; the same data and config give the same heads, interrupted or not.
 
     Args:
-        checkpoint: file that a killed run resumes from; removed in the end by no one but the
-            caller.
+        checkpoint: file that a killed run resumes from; the caller removes it in the end.
         progress: called with epochs done and epochs in all.
 
     Raises:
@@ -131,8 +130,8 @@ class _Run:
         )
 
     def _parameters(self) -> list[torch.nn.Parameter]:
-        its = list(self._heads.parameters())
-        return its if self._classes_SD is None else [*its, self._classes_SD]
+        parameters = list(self._heads.parameters())
+        return parameters if self._classes_SD is None else [*parameters, self._classes_SD]
 
     def _fit_gain(self) -> float:
         """Start with the weight of pictures against texts that validates best; return the figure.
@@ -237,8 +236,8 @@ class _Run:
         raw = directions(raw_vectors(heads, data.items), data, self._domains)
         return {
             "config": asdict(self._config),
-            "spus": {name: len(set(its.spu_N.tolist())) for name, its in self._split.items()},
-            "items": {name: len(its.items) for name, its in self._split.items()},
+            "spus": {name: len(set(part.spu_N.tolist())) for name, part in self._split.items()},
+            "items": {name: len(part.items) for name, part in self._split.items()},
             "test": means(learned),
             "test_raw": means(raw),
             "test_mean_R@1": mean_of(learned, "R@1"),

@@ -1,4 +1,4 @@
-"""Train LEARN's towers on what the warehouse's users met, in the order in which they met it.
+"""Train LEARN's towers on the SPUs that the warehouse's users met, in order.
 
 Reads ``interactions``, ``spus``, ``spu_members`` and ``spu_content_embeddings`` as of a night;
 writes encoder versions.
