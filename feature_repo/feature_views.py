@@ -80,7 +80,7 @@ def item_cope(release: Release) -> FeatureView:
     return _view(
         data_sources.item_cope_source(release),
         [domain, item],
-        {"item_cope": (Array(Float32), "128 floats, L2 norm 1; null when the item is gone")},
+        {"item_cope": (Array(Float32), "L2 norm 1; null when the item is gone")},
         description="COPE vector of an item: its content, comparable across domains.",
         tags=_tags(release, "cope", "item_embeddings"),
     )
@@ -91,7 +91,7 @@ def spu_cope(release: Release) -> FeatureView:
     return _view(
         data_sources.spu_cope_source(release),
         [spu],
-        {"spu_cope": (Array(Float32), "128 floats, L2 norm 1; null when the SPU is gone")},
+        {"spu_cope": (Array(Float32), "L2 norm 1; null when the SPU is gone")},
         description="COPE vector of an SPU, pooled over its items.",
         tags=_tags(release, "cope", "spu_embeddings"),
     )
@@ -102,7 +102,7 @@ def spu_preference(release: Release) -> FeatureView:
     return _view(
         data_sources.spu_preference_source(release),
         [spu],
-        {"spu_preference": (Array(Float32), "64 floats, L2 norm 1; null when the SPU is gone")},
+        {"spu_preference": (Array(Float32), "L2 norm 1; null when the SPU is gone")},
         description="LEARN vector of an SPU, in the space of user_preference.",
         tags=_tags(release, "learn_item", "spu_preference_embeddings"),
     )
@@ -114,7 +114,7 @@ def user_preference(release: Release) -> FeatureView:
         data_sources.user_preference_source(release),
         [user],
         {
-            "user_preference": (Array(Float32), "64 floats, L2 norm 1"),
+            "user_preference": (Array(Float32), "L2 norm 1"),
             "n_events": (Int32, "events of the history that was read"),
         },
         description="LEARN vector of a user: the history up to the end of the night.",

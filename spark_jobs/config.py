@@ -1,7 +1,8 @@
 """Configuration: frozen dataclasses with defaults in code, one TOML file an environment.
 
-``[a.b]`` in the file is ``Config.a.b`` here. Unknown keys, wrong types and
-values out of range are refused, all at once.
+``[a.b]`` in the file is ``Config.a.b`` here; ``[cope]``, ``[learn]`` and ``[semantic_ids]`` are in
+``encoders/settings.py``. Unknown keys, wrong types and values out of range are refused, all at
+once.
 Relative paths are relative to the folder the command runs in.
 """
 
@@ -23,12 +24,13 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
+from encoders.settings import CopeConfig, LearnConfig, SemanticIdConfig, Share
+
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _STRICT = ConfigDict(extra="forbid")
 
-Share = Annotated[float, Field(ge=0, le=1)]
 # Nanoseconds, in which pandas and others keep times, begin in 1677.
 EventDate = Annotated[date, Field(ge=date(1678, 1, 1))]
 
@@ -148,53 +150,6 @@ class EncodingConfig:
     buffer_rows: PositiveInt = 4096
     device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-
-
-@dataclass(frozen=True, config=_STRICT)
-class CopeConfig:
-    """COPE: backbones by name, size of the vector, training of the heads."""
-
-    image_backbone: str = "efficientnet-lite0"
-    text_backbone: str = "all-minilm-l6-v2"
-    dim: PositiveInt = 128
-    epochs: NonNegativeInt = 40
-    batch_size: PositiveInt = 256
-    learning_rate: PositiveFloat = 1e-3
-    temperature: PositiveFloat = 0.1
-    label_smoothing: Share = 0.0
-    cosface: bool = False
-    held_out: Share = 0.25
-    seed: NonNegativeInt = 0
-
-
-@dataclass(frozen=True, config=_STRICT)
-class LearnConfig:
-    """LEARN: the frozen language model by name, sizes of the towers, their training."""
-
-    language_model: str = "smollm2-135m"
-    dim: PositiveInt = 64
-    width: PositiveInt = 64
-    layers: PositiveInt = 2
-    heads: PositiveInt = 4
-    max_history: PositiveInt = 80
-    max_target: PositiveInt = 40
-    sampled_positions: PositiveInt = 10
-    epochs: NonNegativeInt = 10
-    batch_size: PositiveInt = 64
-    learning_rate: PositiveFloat = 3e-3
-    temperature: PositiveFloat = 0.05
-    item_tower: Literal["shared_causal", "shared_single", "content"] = "shared_causal"
-    positions: bool = False
-    whitened_width: PositiveInt = 256
-    seed: NonNegativeInt = 0
-
-
-@dataclass(frozen=True, config=_STRICT)
-class SemanticIdConfig:
-    """Residual k-means codebooks."""
-
-    codebook_size: PositiveInt = 32
-    seed: NonNegativeInt = 0
 
 
 @dataclass(frozen=True, config=_STRICT)

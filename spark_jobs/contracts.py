@@ -52,7 +52,7 @@ class Table:
     Attributes:
         keys: columns that identify the thing a row is about. In a log, one row per key and night.
         ddl: Spark DDL of all columns, comments included.
-        vector: name of the vector column, where the table is a vector table.
+        outputs: columns that an encoder fills.
     """
 
     name: str
@@ -60,7 +60,12 @@ class Table:
     grain: str
     keys: tuple[str, ...]
     ddl: str
-    vector: str | None = None
+    outputs: tuple[str, ...] = ()
+
+    @property
+    def vectors(self) -> tuple[str, ...]:
+        """Those outputs that are vectors."""
+        return tuple(c for c in self.outputs if re.search(rf"\b{c}\s+ARRAY<FLOAT>", self.ddl))
 
     @property
     def has_state(self) -> bool:
@@ -69,10 +74,10 @@ class Table:
 
 
 def _log(
-    name: str, grain: str, keys: tuple[str, ...], ddl: str, vector: str | None = None
+    name: str, grain: str, keys: tuple[str, ...], ddl: str, outputs: tuple[str, ...] = ()
 ) -> Table:
     active = _ACTIVE_COLUMN if name not in ("interactions", "spu_events") else ""
-    return Table(name, "log", grain, keys, f"{ddl},{active}{_LOG_COLUMNS}", vector)
+    return Table(name, "log", grain, keys, f"{ddl},{active}{_LOG_COLUMNS}", outputs)
 
 
 ITEMS = _log(
@@ -151,14 +156,14 @@ SPU_EVENTS = _log(
 )
 
 
-def _vector_log(name: str, grain: str, keys: tuple[str, ...], ddl: str, width: str) -> Table:
+def _vector_log(name: str, grain: str, keys: tuple[str, ...], ddl: str) -> Table:
     columns = f"""
     {ddl},
     encoder_version STRING NOT NULL COMMENT '<name>@<12 hex of the hash of weights and preprocessing>',
     content_hash    STRING NOT NULL COMMENT 'SHA-256 of what was encoded',
-    embedding       ARRAY<FLOAT> COMMENT '{width}; null when the key is gone'
+    embedding       ARRAY<FLOAT> COMMENT 'L2 norm 1; as wide as its encoder says; null when the key is gone'
     """
-    return _log(name, grain, (*keys, "encoder_version"), columns, "embedding")
+    return _log(name, grain, (*keys, "encoder_version"), columns, ("embedding",))
 
 
 ITEM_EMBEDDINGS = _vector_log(
@@ -167,21 +172,18 @@ ITEM_EMBEDDINGS = _vector_log(
     ("domain", "item_id"),
     "domain STRING NOT NULL COMMENT 'of the item: page, video or live', "
     "item_id STRING NOT NULL COMMENT 'id within the domain'",
-    "128 floats, L2 norm 1",
 )
 SPU_EMBEDDINGS = _vector_log(
     "spu_embeddings",
     "one row each time an SPU's COPE vector (pooled over its items) changes",
     ("spu_id",),
     f"spu_id {_SPU_ID}",
-    "128 floats, L2 norm 1",
 )
 SPU_PREFERENCE_EMBEDDINGS = _vector_log(
     "spu_preference_embeddings",
     "one row each time an SPU's LEARN vector changes; same space as user_embeddings",
     ("spu_id",),
     f"spu_id {_SPU_ID}",
-    "64 floats, L2 norm 1",
 )
 USER_EMBEDDINGS = _vector_log(
     "user_embeddings",
@@ -189,7 +191,6 @@ USER_EMBEDDINGS = _vector_log(
     ("user_id",),
     "user_id STRING NOT NULL COMMENT 'as the source names the user', "
     "n_events INT NOT NULL COMMENT 'events of the history that was read'",
-    "64 floats, L2 norm 1",
 )
 SPU_SEMANTIC_IDS = _log(
     "spu_semantic_ids",
@@ -203,6 +204,7 @@ SPU_SEMANTIC_IDS = _log(
     c2 INT COMMENT 'code of the residual',
     c3 INT COMMENT 'code of the residual of the residual'
     """,
+    ("c1", "c2", "c3"),
 )
 
 _CACHE_KEYS = f"""
@@ -220,6 +222,7 @@ ITEM_FEATURES = Table(
     image_features ARRAY<FLOAT> COMMENT 'image backbone, mean over pictures or frames; null without a readable picture',
     text_features  ARRAY<FLOAT> COMMENT 'text backbone; null without text'
     """,
+    ("image_features", "text_features"),
 )
 SPU_CONTENT_EMBEDDINGS = Table(
     "spu_content_embeddings",
@@ -227,7 +230,7 @@ SPU_CONTENT_EMBEDDINGS = Table(
     "one row a prompt: LEARN's frozen language model's state of it. Input to the towers, not to be served",
     ("content_hash", "encoder_version"),
     f"{_CACHE_KEYS}, embedding ARRAY<FLOAT> NOT NULL COMMENT 'mean of the last hidden states, L2 norm 1'",
-    "embedding",
+    ("embedding",),
 )
 
 QUARANTINE = Table(
@@ -341,15 +344,33 @@ CACHES = (ITEM_FEATURES, SPU_CONTENT_EMBEDDINGS)
 LEDGERS = (QUARANTINE, STAGE_RUNS, AUDIT_RESULTS, NIGHTS, RELEASES, FORGOTTEN)
 TABLES = {table.name: table for table in (*PUBLISHED, *CACHES, *LEDGERS)}
 
-KINDS = ("cope", "learn_content", "learn_user", "learn_item", "semantic_id")
 
-# Table -> encoder kind whose versions it has rows of; language model states are not published.
-ENCODED: Mapping[str, str] = {
-    ITEM_EMBEDDINGS.name: "cope",
-    SPU_EMBEDDINGS.name: "cope",
-    SPU_SEMANTIC_IDS.name: "semantic_id",
-    SPU_PREFERENCE_EMBEDDINGS.name: "learn_item",
-    USER_EMBEDDINGS.name: "learn_user",
+@dataclass(frozen=True)
+class Kind:
+    """A kind of encoder: the table of each stage that holds what its versions return."""
+
+    name: str
+    tables: Mapping[str, Table]
+
+
+# Not named by a release, but read by its COPE.
+COPE_FEATURES = Kind("cope_features", {"item_embeddings": ITEM_FEATURES})
+# The kinds that a release names one version of each of.
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("cope", {"item_embeddings": ITEM_EMBEDDINGS, "spu_embeddings": SPU_EMBEDDINGS}),
+        Kind("learn_content", {"spu_embeddings": SPU_CONTENT_EMBEDDINGS}),
+        Kind("learn_user", {"user_embeddings": USER_EMBEDDINGS}),
+        Kind("learn_item", {"user_embeddings": SPU_PREFERENCE_EMBEDDINGS}),
+        Kind("semantic_id", {"spu_embeddings": SPU_SEMANTIC_IDS}),
+    )
 }
-# The stages that write them.
-ENCODING_STAGES = ("item_embeddings", "spu_embeddings", "user_embeddings")
+# Of a published table, the kind whose versions it has rows of.
+ENCODED = {
+    table.name: kind.name
+    for table in PUBLISHED
+    for kind in KINDS.values()
+    if table in kind.tables.values()
+}
+ENCODING_STAGES = tuple(dict.fromkeys(stage for kind in KINDS.values() for stage in kind.tables))

@@ -64,7 +64,7 @@ class Check:
 
 _EVERY = [table.name for table in PUBLISHED]
 _OF_DOMAINS = [table.name for table in PUBLISHED if "domain" in table.keys]
-_VECTORS = [table.name for table in PUBLISHED if table.vector is not None]
+_VECTORS = [table.name for table in PUBLISHED if table.vectors]
 _WITHOUT_ORPHANS = [name for name in ENCODED if name != USER_EMBEDDINGS.name]
 _CODES, _PAGES = [SPU_SEMANTIC_IDS.name], [SPU_MEMBERS.name]
 _DRIFT = [f"drift_{e}" for e in POPULATION_FLOORS] + [f"changed_drift_{e}" for e in CHANGED_FLOORS]

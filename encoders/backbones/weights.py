@@ -1,6 +1,7 @@
-"""Weights: where the files of a pretrained part lie, and the hash they are pinned by."""
+"""Weights of pretrained parts: their files, the hash that pins them, the width they give."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -65,6 +66,16 @@ def folder_weights(folder: Path) -> list[Path]:
             "Convert its weights to safetensors."
         )
     return files
+
+
+def hidden_size(folder: Path) -> int:
+    """Return the width of a transformer's states, without loading its weights."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if "hidden_size" in config:
+        return int(config["hidden_size"])
+    from transformers import AutoConfig  # knows what else models call it, and takes seconds
+
+    return int(AutoConfig.from_pretrained(folder).hidden_size)
 
 
 def sha256_of(files: Sequence[Path]) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 from pyspark.sql import functions as F
 
 from encoders.cope.sampling import split_of
-from spark_jobs.config import CopeConfig
+from encoders.settings import CopeConfig
 from spark_jobs.contracts import (
     INTERACTIONS,
     ITEM_EMBEDDINGS,
@@ -34,7 +34,6 @@ from spark_jobs.demo.evaluation import (
 )
 from spark_jobs.night import Night
 from spark_jobs.releases.release import Release
-from spark_jobs.training.cope_job import training_config
 from spark_jobs.warehouse.tables import Tables
 
 ITEM_KEY = ["domain", "item_id"]
@@ -78,9 +77,9 @@ def cope_scores(tables: Tables, shop: Path, release: Release, config: CopeConfig
         .toPandas()
         .merge(_true_products(shop), on=ITEM_KEY, how="inner")
     )
-    split = training_config(config)
+    held_out, seed = config.held_out, config.split_seed
     was_used = [
-        spu is not None and split_of(spu, held_out=split.held_out, seed=split.split_seed) != "test"
+        spu is not None and split_of(spu, held_out=held_out, seed=seed) != "test"
         for spu in rows["spu_id"]
     ]
     trained = set(rows.loc[was_used, "product_id"])

@@ -101,14 +101,17 @@ def _night_one(demo: Demo, night: Night) -> tuple[Release, list[StageResult]]:
 
 def _cache_frozen_models(demo: Demo, night: Night) -> list[StageResult]:
     """Cache the frozen models' outputs for all pictures, texts and prompts: training reads them."""
-    from spark_jobs.training.warm_caches import read_items, read_prompts
+    from spark_jobs.training.warm_caches import warm_item_features, warm_spu_content_embeddings
 
     results = []
     with warehouse_lock(demo.tables.warehouse):
-        for title, encode in (("frozen backbones", read_items), ("language model", read_prompts)):
+        for title, warm in (
+            ("frozen backbones", warm_item_features),
+            ("language model", warm_spu_content_embeddings),
+        ):
             started = time.monotonic()
             with working(demo.console, f"encode new content: {title}"):
-                step = encode(demo.tables, demo.config, night)
+                _, step = warm(demo.tables, demo.config, night)
             results.append(StageResult(title, [step], time.monotonic() - started))
     return results
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
+from encoders.artifacts import EncoderInfo
 from encoders.protocol import Encoded, Encoder, Problem
 from spark_jobs.config import EncodingConfig
 
@@ -60,10 +61,9 @@ class EncodingTask:
 
 def encoded(
     rows: DataFrame,
-    encoder_path: str,
+    encoder: EncoderInfo,
     *,
     keys: Sequence[str],
-    outputs: Mapping[str, int],
     config: EncodingConfig,
     context: str | None = None,
     stage: str = "inference",
@@ -73,25 +73,24 @@ def encoded(
 
     Args:
         rows: ``keys`` and the encoder's input columns. ``keys`` identify a row.
-        outputs: output columns wanted, and their widths.
         context: passed to the encoder as it is loaded; see ``encoders/loading.py``.
         stage: named in errors.
         count: how many rows there are, which settles how many workers start.
 
     Returns:
-        keys, one ARRAY<FLOAT> a wanted output (null: no vector), and problems
+        keys, one ARRAY<FLOAT> an output (null: no vector), and problems
         ARRAY<STRUCT<reason, detail, fatal>> (empty: all was read). One row for each row given.
 
     Raises:
         EncoderMismatch: in the worker, where the encoder's columns are not those of ``rows`` and
-            ``outputs``.
+            of its info.
         EncodingFailed: in the worker, naming encoder, stage and the keys of the batch.
     """
     task = EncodingTask(
-        encoder_path=encoder_path,
+        encoder_path=encoder.folder,
         context=context,
         keys=tuple(keys),
-        outputs=dict(outputs),
+        outputs=encoder.outputs,
         batch_size=config.batch_size,
         buffer_rows=config.buffer_rows,
         device=config.device,
@@ -102,7 +101,7 @@ def encoded(
     partitions = partition_count(rows.count() if count is None else count, cores)
     kinds = {column.name: column.dataType.simpleString() for column in rows.schema}
     columns = [f"`{key}` {kinds[key]}" for key in keys]
-    columns += [f"`{output}` array<float>" for output in outputs]
+    columns += [f"`{output}` array<float>" for output in encoder.outputs]
     schema = ", ".join([*columns, f"{PROBLEMS} {_PROBLEM_DDL}"])
     placed = rows.repartition(partitions, *keys).sortWithinPartitions(*keys)
     return placed.mapInArrow(partial(_encoded_partition, task), schema)

@@ -13,11 +13,12 @@ from encoders.cope.sampling import CopeData, split_of
 from encoders.resampling import difference
 from spark_jobs.config import Config
 from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_EVENTS, SPU_MEMBERS
-from spark_jobs.embeddings.model_cache import IMAGE_FEATURES, TEXT_FEATURES, ensure_item_features
+from spark_jobs.embeddings.model_cache import ensure_item_features
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.evaluation.outcome import Evaluation, Unevaluable
 from spark_jobs.night import Night
 from spark_jobs.training.cope_data import cope_data, training_rows
+from spark_jobs.warehouse.encoder_store import encoder_info
 from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
@@ -128,8 +129,7 @@ def _read(
     return {
         version: cope_data(
             training_rows(items, members, its, _MAX_ITEMS).toArrow(),
-            image_width=IMAGE_FEATURES,
-            text_width=TEXT_FEATURES,
+            encoder_info(tables, version).outputs,
         )
         for version, its in features.items()
     }

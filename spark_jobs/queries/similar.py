@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.config import Config, IngestConfig
-from spark_jobs.contracts import SPU_EVENTS
+from spark_jobs.contracts import COPE_FEATURES, SPU_EVENTS
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.engine.nearest_neighbours import nearest
 from spark_jobs.ingest.pictures import FORMATS, Picture, read_pictures
@@ -19,7 +19,7 @@ from spark_jobs.ingest.row_checks import CONTROL_IN_TEXT
 from spark_jobs.queries.views import Catalog
 from spark_jobs.releases.release import Release
 from spark_jobs.spu.identity import survivors
-from spark_jobs.warehouse.encoder_store import encoder_config
+from spark_jobs.warehouse.encoder_store import encoder_info
 
 Vector = NDArray[np.float32]
 
@@ -165,7 +165,7 @@ def item_vector(catalog: Catalog, live: Release, config: Config, query: Query) -
     text = None if query.text is None else usable_text(query.text)
     hardware = {"device": config.encoding.device, "precision": config.encoding.precision}
     version = live.encoders["cope"]
-    backbones = str(encoder_config(catalog.tables, version)["features"])
+    backbones = encoder_info(catalog.tables, version).reads[COPE_FEATURES.name]
     images = [{"uri": picture.uri, "sha256": picture.sha256} for picture in pictures]
     features = load_encoder(catalog.tables.layout.encoder(backbones), **hardware).encode(
         {"domain": [query.domain], "title": [text], "text": [None], "images": [images]}

@@ -2,17 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import fsspec
 
+from encoders.artifacts import Artifact, load_artifact, read_info
 from spark_jobs.contracts import ENCODER_VERSION, KINDS
 from spark_jobs.releases.release import Release
 from spark_jobs.warehouse.layout import Layout
-
-if TYPE_CHECKING:
-    from encoders.artifacts import Artifact
-
 
 # Parts of a metrics.json about how training went, and those that the weights were chosen by.
 _NOT_HELD_OUT = ("curve", "config", "watched")
@@ -24,7 +20,7 @@ class UnusableEncoders(ValueError):
     """A release of these encoders could not be served; the message lists all that is wrong."""
 
 
-def encoder_artifacts(warehouse: str, encoders: Mapping[str, str]) -> dict[str, "Artifact"]:
+def encoder_artifacts(warehouse: str, encoders: Mapping[str, str]) -> dict[str, Artifact]:
     """Return a release's encoder versions by kind, each whole and untouched.
 
     Args:
@@ -41,7 +37,7 @@ def encoder_artifacts(warehouse: str, encoders: Mapping[str, str]) -> dict[str, 
             artifacts[kind] = encoder_artifact(warehouse, kind, encoders[kind])
         except ValueError as error:
             problems.append(f"{kind}: {error}")
-    problems += _strangers(artifacts)
+    problems += _mismatches(warehouse, artifacts)
     if problems:
         listed = "\n".join(f"- {problem}" for problem in problems)
         raise UnusableEncoders(
@@ -52,14 +48,12 @@ def encoder_artifacts(warehouse: str, encoders: Mapping[str, str]) -> dict[str, 
     return artifacts
 
 
-def encoder_artifact(warehouse: str, kind: str, version: str) -> "Artifact":
+def encoder_artifact(warehouse: str, kind: str, version: str) -> Artifact:
     """Return one encoder version, whole and untouched.
 
     Raises:
         ValueError: it is missing, altered, or of another kind.
     """
-    from encoders.artifacts import load_artifact
-
     if not ENCODER_VERSION.fullmatch(version):
         raise ValueError(f"{version!r} should be an encoder version, <name>@<12 hex>.")
     there = _versions(warehouse)
@@ -68,11 +62,12 @@ def encoder_artifact(warehouse: str, kind: str, version: str) -> "Artifact":
         raise ValueError(
             f"{Layout.of(warehouse).encoder(version)!r} is not there; of this kind are {of_kind}."
         )
-    artifact = load_artifact(Layout.of(warehouse).encoder(version))
-    if artifact.config.get("kind") != kind:
-        raise ValueError(f"{version!r} is of kind {artifact.config.get('kind')!r}.")
-    if kind == "cope":
-        load_artifact(Layout.of(warehouse).encoder(str(artifact.config["features"])))
+    layout = Layout.of(warehouse)
+    artifact, info = load_artifact(layout.encoder(version)), read_info(layout.encoder(version))
+    if info.kind != kind:
+        raise ValueError(f"{version!r} is of kind {info.kind!r}.")
+    for read in info.reads.keys() - KINDS.keys():  # a release names the others itself
+        load_artifact(layout.encoder(info.reads[read]))
     return artifact
 
 
@@ -129,19 +124,16 @@ def _versions(warehouse: str) -> list[str]:
     return sorted(name for name in names if ENCODER_VERSION.fullmatch(name))
 
 
-def _strangers(artifacts: Mapping[str, "Artifact"]) -> list[str]:
-    """Say which encoders read others than those of the release."""
-    reads = (
-        ("semantic_id", "vectors", "cope"),
-        ("learn_user", "content", "learn_content"),
-        ("learn_item", "content", "learn_content"),
-    )
+def _mismatches(warehouse: str, artifacts: Mapping[str, Artifact]) -> list[str]:
+    """Return which encoders were trained on outputs of others than those of the release."""
+    layout = Layout.of(warehouse)
+    reads = {kind: read_info(layout.encoder(a.version)).reads for kind, a in artifacts.items()}
     problems = [
-        f"{kind}: {artifacts[kind].version} reads {artifacts[kind].config.get(name)!r}, but the "
+        f"{kind}: {artifacts[kind].version} reads {version!r}, but the "
         f"release's {read} is {artifacts[read].version!r}."
-        for kind, name, read in reads
-        if {kind, read} <= artifacts.keys()
-        and artifacts[kind].config.get(name) != artifacts[read].version
+        for kind in artifacts
+        for read, version in reads[kind].items()
+        if read in artifacts and version != artifacts[read].version
     ]
     if {"learn_user", "learn_item"} <= artifacts.keys() and not _same_towers(artifacts):
         problems.append(
@@ -151,6 +143,6 @@ def _strangers(artifacts: Mapping[str, "Artifact"]) -> list[str]:
     return problems
 
 
-def _same_towers(artifacts: Mapping[str, "Artifact"]) -> bool:
+def _same_towers(artifacts: Mapping[str, Artifact]) -> bool:
     users, items = (artifacts[kind].tensors for kind in ("learn_user", "learn_item"))
     return users.keys() == items.keys() and all(users[name].equal(items[name]) for name in users)

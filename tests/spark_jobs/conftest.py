@@ -10,7 +10,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
-from spark_jobs.config import Config, EncodingConfig, LearnConfig
+from encoders.settings import LearnConfig
+from spark_jobs.config import Config, EncodingConfig
 from spark_jobs.contracts import LOG_COLUMN_NAMES, TABLES, Table
 from spark_jobs.engine.concurrency import at_once
 from spark_jobs.engine.local_frames import local_frame

@@ -31,7 +31,7 @@ from validation.measurements.rows import Limits, of_encoder
 # Rows of small frames, by the frame's name.
 Observations = Mapping[str, list[dict[str, Any]]]
 
-VECTOR_TABLES = tuple(table for table in PUBLISHED if table.vector is not None)
+VECTOR_TABLES = tuple(table for table in PUBLISHED if table.vectors)
 
 
 def schema_figures(tables: Tables, night: Night) -> list[Figure]:

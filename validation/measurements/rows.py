@@ -93,7 +93,7 @@ def _profile(tables: Tables, table: Table, night: Night, limits: Limits) -> Data
     staged = tables.staged(table, night)
     if table == SPU_SEMANTIC_IDS:
         return row_profile(with_wrong_codes(staged, limits), table, night)
-    if table.vector is None:
+    if not table.vectors:
         return row_profile(staged, table, night)
     before = tables.before(table, night, [*table.keys, "content_hash", "embedding"])
     return row_profile(measured_vectors(staged, before, table, limits), table, night)

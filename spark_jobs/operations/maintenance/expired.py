@@ -56,5 +56,7 @@ def _reads(filesystem: fsspec.AbstractFileSystem, folder: str, others: Iterable[
     file = f"{folder}/config.json"
     if not filesystem.exists(file):
         return []
-    said = json.loads(filesystem.cat_file(file)).values()
-    return sorted(set(others) & {value for value in said if isinstance(value, str)})
+    config = json.loads(filesystem.cat_file(file))
+    # Under a key of its kind or, as EncoderInfo has it, under ``reads``.
+    values = [*config.values(), *config.get("reads", {}).values()]
+    return sorted(set(others) & {value for value in values if isinstance(value, str)})

@@ -15,7 +15,8 @@ from encoders.artifacts import save_artifact
 from encoders.cope.features import feature_artifact
 from encoders.cope.model import CopeHeads, HeadsConfig, heads_artifact
 from encoders.loading import load_encoder
-from spark_jobs.config import Config, CopeConfig, EncodingConfig
+from encoders.settings import CopeConfig
+from spark_jobs.config import Config, EncodingConfig
 from spark_jobs.contracts import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS, QUARANTINE
 from spark_jobs.embeddings.incremental import NothingServed
 from spark_jobs.embeddings.items_job import run

@@ -13,7 +13,8 @@ from encoders.artifacts import Artifact, save_artifact
 from encoders.learn.preference import tower_artifacts
 from encoders.learn.prompt import prompt_hash, spu_prompt
 from encoders.learn.towers import PreferenceTowers, TowerConfig
-from spark_jobs.config import Config, EncodingConfig, LearnConfig
+from encoders.settings import LearnConfig
+from spark_jobs.config import Config, EncodingConfig
 from spark_jobs.contracts import (
     INTERACTIONS,
     SPU_CONTENT_EMBEDDINGS,

@@ -11,11 +11,10 @@ from pyspark.sql import DataFrame, SparkSession
 from encoders.artifacts import Artifact, save_artifact
 from encoders.cope.model import heads_artifact
 from encoders.cope.sampling import split_of
-from encoders.cope.schedule import TrainingConfig
 from encoders.cope.training import train
+from encoders.settings import CopeConfig
 from spark_jobs.config import Config
 from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_EVENTS, SPU_MEMBERS, Table
-from spark_jobs.embeddings.model_cache import IMAGE_FEATURES, TEXT_FEATURES
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.evaluation.cope import evaluate_cope, reached_by
 from spark_jobs.evaluation.job import candidates, evaluations
@@ -27,11 +26,12 @@ from spark_jobs.training.cope_data import cope_data, training_rows
 from spark_jobs.warehouse.tables import Tables
 
 # Never run: what they would say is in the cache.
+IMAGE_FEATURES, TEXT_FEATURES = 1280, 384
 BACKBONES = Artifact("cope_features", {"kind": "cope_features"}, {}, {}, {}, "two backbones")
 Frame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
 PRODUCTS = 50
 NIGHT = Night.parse("2026-01-31")
-SMALL = TrainingConfig(dim=16, raw_dim=8, epochs=2, held_out=0.6)
+SMALL = CopeConfig(dim=16, epochs=2, held_out=0.6)
 
 
 @pytest.fixture(scope="module")
@@ -72,13 +72,15 @@ def heads(shop: Tables) -> Artifact:
     return trained(shop, SMALL)
 
 
-def trained(tables: Tables, config: TrainingConfig) -> Artifact:
+def trained(tables: Tables, config: CopeConfig) -> Artifact:
     """Train heads on the shop, and save them."""
     features = tables.read(ITEM_FEATURES).drop("encoder_version", "created_timestamp")
     rows = training_rows(
         tables.as_of(ITEMS, NIGHT), tables.as_of(SPU_MEMBERS, NIGHT), features, 999
     )
-    data = cope_data(rows.toArrow(), image_width=IMAGE_FEATURES, text_width=TEXT_FEATURES)
+    data = cope_data(
+        rows.toArrow(), {"image_features": IMAGE_FEATURES, "text_features": TEXT_FEATURES}
+    )
     made = train(data, config, domains=DOMAINS)
     return saved(tables, heads_artifact(made.heads, BACKBONES.version, made.metrics))
 

@@ -14,7 +14,7 @@ from spark_jobs.contracts import KINDS
 from spark_jobs.releases.encoders import UnusableEncoders, encoder_artifacts, flat_figures
 from spark_jobs.warehouse.encoder_store import (
     EncoderMissing,
-    encoder_config,
+    encoder_info,
 )
 from spark_jobs.warehouse.layout import Layout
 
@@ -22,7 +22,7 @@ from spark_jobs.warehouse.layout import Layout
 def artifact(kind: str, weight: float = 0.0, **config: str) -> Artifact:
     return Artifact(
         name=kind,
-        config={"kind": kind, **config},
+        config={"kind": kind, "outputs": {"embedding": 2}, **config},
         preprocessing={},
         tensors={"weight": torch.tensor([weight])},
         metrics={},
@@ -122,7 +122,7 @@ def test_a_night_whose_encoder_is_gone_says_which_and_what_to_do(tmp_path: Path)
     tables = cast(Any, SimpleNamespace(layout=Layout(str(tmp_path))))
 
     with pytest.raises(EncoderMissing, match=r"'cope@000000000001' .* Restore the folder"):
-        encoder_config(tables, "cope@000000000001")
+        encoder_info(tables, "cope@000000000001")
 
 
 def test_flat_figures_leaves_out_the_curve_and_the_figures_that_weights_were_chosen_by() -> None:

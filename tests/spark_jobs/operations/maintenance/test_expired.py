@@ -1,8 +1,15 @@
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from spark_jobs.operations.maintenance.expired import expired_releases, expired_versions
+from spark_jobs.operations.maintenance.expired import (
+    encoders_read,
+    expired_releases,
+    expired_versions,
+)
 from spark_jobs.releases.ledger import Change
 from spark_jobs.releases.release import Release, State
+from spark_jobs.warehouse.layout import Layout
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 OLD = {"cope": "cope@1", "semantic_id": "semantic_id@1", "learn_content": "learn_content@1"}
@@ -46,3 +53,21 @@ def test_a_version_stays_that_a_newer_encoder_reads() -> None:
 
 def test_nothing_goes_without_an_expired_release() -> None:
     assert expired_versions([Release("r1", "live", OLD)], [], {"cope@9": []}) == []
+
+
+def test_encoders_name_what_they_read_under_any_key_or_under_reads(tmp_path: Path) -> None:
+    configs = {
+        "features@1": {"kind": "cope_features"},
+        "cope@1": {"kind": "cope", "features": "features@1"},
+        "prices@1": {"kind": "prices", "reads": {"cope": "cope@1"}},
+    }
+    for version, config in configs.items():
+        folder = Path(Layout.of(str(tmp_path)).encoder(version))
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps(config))
+
+    assert encoders_read(str(tmp_path)) == {
+        "features@1": [],
+        "cope@1": ["features@1"],
+        "prices@1": ["cope@1"],
+    }
