@@ -84,15 +84,15 @@ def apply_definitions(store: "FeatureStore", warehouse: str) -> None:
     What was materialized of a view that stays is kept. Applying the same again changes nothing.
     """
     with _warehouse_named(warehouse), _definitions(store.repo_path) as modules:
-        entities = [modules["entities"].spu, modules["entities"].user]
-        entities += [modules["entities"].domain, modules["entities"].item]
-        views = [modules["feature_views"].spu_facts, modules["feature_views"].item_spu]
-        views += modules["feature_views"].VIEWS.values()
-        on_demand = list(modules["feature_views"].AFFINITIES.values())
-        services = list(modules["feature_services"].SERVICES.values())
+        views, services = modules["feature_views"], modules["feature_services"]
+        defined = [
+            *views.VIEWS.values(),
+            *views.AFFINITIES.values(),
+            *services.SERVICES.values(),
+        ]
         store.apply(
-            [*entities, *views, *on_demand, *services],
-            objects_to_delete=_left_over(store, {o.name for o in (*views, *on_demand, *services)}),
+            [*modules["entities"].ENTITIES, *defined],
+            objects_to_delete=_left_over(store, {each.name for each in defined}),
             partial=False,
         )
 
@@ -167,8 +167,7 @@ def defined_views(folder: Path) -> dict[str, list[str]]:
         _ignore_experimental()
         Path(warehouse, "releases.json").write_text(json.dumps({"releases": [release]}))
         with _warehouse_named(warehouse), _definitions(folder) as modules:
-            views = modules["feature_views"]
-            for view in (views.spu_facts, views.item_spu, *views.VIEWS.values()):
+            for view in modules["feature_views"].VIEWS.values():
                 name = view.name.replace("__r1", "__<release>")
                 names.setdefault(view.tags["table"], []).append(name)
     return names

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,7 +88,29 @@ def test_the_pointer_is_the_live_release(store: "FeatureStore") -> None:
     assert "spu_cope__r1" in views
 
 
-def test_every_view_says_what_it_is(store: "FeatureStore") -> None:
+def test_the_command_line_of_feast_finds_the_same_definitions(
+    store: "FeatureStore", warehouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from feast.repo_operations import parse_repo
+
+    folder = settings_file("feature_repo").parent
+    monkeypatch.setenv("EMBEDMILL_WAREHOUSE", str(warehouse))
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.chdir(folder)
+    found = parse_repo(folder)
+    for name in ("entities", "data_sources", "feature_views", "feature_services"):
+        del sys.modules[name]
+
+    def names(definitions: Iterable[object]) -> set[str]:
+        return {definition.name for definition in definitions}  # type: ignore[attr-defined]
+
+    assert names(found.feature_views) == names(store.list_feature_views())
+    assert names(found.on_demand_feature_views) == names(store.list_on_demand_feature_views())
+    assert names(found.feature_services) == names(store.list_feature_services())
+    assert names(found.data_sources) == names(store.list_data_sources())
+
+
+def test_every_view_is_described(store: "FeatureStore") -> None:
     views = [*store.list_feature_views(), *store.list_on_demand_feature_views()]
     for view in views:
         assert view.description, view.name
@@ -146,7 +169,9 @@ def test_a_version_that_is_none_never_reaches_sql(tmp_path: Path) -> None:
         apply_definitions(opened, str(tmp_path))
 
 
-def test_loading_leaves_no_trace(store: "FeatureStore") -> None:
+def test_loading_the_definitions_leaves_neither_modules_nor_environment(
+    store: "FeatureStore",
+) -> None:
     assert "EMBEDMILL_WAREHOUSE" not in os.environ
     assert "feature_views" not in sys.modules
     assert store.config.online_store.path.endswith("ware house/feature_store/online.db")
