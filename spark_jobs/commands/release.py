@@ -79,7 +79,7 @@ def backfill_release(
 
     Killed or stopped, run it again: it goes on where it was.
     """
-    from spark_jobs.publish.backfilled import serve_release
+    from spark_jobs.publish.materialization import serve_release
     from spark_jobs.runs.backfill import backfill
 
     settings, first = load_config(config), Night.parse(since) if since else None
@@ -145,7 +145,7 @@ def compare_releases(
 def _move(config: str, step: Step) -> Config:
     """Take a step and tell Feast's registry. No vector is read or written."""
     from spark_jobs.publish.feast_definitions import apply_definitions, open_store
-    from spark_jobs.publish.online_errors import named_if_unavailable
+    from spark_jobs.publish.online_stores import reporting_unavailable
 
     settings = load_config(config)
     with releases_lock(settings.warehouse):
@@ -155,7 +155,7 @@ def _move(config: str, step: Step) -> Config:
         store = open_store(settings.feature_store.repo, tables.warehouse) if is_published else None
         release = step(tables, store)
         if store is not None:
-            with named_if_unavailable(store):
+            with reporting_unavailable(store):
                 apply_definitions(store, tables.warehouse)
     console.print(f"release [bold]{release.name}[/] is {release.state}")
     return settings
