@@ -88,7 +88,7 @@ def backfill_release(
 
     If it was interrupted, run it again: it continues. Exit status 3: the audit failed.
     """
-    from spark_jobs.publish.backfilled import serve_release
+    from spark_jobs.publish.materialization import serve_release
     from spark_jobs.runs.backfill import backfill
 
     settings, first = load_config(config), Night.parse(since) if since else None
@@ -191,7 +191,7 @@ def compare_releases(
 def _transition(config: str, transition: Transition) -> Config:
     """Change a release's state and apply Feast's definitions. No vector is read or written."""
     from spark_jobs.publish.feast_definitions import apply_definitions, open_store
-    from spark_jobs.publish.online_errors import named_if_unavailable
+    from spark_jobs.publish.online_stores import reporting_unavailable
 
     settings = load_config(config)
     with releases_lock(settings.warehouse):
@@ -201,7 +201,7 @@ def _transition(config: str, transition: Transition) -> Config:
         store = open_store(settings.feature_store.repo, tables.warehouse) if is_published else None
         release = transition(tables, store)
         if store is not None:
-            with named_if_unavailable(store):
+            with reporting_unavailable(store):
                 apply_definitions(store, tables.warehouse)
     console.print(f"release [bold]{release.name}[/] is {release.state}")
     return settings

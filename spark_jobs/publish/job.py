@@ -14,8 +14,8 @@ from spark_jobs.config import Config
 from spark_jobs.night import Night
 from spark_jobs.publish.commit import (
     EVERY_VERSION,
+    empty_views,
     encoded_versions,
-    forget_views,
     publish_tables,
     record_night,
     replaced_tables,
@@ -48,7 +48,7 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
         if replaced:
             store = open_store(config.feature_store.repo, tables.warehouse)
             with releases_lock(tables.warehouse, wait=RELEASES_WAIT):
-                forget_views(store, replaced, versions)
+                empty_views(store, replaced, versions)
     else:
         # A release that was validated later has the night from its backfill.
         check_encoded(night, served_releases(tables), versions)

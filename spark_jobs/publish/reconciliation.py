@@ -1,4 +1,4 @@
-"""Does the online store hold what the published tables say, key by key and value by value?"""
+"""Reconciliation: the online store compared with the published tables, key by key."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -14,8 +14,13 @@ from pyspark.sql import functions as F
 from spark_jobs.engine.collector import collector_paused
 from spark_jobs.engine.concurrency import at_once
 from spark_jobs.night import Night
-from spark_jobs.publish.online_keys import keys_only_online, lists_keys
-from spark_jobs.publish.online_values import is_present, offline_state, online_values
+from spark_jobs.publish.online_stores import online_store
+from spark_jobs.publish.online_values import (
+    is_present,
+    keys_only_online,
+    offline_state,
+    online_values,
+)
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
@@ -76,13 +81,13 @@ def reconcile(
 
     Every key ever published is read online: an active one must have a value, one that is gone must
     have none. The values of about ``sample`` keys, and of about as many of those that changed
-    tonight, must be equal. No key that was never published may have a value, where the type of
-    store can be asked which keys it holds.
+    tonight, must be equal. No key that was never published may have a value; stores that cannot
+    list their keys are not searched for one.
 
     Raises:
         NotReconciled: naming view, key, feature, expected and seen.
     """
-    if not lists_keys(store):
+    if not online_store(store).lists_keys:
         kind = store.config.online_store.type
         logger.warning("keys that only the online store has are not looked for in %s", kind)
     checked: list[Reconciled] = []
@@ -185,7 +190,7 @@ def never_published(
     Args:
         expected: as from ``expected_rows``: all keys that were ever published.
     """
-    if not lists_keys(store):
+    if not online_store(store).lists_keys:
         return []
     columns = [expected.column(name).to_pylist() for name in view.join_keys]
     keys = keys_only_online(store, view, zip(*columns, strict=True))
