@@ -19,7 +19,7 @@ from spark_jobs.contracts import (
     TABLES,
     Table,
 )
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.night import Night
 from spark_jobs.warehouse.tables import Tables, schema
 from validation import refusals, semantic_codes, states, vectors
@@ -89,7 +89,9 @@ def _observations(tables: Tables, night: Night, encoders: Encoders) -> dict[str,
         "reasons": refusals.reasons(tables.read(QUARANTINE), night),
     }
     try:
-        seen = at_once(partial(observed, frames) for frames in (about_states, about_tonight))
+        seen = run_concurrently(
+            partial(observed, frames) for frames in (about_states, about_tonight)
+        )
         return {name: rows for part in seen for name, rows in part.items()}
     finally:
         folded.unpersist()

@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import SPU_SEMANTIC_IDS, Table
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.night import Night
 from spark_jobs.warehouse.tables import Tables, schema
 from validation.limits import Limits, of_encoder
@@ -50,7 +50,7 @@ def kept_profiles(
     """Lend the profiles of published tables, computed once, several tables at a time."""
     frames = {table.name: _profile(tables, table, night, limits).persist() for table in of}
     try:
-        counts = at_once(frame.count for frame in frames.values())
+        counts = run_concurrently(frame.count for frame in frames.values())
         yield {
             name: Profile(frame, rows)
             for (name, frame), rows in zip(frames.items(), counts, strict=True)

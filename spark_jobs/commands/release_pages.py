@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from spark_jobs.contracts import ENCODED, KINDS, TABLES
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.evaluation.neighbour_overlap import release_agreement
 from spark_jobs.releases.encoders import encoder_artifact, encoder_artifacts
 from spark_jobs.releases.ledger import all_changes
@@ -98,7 +98,9 @@ def served_keys(tables: Tables, release: Release) -> dict[str, int]:
         current = tables.current(TABLES[name], ["encoder_version"])
         return current.filter(F.col("encoder_version") == version).count()
 
-    return dict(zip(ENCODED, at_once(partial(count, name) for name in ENCODED), strict=True))
+    return dict(
+        zip(ENCODED, run_concurrently(partial(count, name) for name in ENCODED), strict=True)
+    )
 
 
 def flat_figures(metrics: Mapping[str, object], path: str = "") -> Iterator[tuple[str, float]]:

@@ -28,7 +28,7 @@ from spark_jobs.embeddings.histories import histories, item_contents, touched_us
 from spark_jobs.embeddings.incremental import VectorRows, Wanted, releases_to_encode, stage_vectors
 from spark_jobs.embeddings.model_cache import spu_prompts
 from spark_jobs.embeddings.towers import STAGE, spu_vectors, user_vectors
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step, job_main
 from spark_jobs.warehouse.encoder_store import history_length, vector_width
@@ -65,7 +65,7 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
             wanted = [_wanted_users(version, of) for version, of in users.items()]
             return stage_vectors(tables, USER_EMBEDDINGS, night, wanted)
 
-        return [step for steps in at_once([spu_steps, user_steps]) for step in steps]
+        return [step for steps in run_concurrently([spu_steps, user_steps]) for step in steps]
 
 
 @dataclass(frozen=True)

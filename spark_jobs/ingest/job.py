@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import INTERACTIONS, ITEMS, QUARANTINE
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.ingest.broken_feeds import FeedsBroken, broken_feeds, feed_remarks
 from spark_jobs.ingest.columns import FEED
 from spark_jobs.ingest.feed_counts import Tally, collected, refuse_unusable, tallies
@@ -90,7 +90,7 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
                     partial(tables.stage, item_changes(before, tonight), ITEMS, night),
                     partial(tables.stage, accepted_events(events), INTERACTIONS, night),
                 ]
-            at_once(writes)
+            run_concurrently(writes)
             is_clean = not any(t.refused or t.pictures_refused for t in counted.values())
             found = [] if is_clean else refusals(items, events)
         remarks = feed_remarks(

@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import AUDIT_RESULTS, NIGHTS, STAGE_RUNS
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.night import Night
 from spark_jobs.report.facts import NightLine
 from spark_jobs.report.ledgers import STAGE, in_contract, night_state
@@ -23,7 +23,7 @@ def read_history(tables: Tables) -> list[NightLine]:
     runs = in_contract(by_nights(tables.read(STAGE_RUNS)), STAGE_RUNS)
     results, ends = by_nights(tables.read(AUDIT_RESULTS)), by_nights(tables.read(NIGHTS))
     frames = (_work(runs), _seconds(runs), _audits(results), ends)
-    work, seconds, audits, nights = at_once(partial(_rows, frame) for frame in frames)
+    work, seconds, audits, nights = run_concurrently(partial(_rows, frame) for frame in frames)
     lines = night_lines(work, seconds, audits, nights)
     return lines[:MOST_NIGHTS]
 

@@ -17,7 +17,7 @@ from spark_jobs.contracts import (
     STAGE_RUNS,
     Table,
 )
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.night import Night
 from spark_jobs.releases.release import Release
 from spark_jobs.report.facts import Check, Ledger, Refusal, State, StepRun
@@ -42,7 +42,7 @@ def read_ledger(tables: Tables, night: Night, order: Sequence[str]) -> Ledger:
     Raises:
         NothingToReport: no stage has run in the night.
     """
-    steps, refusals, checks, nights, releases = at_once(
+    steps, refusals, checks, nights, releases = run_concurrently(
         [
             partial(_rows, of_night(tables, STAGE_RUNS, night)),
             partial(_rows, _refusals(of_night(tables, QUARANTINE, night))),

@@ -8,7 +8,7 @@ from typing import Protocol
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.report.catalogue import Catalogue
 from spark_jobs.report.choices import one_picture_each
@@ -51,7 +51,7 @@ def look_up(catalogue: Catalogue, shown: Sequence[Shown], *, max_pixels: int) ->
     wanted_items = local_frame(spark, keys, "domain string, item_id string")
     members = catalogue.members.join(F.broadcast(wanted_spus), on="spu_id", how="left_semi")
     images = catalogue.items.select("domain", "item_id", "image")
-    spus, faces, items = at_once(
+    spus, faces, items = run_concurrently(
         partial(_collected, frame)
         for frame in (
             catalogue.spus.join(F.broadcast(wanted_spus), on="spu_id", how="left_semi"),
@@ -97,7 +97,7 @@ def _pictures(rows: Sequence[Row], max_pixels: int) -> dict[Key, Picture]:
             return NO_PICTURE
         return thumbnail(image["uri"], image["sha256"], max_pixels=max_pixels)
 
-    pictures = at_once(partial(drawn, image) for image in images.values())
+    pictures = run_concurrently(partial(drawn, image) for image in images.values())
     return dict(zip(images, pictures, strict=True))
 
 

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import ITEM_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS, USER_EMBEDDINGS
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.releases.release import Release
 from spark_jobs.report.cards import ChosenCard, choose_cards
 from spark_jobs.report.catalogue import Catalogue, open_catalogue
@@ -41,7 +41,7 @@ def read_samples(view: View, ledger: Ledger, *, max_pixels: int) -> Samples:
     with open_catalogue(view, ledger.live) as catalogue:
         counts = _counts(view, catalogue, ledger.live)
         reasons = empty_parts(counts, missing_parts(ledger))
-        chosen = _together(at_once(_parts(view, catalogue, ledger.live, reasons)))
+        chosen = _together(run_concurrently(_parts(view, catalogue, ledger.live, reasons)))
         shown: list[Shown] = [*chosen.cards, *chosen.unsure, *chosen.far, *chosen.users]
         looks = look_up(catalogue, shown, max_pixels=max_pixels)
     return _drawn(chosen, looks, counts=counts, reasons=reasons)
@@ -88,7 +88,9 @@ def _counts(view: View, catalogue: Catalogue, live: Release | None) -> dict[str,
     if catalogue.spu_vectors is not None and live is not None:
         frames["spu_embeddings"] = catalogue.spu_vectors
         frames["user_embeddings"] = _user_vectors(view, live)
-    return dict(zip(frames, at_once(frame.count for frame in frames.values()), strict=True))
+    return dict(
+        zip(frames, run_concurrently(frame.count for frame in frames.values()), strict=True)
+    )
 
 
 def _together(parts: Sequence[Chosen]) -> Chosen:

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import ENCODED, ENCODING_STAGES, NIGHTS, TABLES, Table
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.releases.encoders import encoder_artifacts
@@ -154,7 +154,7 @@ def _backfill_night(
         with watch(stage):
             run_stage(stage, load_stage(stage), own, config, night)
     with watch("publish"):
-        rows = at_once(_publishing(own, release, night))
+        rows = run_concurrently(_publishing(own, release, night))
     logger.info("backfill %s night=%s rows=%s", release.name, night, rows)
 
 

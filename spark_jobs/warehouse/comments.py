@@ -8,7 +8,7 @@ import logging
 from functools import partial
 
 from spark_jobs.contracts import TABLES, Table
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.warehouse.tables import Tables, schema
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ def update_comments(tables: Tables) -> list[str]:
 
     Such a commit makes a write that began before it fail: call it under the warehouse's lock.
     """
-    updated = at_once(partial(_update, tables, table) for table in TABLES.values())
+    updated = run_concurrently(partial(_update, tables, table) for table in TABLES.values())
     names = [table.name for table, was_old in zip(TABLES.values(), updated, strict=True) if was_old]
     if names:
         logger.info("comments brought up to date: %s", ", ".join(names))

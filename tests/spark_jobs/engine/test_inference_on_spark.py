@@ -87,7 +87,7 @@ def test_error_reaches_the_driver_with_encoder_stage_and_keys(rows: DataFrame, p
     assert f"encoder {version} in a_stage failed on the batch of ('key',) [(" in str(caught.value)
 
 
-def test_width_that_nobody_expects_is_refused(rows: DataFrame, path: str) -> None:
+def test_width_other_than_expected_is_refused(rows: DataFrame, path: str) -> None:
     frame = encoded(rows, path, keys=("key",), outputs={"codes": 4}, config=CONFIG)
 
     with pytest.raises(PythonException, match="'codes' should be 4 wide but is 3"):
