@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import by_nights
-from spark_jobs.warehouse.refused_share import lower_bound
+from spark_jobs.warehouse.quarantine import wilson_lower_bound
 from validation.figures import Figure, Observation
 
 TABLE = "quarantine"
@@ -67,7 +67,7 @@ def _figure(name: str, about: str, part: int, whole: int, refused: list[dict[str
         seen += f": {_largest(refused, 'reason')}"
         if any("merchant" in r for r in refused):
             seen += f"; most from {_largest((r for r in refused if 'merchant' in r), 'merchant')}"
-    return Figure(TABLE, name, lower_bound(part, whole), seen, about)
+    return Figure(TABLE, name, wilson_lower_bound(part, whole), seen, about)
 
 
 def _largest(refused: Iterable[dict[str, Any]], column: str, limit: int = 3) -> str:

@@ -7,7 +7,7 @@ from spark_jobs.ingest.feed_counts import Tally
 from spark_jobs.ingest.refusals import Refusal, remarks
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import NightStopped, Step
-from spark_jobs.warehouse.refused_share import lower_bound
+from spark_jobs.warehouse.quarantine import wilson_lower_bound
 
 
 class FeedsBroken(NightStopped):
@@ -55,7 +55,7 @@ def broken_feeds(counted: Mapping[str, Tally], config: Config) -> list[str]:
 
 def _past(feed: str, unit: str, part: int, whole: int, limit: tuple[float, str]) -> list[str]:
     most, setting = limit
-    if not whole or lower_bound(part, whole) <= most:
+    if not whole or wilson_lower_bound(part, whole) <= most:
         return []
     return [
         f"feed {feed!r}: {part:,} of {whole:,} {unit} refused ({part / whole:.1%}); at most "

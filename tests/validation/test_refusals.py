@@ -1,24 +1,6 @@
 """A broken feed is told from a bad row among few."""
 
-import pytest
-from scipy.stats import binomtest
-
-from spark_jobs.warehouse.refused_share import lower_bound
 from validation.refusals import refusal_figures
-
-
-@pytest.mark.parametrize(("part", "whole"), [(2, 20), (170, 1000), (5, 5), (0, 40)])
-def test_lower_bound_is_wilsons(part: int, whole: int) -> None:
-    # A one-sided 95 % bound is the lower end of a two-sided 90 % interval.
-    interval = binomtest(part, whole).proportion_ci(confidence_level=0.9, method="wilson")
-
-    assert lower_bound(part, whole) == pytest.approx(interval.low, abs=1e-4)
-
-
-def test_one_bad_row_of_a_small_feed_is_tolerated_and_a_bad_feed_is_not() -> None:
-    assert lower_bound(1, 10) < 0.05
-    assert lower_bound(10, 10) > 0.05
-    assert lower_bound(170, 1000) > 0.05
 
 
 def test_figures_name_reasons_and_merchants_largest_first() -> None:
