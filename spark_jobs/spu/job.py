@@ -59,10 +59,10 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     events = _rows(tables, tonight.events, SPU_EVENTS, SPU_EVENTS.keys)
     staged = ((changed_members, SPU_MEMBERS), (changed_spus, SPUS), (events, SPU_EVENTS))
     run_concurrently(partial(tables.stage, rows, table, night) for rows, table in staged)
-    return _accounts(items, tonight, night)
+    return _steps(items, tonight, night)
 
 
-def _accounts(items: pd.DataFrame, tonight: Resolved, night: Night) -> Sequence[Step]:
+def _steps(items: pd.DataFrame, tonight: Resolved, night: Night) -> Sequence[Step]:
     logger.info(
         "spu night=%s items=%d spus=%d members=%d unassigned=%d events=%d",
         night,
