@@ -173,13 +173,13 @@ def _promoted(name: str, tables: Tables, store: "FeatureStore | None") -> Releas
             f"get nulls. Run embedmill release backfill --config CONFIG {name} again: it fills "
             "them. Nothing was changed."
         )
-    return promote(tables, name, told=_told(store))
+    return promote(tables, name, registry_live=_registry_live(store))
 
 
 def _rolled_back(tables: Tables, store: "FeatureStore | None") -> Release:
     from spark_jobs.releases.encoders import UnusableEncoders, encoder_artifacts
 
-    release = rollback(tables, told=_told(store))
+    release = rollback(tables, registry_live=_registry_live(store))
     try:
         encoder_artifacts(tables.warehouse, release.encoders)
     except UnusableEncoders as error:
@@ -189,7 +189,7 @@ def _rolled_back(tables: Tables, store: "FeatureStore | None") -> Release:
     return release
 
 
-def _told(store: "FeatureStore | None") -> str | None:
+def _registry_live(store: "FeatureStore | None") -> str | None:
     """Return the release that readers of Feast get; None where they have no service yet."""
     from spark_jobs.publish.feast_definitions import pointed_release
 

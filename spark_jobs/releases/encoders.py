@@ -1,4 +1,4 @@
-"""Encoders of a release: are they all there, untouched, and made to be read together?"""
+"""Encoders of a release: load them, and check that they are unaltered and belong together."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 class UnusableEncoders(ValueError):
-    """A release of these encoders could not be served; the message lists all that is wrong."""
+    """A release of these encoders cannot be served; the message lists all problems."""
 
 
 def encoder_artifacts(warehouse: str, encoders: Mapping[str, str]) -> dict[str, "Artifact"]:
-    """Return a release's encoder versions by kind, each whole and untouched.
+    """Return a release's encoders by kind, their files checked against their hashes.
 
     Args:
         encoders: kind -> encoder version.
 
     Raises:
-        UnusableEncoders: a folder is missing or altered, an encoder is of another kind, or two were
-            not trained to be read together.
+        UnusableEncoders: a folder is missing or altered, an encoder is of another kind, or one
+            reads the vectors of an encoder that is not in the release.
     """
     artifacts: dict[str, Artifact] = {}
     problems = []
@@ -33,19 +33,19 @@ def encoder_artifacts(warehouse: str, encoders: Mapping[str, str]) -> dict[str, 
             artifacts[kind] = encoder_artifact(warehouse, kind, encoders[kind])
         except ValueError as error:
             problems.append(f"{kind}: {error}")
-    problems += _strangers(artifacts)
+    problems += _mismatches(artifacts)
     if problems:
         listed = "\n".join(f"- {problem}" for problem in problems)
         raise UnusableEncoders(
             f"these encoders cannot be released together:\n{listed}\nRestore the folders from a "
-            "copy, or train again (embedmill train) and create a release of what that prints. "
-            "Nothing was changed."
+            "copy, or train again (embedmill train) and create a release of the encoders that it "
+            "prints. Nothing was changed."
         )
     return artifacts
 
 
 def encoder_artifact(warehouse: str, kind: str, version: str) -> "Artifact":
-    """Return one encoder version, whole and untouched.
+    """Return one encoder version, its files checked against their hashes.
 
     Raises:
         ValueError: it is missing, altered, or of another kind.
@@ -54,15 +54,19 @@ def encoder_artifact(warehouse: str, kind: str, version: str) -> "Artifact":
 
     if not ENCODER_VERSION.fullmatch(version):
         raise ValueError(f"{version!r} should be an encoder version, <name>@<12 hex>.")
-    there = _versions(warehouse)
-    if version not in there:
-        of_kind = [v for v in there if v.split("@")[0] == kind] or ["none"]
+    existing = _versions(warehouse)
+    if version not in existing:
+        same_kind = ", ".join(v for v in existing if v.split("@")[0] == kind) or "none"
         raise ValueError(
-            f"{Layout.of(warehouse).encoder(version)!r} is not there; of this kind are {of_kind}."
+            f"{Layout.of(warehouse).encoder(version)!r} does not exist. Versions of kind {kind!r} "
+            f"in the warehouse: {same_kind}."
         )
     artifact = load_artifact(Layout.of(warehouse).encoder(version))
     if artifact.config.get("kind") != kind:
-        raise ValueError(f"{version!r} is of kind {artifact.config.get('kind')!r}.")
+        raise ValueError(
+            f"{version!r} should be of kind {kind!r}, but is of kind "
+            f"{artifact.config.get('kind')!r}."
+        )
     if kind == "cope":
         load_artifact(Layout.of(warehouse).encoder(str(artifact.config["features"])))
     return artifact
@@ -76,8 +80,8 @@ def _versions(warehouse: str) -> list[str]:
     return sorted(name for name in names if ENCODER_VERSION.fullmatch(name))
 
 
-def _strangers(artifacts: Mapping[str, "Artifact"]) -> list[str]:
-    """Say which encoders read others than those of the release."""
+def _mismatches(artifacts: Mapping[str, "Artifact"]) -> list[str]:
+    """Return a problem for each encoder that reads another one than that of the release."""
     reads = (
         ("semantic_id", "vectors", "cope"),
         ("learn_user", "content", "learn_content"),
@@ -93,7 +97,8 @@ def _strangers(artifacts: Mapping[str, "Artifact"]) -> list[str]:
     if {"learn_user", "learn_item"} <= artifacts.keys() and not _same_towers(artifacts):
         problems.append(
             f"learn_user and learn_item: {artifacts['learn_user'].version} and "
-            f"{artifacts['learn_item'].version} are of two trainings: their spaces differ."
+            f"{artifacts['learn_item'].version} are of different trainings, so their vectors are "
+            "not in one space."
         )
     return problems
 
