@@ -98,7 +98,7 @@ def encoding_step(
         rows_out=contents - counts.refused,
         rows_quarantined=counts.refused,
         rows_encoded=counts.encoded,
-        rows_spared=counts.spared,
+        rows_reused=counts.spared,
         seconds=seconds,
     )
 

@@ -69,7 +69,7 @@ class Step:
     Attributes:
         rows_in: rows the step was given; must be ``rows_out + rows_quarantined``.
         rows_encoded: inputs that a model has encoded; None where no model is involved.
-        rows_spared: inputs whose vector was there already.
+        rows_reused: inputs whose vector existed already; the column ``rows_spared``.
         remarks: lines for the person who runs the stage; not recorded, since they quote rows.
     """
 
@@ -78,7 +78,7 @@ class Step:
     rows_out: int
     rows_quarantined: int = 0
     rows_encoded: int | None = None
-    rows_spared: int | None = None
+    rows_reused: int | None = None
     seconds: float = 0.0
     remarks: tuple[str, ...] = field(default=(), repr=False)
 
@@ -139,7 +139,15 @@ def record_steps(
         seconds: of the whole stage.
     """
     kinds = {column.name: column.dataType.simpleString() for column in schema(STAGE_RUNS)}
-    recorded = [{**asdict(step), "step": step.name, "stage_seconds": seconds} for step in steps]
+    recorded = [
+        {
+            **asdict(step),
+            "step": step.name,
+            "rows_spared": step.rows_reused,
+            "stage_seconds": seconds,
+        }
+        for step in steps
+    ]
     columns = [name for name in kinds if name not in ("ds", "stage", "created_timestamp")]
     rows = [tuple(values[name] for name in columns) for values in recorded]
     ddl = ", ".join(f"{column} {kinds[column]}" for column in columns)

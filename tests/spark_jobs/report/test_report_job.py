@@ -109,7 +109,7 @@ ROWS: Mapping[Table, Sequence[Mapping[str, object]]] = {
 def record_runs(tables: Tables, night: Night) -> None:
     for stage in ("ingest", "item_embeddings"):
         n = None if stage == "ingest" else 4
-        step = Step(f"step of {stage}", 5, 5, rows_encoded=n, rows_spared=n, seconds=1.0)
+        step = Step(f"step of {stage}", 5, 5, rows_encoded=n, rows_reused=n, seconds=1.0)
         record_steps(tables, night, stage, [step], 2.0)
 
 
