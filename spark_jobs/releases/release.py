@@ -12,6 +12,7 @@ from typing import Literal
 
 State = Literal["building", "validated", "live", "previous", "retired"]
 
+# The states into which a release of each state may go.
 NEXT_STATES: Mapping[State, tuple[State, ...]] = {
     "building": ("validated", "retired"),
     "validated": ("live", "retired"),
