@@ -1,6 +1,4 @@
-"""Contracts: what every table promises its readers.
-
-Read this second, after ``encoders/protocol.py``.
+"""Contracts: the columns, keys and grain of every table, on which its readers may rely.
 
 Standard library only, so that Feast's definitions, the audit and tests can read it without Spark.
 
@@ -8,15 +6,14 @@ Every table has one of three shapes:
 
 ``log``
     A change log, append-only. A stage stages the rows of its night; publish copies exactly the
-    audited rows into the served table. State at a night is the latest row of each key up to that
-    night; a row
-    with ``is_active = false`` says that the key is gone.
+    audited rows into the served table. The state at a night is the latest row of each key up to
+    that night; a row with ``is_active = false`` marks a key as removed.
 ``cache``
-    What an expensive model said about one content, by content hash and encoder version. A pure
-    function of its key: rows are added when missing, never changed, and need no audit of their own.
+    Outputs of an expensive model by content hash and encoder version. A pure function of its key:
+    missing rows are added, none is changed, and none needs an audit of its own.
 ``ledger``
-    What happened: written at once by the stage it is about, whatever the audit later says. A rerun
-    replaces the rows of the same night and stage.
+    A record of runs and decisions, written at once by the stage it is about, whether or not the
+    night passes its audit. A rerun replaces the rows of the same night and stage.
 """
 
 import re
@@ -27,7 +24,7 @@ from typing import Literal
 Shape = Literal["log", "cache", "ledger"]
 
 DOMAINS = ("page", "video", "live")
-# What an encoder version may be called: it stands in SQL and in the names of views.
+# Form of an encoder version, which is used in SQL and in the names of views.
 ENCODER_VERSION = re.compile(r"[a-z0-9_.-]+@[0-9a-f]{12}")
 ACTIONS = ("view", "click", "cart", "purchase", "like", "share")
 
@@ -47,10 +44,10 @@ LOG_COLUMN_NAMES = ("event_timestamp", "created_timestamp", "ds")
 
 @dataclass(frozen=True)
 class Table:
-    """What the writer promises and every reader may rely on.
+    """Contract of one table: writers must keep it, and readers may rely on it.
 
     Attributes:
-        keys: columns that identify the thing a row is about. In a log, one row per key and night.
+        keys: columns that identify the subject of a row. In a log, one row per key and night.
         ddl: Spark DDL of all columns, comments included.
         outputs: columns that an encoder fills.
     """
@@ -327,7 +324,7 @@ FORGOTTEN = Table(
     """,
 )
 
-# What a night stages, audits and publishes, in that order.
+# The tables that a night stages, audits and publishes, in this order.
 PUBLISHED = (
     ITEMS,
     INTERACTIONS,

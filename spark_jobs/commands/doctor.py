@@ -51,7 +51,7 @@ def print_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
         grid.add_row(_MARKS[finding.state], escape(finding.what), escape(finding.seen))
     console.print(grid, highlight=False)
-    ailing = [finding for finding in findings if finding.do]
+    ailing = [finding for finding in findings if finding.advice]
     counts = {state: sum(f.state == state for f in findings) for state in _MARKS}
     console.print(
         f"\n{counts['ok']} well, {counts['warn']} to watch, {counts['bad']} bad", highlight=False
@@ -61,5 +61,5 @@ def print_findings(findings: Sequence[Finding]) -> None:
     for finding in sorted(ailing, key=lambda finding: finding.state != "bad"):
         mark = _MARKS[finding.state]
         # Unbroken, so that a command in it can be copied.
-        said = f"{mark} {escape(finding.what)}: {escape(finding.do)}"
+        said = f"{mark} {escape(finding.what)}: {escape(finding.advice)}"
         console.print(said, highlight=False, soft_wrap=True)

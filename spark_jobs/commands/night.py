@@ -50,7 +50,7 @@ def print_steps(night: Night, results: Sequence[StageResult]) -> None:
         grid.add_row(f"[bold]{result.stage}[/]", "", "", "", "", "", f"{result.seconds:.1f}")
         for step in result.steps:
             counts = (step.rows_in, step.rows_out, step.rows_quarantined)
-            models = (step.rows_encoded, step.rows_spared)
+            models = (step.rows_encoded, step.rows_reused)
             grid.add_row(f"  {step.name}", *map(_count, (*counts, *models)), "")
     console.print(grid)
     for step in (step for result in results for step in result.steps if step.remarks):

@@ -12,7 +12,7 @@ from spark_jobs.commands.progress import working
 from spark_jobs.commands.session import ConfigOption, console, open_tables
 from spark_jobs.config import Config, load_config
 from spark_jobs.contracts import ENCODED, KINDS, TABLES
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.night import Night
 from spark_jobs.releases.encoders import UnusableEncoders, encoder_artifacts, held_out_figures
 from spark_jobs.releases.ledger import all_changes, all_releases, named_release
@@ -218,11 +218,11 @@ def _promote(name: str, tables: Tables, store: "FeatureStore | None") -> Release
             f"get nulls. Run embedmill release backfill --config CONFIG {name} again: it fills "
             "them. Nothing was changed."
         )
-    return promote(tables, name, told=_registry_live(store))
+    return promote(tables, name, registry_live=_registry_live(store))
 
 
 def _roll_back(tables: Tables, store: "FeatureStore | None") -> Release:
-    release = rollback(tables, told=_registry_live(store))
+    release = rollback(tables, registry_live=_registry_live(store))
     try:
         encoder_artifacts(tables.warehouse, release.encoders)
     except UnusableEncoders as error:
@@ -261,7 +261,9 @@ def _active_keys(tables: Tables, release: Release) -> dict[str, int]:
         current = tables.current(TABLES[table], ["encoder_version"])
         return current.filter(F.col("encoder_version") == version).count()
 
-    return dict(zip(ENCODED, at_once(partial(count, table) for table in ENCODED), strict=True))
+    return dict(
+        zip(ENCODED, run_concurrently(partial(count, table) for table in ENCODED), strict=True)
+    )
 
 
 def _figures_grid(tables: Tables, releases: Sequence[Release], *, every: bool) -> Grid:

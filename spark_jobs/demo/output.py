@@ -86,7 +86,7 @@ def _counts(results: Sequence[StageResult]) -> dict[str, tuple[int, int]]:
     counts: dict[str, tuple[int, int]] = {}
     for step in (step for result in results for step in result.steps):
         if step.rows_encoded is not None:
-            counts.setdefault(step.name.split()[0], (step.rows_encoded, step.rows_spared or 0))
+            counts.setdefault(step.name.split()[0], (step.rows_encoded, step.rows_reused or 0))
     return counts
 
 

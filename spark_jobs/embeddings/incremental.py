@@ -142,7 +142,7 @@ def _step(table: Table, wanted: Wanted, change: _Changes, *, written: int, secon
         rows_out=wanted.eligible - (change.keys - written),
         rows_quarantined=wanted.keys - wanted.eligible,
         rows_encoded=change.computed,
-        rows_spared=wanted.eligible - change.computed,
+        rows_reused=wanted.eligible - change.computed,
         seconds=seconds,
     )
 

@@ -158,7 +158,7 @@ class _Cache:
             rows_out=total - refused,
             rows_quarantined=refused,
             rows_encoded=count,
-            rows_spared=reused,
+            rows_reused=reused,
             seconds=time.monotonic() - started,
         )
 

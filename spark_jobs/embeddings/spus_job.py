@@ -36,7 +36,7 @@ from spark_jobs.embeddings.pooling import (
     spu_contents,
     without_vector,
 )
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.engine.inference import encoded
 from spark_jobs.night import Night
 from spark_jobs.releases.release import Release
@@ -64,7 +64,7 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
         steps = _stage_pooled(tables, night, dict.fromkeys(r.encoders["cope"] for r in releases))
         return [*steps, *_stage_codes(tables, config, night, releases)]
 
-    return [step for steps in at_once([contents, vectors]) for step in steps]
+    return [step for steps in run_concurrently([contents, vectors]) for step in steps]
 
 
 def semantic_ids(

@@ -28,7 +28,7 @@ from spark_jobs.embeddings.content_matrix import ContentMatrix, numbered_content
 from spark_jobs.embeddings.histories import histories, item_contents, touched_users
 from spark_jobs.embeddings.incremental import VectorRows, Wanted, releases_to_encode, stage_vectors
 from spark_jobs.embeddings.model_cache import spu_prompts
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.engine.inference import encoded
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step, job_main
@@ -63,7 +63,7 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
             wanted = [_wanted_users(version, read) for version, read in users.items()]
             return stage_vectors(tables, USER_EMBEDDINGS, night, wanted)
 
-        return [step for steps in at_once([spu_steps, user_steps]) for step in steps]
+        return [step for steps in run_concurrently([spu_steps, user_steps]) for step in steps]
 
 
 def user_vectors(

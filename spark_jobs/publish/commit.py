@@ -19,7 +19,7 @@ from spark_jobs.contracts import (
     TABLES,
     Table,
 )
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.publish.online_stores import reporting_unavailable
@@ -58,7 +58,7 @@ def staged_rows(tables: Tables, night: Night) -> list[StagedRows]:
         count, newest = rows.agg(F.count("*"), F.max("created_timestamp")).collect()[0]
         return StagedRows(table.name, count, newest)
 
-    return at_once(partial(counted, table) for table in PUBLISHED)
+    return run_concurrently(partial(counted, table) for table in PUBLISHED)
 
 
 def was_recorded(tables: Tables, night: Night) -> bool:
@@ -81,7 +81,9 @@ def encoded_versions(tables: Tables, night: Night) -> Versions:
         recorded = {version for table, version in steps if table == name and version}
         return tuple(sorted(recorded | {row["encoder_version"] for row in staged}))
 
-    return dict(zip(ENCODED, at_once(partial(versions, name) for name in ENCODED), strict=True))
+    return dict(
+        zip(ENCODED, run_concurrently(partial(versions, name) for name in ENCODED), strict=True)
+    )
 
 
 def replaced_tables(tables: Tables, night: Night, versions: Versions) -> set[str]:
@@ -94,7 +96,7 @@ def replaced_tables(tables: Tables, night: Night, versions: Versions) -> set[str
         served = _served(tables, table, night, versions)
         return fingerprint(served, table) != fingerprint(tables.staged(table, night), table)
 
-    different = at_once(partial(differs, table) for table in PUBLISHED)
+    different = run_concurrently(partial(differs, table) for table in PUBLISHED)
     return {table.name for table, is_so in zip(PUBLISHED, different, strict=True) if is_so}
 
 
@@ -116,7 +118,7 @@ def publish_tables(
             tables.create(table)
         return _served(tables, table, night, versions).count()
 
-    served = at_once(partial(publish, table) for table in PUBLISHED)
+    served = run_concurrently(partial(publish, table) for table in PUBLISHED)
     return {table.name: rows for table, rows in zip(PUBLISHED, served, strict=True)}
 
 

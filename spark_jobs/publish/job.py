@@ -26,7 +26,7 @@ from spark_jobs.publish.feast_definitions import open_store
 from spark_jobs.publish.preconditions import check_encoded, check_publishable
 from spark_jobs.releases.ledger import export_releases, served_releases
 from spark_jobs.runs.stage import Step, job_main
-from spark_jobs.warehouse.comments import update_comments
+from spark_jobs.warehouse.delta_files import update_comments
 from spark_jobs.warehouse.locks import RELEASES_WAIT, releases_lock
 from spark_jobs.warehouse.tables import Tables
 

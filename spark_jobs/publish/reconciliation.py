@@ -11,8 +11,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs.engine.collector import collector_paused
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import gc_paused, run_concurrently
 from spark_jobs.night import Night
 from spark_jobs.publish.online_stores import online_store
 from spark_jobs.publish.online_values import (
@@ -68,7 +67,7 @@ class Difference:
         )
 
 
-@collector_paused()
+@gc_paused()
 def reconcile(
     store: "FeatureStore",
     spark: SparkSession,
@@ -97,7 +96,7 @@ def reconcile(
         for view in sorted(store.list_feature_views(), key=lambda view: view.name)
         if release in (None, view.tags.get("release"))
     ]
-    expected = at_once(
+    expected = run_concurrently(
         partial(expected_rows, offline_state(view, spark), view, night=night, sample=sample)
         for view in views
     )

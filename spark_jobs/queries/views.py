@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import ENCODED, TABLES, Table
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.night import Night
 from spark_jobs.releases.ledger import all_releases
 from spark_jobs.releases.release import Release
@@ -66,7 +66,7 @@ class Catalog:
         def register(name: str) -> None:
             self.frame(name).createOrReplaceTempView(name)
 
-        at_once(partial(register, name) for name in names)
+        run_concurrently(partial(register, name) for name in names)
 
 
 def _every_row(catalog: Catalog, table: Table) -> DataFrame:

@@ -17,7 +17,7 @@ _HEADLINES = ("R@1", "recall@10", "ndcg@10", "collision_rate", "relative_error",
 
 
 class UnusableEncoders(ValueError):
-    """A release of these encoders could not be served; the message lists all that is wrong."""
+    """A release of these encoders cannot be served; the message lists all problems."""
 
 
 def encoder_artifacts(warehouse: str, encoders: Mapping[str, str]) -> dict[str, Artifact]:
@@ -27,8 +27,8 @@ def encoder_artifacts(warehouse: str, encoders: Mapping[str, str]) -> dict[str, 
         encoders: kind -> encoder version.
 
     Raises:
-        UnusableEncoders: a folder is missing or altered, an encoder is of another kind, or two were
-            not trained to be read together.
+        UnusableEncoders: a folder is missing or altered, an encoder is of another kind, or one
+            reads the vectors of an encoder that is not in the release.
     """
     artifacts: dict[str, Artifact] = {}
     problems = []
@@ -42,8 +42,8 @@ def encoder_artifacts(warehouse: str, encoders: Mapping[str, str]) -> dict[str, 
         listed = "\n".join(f"- {problem}" for problem in problems)
         raise UnusableEncoders(
             f"these encoders cannot be released together:\n{listed}\nRestore the folders from a "
-            "copy, or train again (embedmill train) and create a release of what that prints. "
-            "Nothing was changed."
+            "copy, or train again (embedmill train) and create a release of the encoders that it "
+            "prints. Nothing was changed."
         )
     return artifacts
 
@@ -56,11 +56,12 @@ def encoder_artifact(warehouse: str, kind: str, version: str) -> Artifact:
     """
     if not ENCODER_VERSION.fullmatch(version):
         raise ValueError(f"{version!r} should be an encoder version, <name>@<12 hex>.")
-    there = _versions(warehouse)
-    if version not in there:
-        of_kind = [v for v in there if v.split("@")[0] == kind] or ["none"]
+    existing = _versions(warehouse)
+    if version not in existing:
+        same_kind = ", ".join(v for v in existing if v.split("@")[0] == kind) or "none"
         raise ValueError(
-            f"{Layout.of(warehouse).encoder(version)!r} is not there; of this kind are {of_kind}."
+            f"{Layout.of(warehouse).encoder(version)!r} does not exist. Versions of kind {kind!r} "
+            f"in the warehouse: {same_kind}."
         )
     layout = Layout.of(warehouse)
     artifact, info = load_artifact(layout.encoder(version)), read_info(layout.encoder(version))
@@ -138,7 +139,8 @@ def _mismatches(warehouse: str, artifacts: Mapping[str, Artifact]) -> list[str]:
     if {"learn_user", "learn_item"} <= artifacts.keys() and not _same_towers(artifacts):
         problems.append(
             f"learn_user and learn_item: {artifacts['learn_user'].version} and "
-            f"{artifacts['learn_item'].version} are of two trainings: their spaces differ."
+            f"{artifacts['learn_item'].version} are of different trainings, so their vectors are "
+            "not in one space."
         )
     return problems
 

@@ -16,7 +16,7 @@ from spark_jobs.contracts import (
     STAGE_RUNS,
     Table,
 )
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.night import Night
 from spark_jobs.releases.release import Release
 from spark_jobs.report.model import Check, Ledger, NightLine, Refusal, State, StepRun
@@ -101,7 +101,7 @@ def read_ledger(tables: Tables, night: Night, order: Sequence[str]) -> Ledger:
         NothingToReport: no stage has run in the night.
     """
     up_to_night = F.col("ds") <= F.lit(night.ds)
-    steps, refusals, checks, nights, releases = at_once(
+    steps, refusals, checks, nights, releases = run_concurrently(
         frame.collect
         for frame in (
             of_night(tables, STAGE_RUNS, night),
@@ -171,7 +171,7 @@ def read_history(tables: Tables) -> list[NightLine]:
     of_night_stages = runs.filter(F.col("stage") != F.lit(STAGE))
     results, nights = by_nights(tables.read(AUDIT_RESULTS)), by_nights(tables.read(NIGHTS))
     frames = (work_by_night(of_night_stages), seconds_by_night(of_night_stages))
-    work, seconds, audits, states = at_once(
+    work, seconds, audits, states = run_concurrently(
         frame.collect for frame in (*frames, audits_by_night(results), nights)
     )
     return night_lines(work, seconds, audits, states)[:MOST_NIGHTS]

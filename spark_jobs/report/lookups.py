@@ -19,7 +19,7 @@ from spark_jobs.contracts import (
     USER_EMBEDDINGS,
     Table,
 )
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.report.model import NO_PICTURE, Item, Key, Picture, Records, Sample, to_spu
 from spark_jobs.report.view import View
@@ -89,7 +89,9 @@ def active_counts(catalogue: Catalogue) -> dict[str, int]:
         "spu_embeddings": catalogue.spu_vectors,
         "user_embeddings": catalogue.vectors(USER_EMBEDDINGS, "learn_user", "user_id"),
     }
-    return dict(zip(frames, at_once(frame.count for frame in frames.values()), strict=True))
+    return dict(
+        zip(frames, run_concurrently(frame.count for frame in frames.values()), strict=True)
+    )
 
 
 def look_up(catalogue: Catalogue, shown: Sequence[Sample], *, max_pixels: int) -> Records:
@@ -104,7 +106,7 @@ def look_up(catalogue: Catalogue, shown: Sequence[Sample], *, max_pixels: int) -
     of_spus = F.broadcast(local_frame(spark, [(spu_id,) for spu_id in spu_ids], "spu_id string"))
     of_items = F.broadcast(local_frame(spark, keys, "domain string, item_id string"))
     members = catalogue.members.join(of_spus, on="spu_id", how="left_semi")
-    spus, pictured, items = at_once(
+    spus, pictured, items = run_concurrently(
         frame.collect
         for frame in (
             catalogue.spus.join(of_spus, on="spu_id", how="left_semi"),
@@ -175,7 +177,7 @@ def _pictures(rows: Sequence[Row], max_pixels: int) -> dict[Key, Picture]:
         return thumbnail(image["uri"], image["sha256"], max_pixels=max_pixels)
 
     images = {_key(row): row["image"] for row in rows}
-    pictures = at_once(partial(picture, image) for image in images.values())
+    pictures = run_concurrently(partial(picture, image) for image in images.values())
     return dict(zip(images, pictures, strict=True))
 
 

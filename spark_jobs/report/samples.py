@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.report.lookups import Catalogue, active_counts, look_up, open_catalogue
 from spark_jobs.report.model import Ledger, Sample, Samples
 from spark_jobs.report.spu_map import draw_map
@@ -95,5 +95,5 @@ def empty_parts(counts: Mapping[str, int], reasons: Mapping[str, str]) -> Mappin
 def _choose(catalogue: Catalogue, reasons: Mapping[str, str]) -> Mapping[str, Sequence[Sample]]:
     """Return the samples of every kind; none of a kind that needs a part with a reason."""
     possible = {name: kind for name, kind in KINDS.items() if not reasons.keys() & kind.needs}
-    chosen = at_once(partial(kind.choose, catalogue) for kind in possible.values())
+    chosen = run_concurrently(partial(kind.choose, catalogue) for kind in possible.values())
     return dict.fromkeys(KINDS, ()) | dict(zip(possible, chosen, strict=True))

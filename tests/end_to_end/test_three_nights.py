@@ -428,7 +428,7 @@ def test_a_promote_and_a_rollback_killed_before_readers_are_told_are_finished_by
     assert "the next night will stop" in back.output
     assert features(two_releases, "ranking") == first
     assert live_release(tables).name == "r1"
-    assert "nothing to roll back to" in str(command("rollback").exception)
+    assert "no release to roll back to" in str(command("rollback").exception)
 
 
 def test_a_night_encodes_for_every_release_that_is_served(

@@ -21,7 +21,7 @@ from spark_jobs.contracts import (
 )
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import by_nights
-from spark_jobs.warehouse.refused_share import lower_bound
+from spark_jobs.warehouse.quarantine import wilson_lower_bound
 from validation.measurements.states import ENTITIES, encoded
 
 # A row of counts by column, and the rows of a small frame as dictionaries without their nulls.
@@ -288,7 +288,7 @@ def _refused_share(measure: str, about: str, part: int, whole: int, refused: Obs
         seen += f": {_largest(refused, 'reason')}"
     if merchants := [row for row in refused if "merchant" in row]:
         seen += f"; most from {_largest(merchants, 'merchant')}"
-    return Figure(QUARANTINE.name, measure, lower_bound(part, whole), seen, about)
+    return Figure(QUARANTINE.name, measure, wilson_lower_bound(part, whole), seen, about)
 
 
 def _largest(refused: Observation, column: str, limit: int = 3) -> str:

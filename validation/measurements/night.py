@@ -21,7 +21,7 @@ from spark_jobs.contracts import (
     TABLES,
     Table,
 )
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.night import Night
 from spark_jobs.warehouse.tables import Tables, schema
 from validation.measurements import counts, states, vectors
@@ -106,7 +106,9 @@ def _observations(
         "reasons": counts.reasons(tables.read(QUARANTINE), night),
     }
     try:
-        parts = at_once(partial(observed, frames) for frames in (about_states, about_tonight))
+        parts = run_concurrently(
+            partial(observed, frames) for frames in (about_states, about_tonight)
+        )
         return {name: rows for part in parts for name, rows in part.items()}
     finally:
         folded.unpersist()

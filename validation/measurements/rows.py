@@ -8,7 +8,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import ENCODED, SPU_SEMANTIC_IDS, Table
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.night import Night
 from spark_jobs.releases.ledger import served_releases
 from spark_jobs.warehouse.encoder_store import codebook_size, vector_width
@@ -79,7 +79,7 @@ def cached_profiles(
     """
     frames = {table.name: _profile(tables, table, night, limits).persist() for table in profiled}
     try:
-        counts = at_once(frame.count for frame in frames.values())
+        counts = run_concurrently(frame.count for frame in frames.values())
         yield {
             name: Profile(frame, rows)
             for (name, frame), rows in zip(frames.items(), counts, strict=True)

@@ -36,7 +36,7 @@ from spark_jobs.warehouse.delta_files import (
     vacuum,
 )
 from spark_jobs.warehouse.locks import RELEASES_WAIT, releases_lock
-from spark_jobs.warehouse.suppression_list import is_forgotten, remember_to_forget
+from spark_jobs.warehouse.suppression_list import is_forgotten, suppress
 from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def forget(tables: Tables, config: Config, user: str, *, watch: Watch) -> Receip
     found += [Found("online store", "mentions", mentions)] if mentions else []
     # Before any removal: a user whose erasure was killed is not an unknown one, and the next run
     # accounts for what this one removed.
-    hashed = remember_to_forget(tables, user)
+    hashed = suppress(tables, user)
     begin_run(tables.warehouse, hashed, found, online.deletion)
     versions = _erase(tables, user, before, watch)
     # A release that is retired meanwhile takes its views away.

@@ -13,7 +13,7 @@ import fsspec
 import pyarrow.parquet as pq
 from pyspark.sql import functions as F
 
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.operations.erasure.patterns import (
     columns_about_users,
     id_as_word,
@@ -78,7 +78,7 @@ def found_by_place(tables: Tables, user: str, traces: Iterable[Trace]) -> list[F
         traces: of the same user, from ``search``.
     """
     folders = delta_folders(tables.warehouse)
-    counted = at_once(partial(_readable, tables, folder, user) for folder in folders)
+    counted = run_concurrently(partial(_readable, tables, folder, user) for folder in folders)
     readable = dict(zip(folders, counted, strict=True))
     found: list[Found] = []
     for folder, (rows, texts, _) in readable.items():

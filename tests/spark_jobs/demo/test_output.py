@@ -12,8 +12,8 @@ def printed(console: Console) -> list[list[str]]:
 
 
 def items_stage(encoded: int, reused: int, seconds: float) -> StageResult:
-    features = Step("item_features a@1", 9, 9, rows_encoded=encoded, rows_spared=reused)
-    again = Step("item_features b@1", 9, 9, rows_encoded=0, rows_spared=9)
+    features = Step("item_features a@1", 9, 9, rows_encoded=encoded, rows_reused=reused)
+    again = Step("item_features b@1", 9, 9, rows_encoded=0, rows_reused=9)
     return StageResult("item_embeddings", [features, again], seconds)
 
 

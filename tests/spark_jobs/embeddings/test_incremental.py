@@ -92,7 +92,7 @@ def test_the_next_night_computes_new_contents_alone_and_buries_what_is_gone(
     assert computing.contents == ["c"]
     # s1 did not change; the content of s2 was that of s3, which is gone.
     assert staged(tables, tomorrow) == {"s2": VECTORS["b"], "s3": None, "s4": VECTORS["c"]}
-    assert (step.rows_out, step.rows_encoded, step.rows_spared) == (3, 1, 2)
+    assert (step.rows_out, step.rows_encoded, step.rows_reused) == (3, 1, 2)
 
 
 def test_a_content_that_turns_out_to_have_no_vector_makes_a_tombstone(

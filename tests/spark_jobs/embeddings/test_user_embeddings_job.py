@@ -169,4 +169,4 @@ def test_two_nights(
         np.testing.assert_allclose(users[user_id], vector, atol=1e-6)
     assert set(staged(tables, SPU_PREFERENCE_EMBEDDINGS, tomorrow)) == {"s3", "s4"}
     step = steps["user_embeddings"]
-    assert (step.rows_in, step.rows_out, step.rows_encoded, step.rows_spared) == (3, 3, 3, 0)
+    assert (step.rows_in, step.rows_out, step.rows_encoded, step.rows_reused) == (3, 3, 3, 0)

@@ -197,7 +197,7 @@ def test_releases_and_versions_are_named_and_each_is_judged_once(
 
     assert list(given.cope) == [heads.version]
     assert [title for title, _ in evaluations(shop, Config(), NIGHT, given)] == ["COPE"]
-    with pytest.raises(Unevaluable, match=r"learn_user: .*is not there"):
+    with pytest.raises(Unevaluable, match=r"learn_user: .*does not exist"):
         candidates(shop, ["r1"])
 
 
@@ -205,7 +205,7 @@ def test_releases_and_versions_are_named_and_each_is_judged_once(
     ("name", "error", "said"),
     [
         ("r9", UnknownRelease, "no release 'r9'"),
-        ("cope@ffffffffffff", Unevaluable, "is not there"),
+        ("cope@ffffffffffff", Unevaluable, "does not exist"),
         ("cope@short", Unevaluable, "should be an encoder version"),
         ("semantic_id@ffffffffffff", Unevaluable, "should be a release"),
     ],

@@ -244,7 +244,7 @@ def test_doctor_says_whether_redis_answers_and_no_password(
     assert (here.state, gone.state) == ("ok", "bad")
     assert redis_server.split(",")[0] in here.seen
     assert gone.seen.startswith(f"Redis at {away}: ")
-    assert "EMBEDMILL_REDIS" in gone.do
+    assert "EMBEDMILL_REDIS" in gone.advice
     assert password not in f"{here}{gone}"
 
 

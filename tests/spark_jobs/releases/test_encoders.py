@@ -1,4 +1,4 @@
-"""Encoders that make a release: of the right kinds, untouched, and made to be read together."""
+"""Encoders of a release: of the right kinds, unaltered, and belonging together."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -80,29 +80,29 @@ def _other_kind(trained: dict[str, Artifact]) -> dict[str, Artifact]:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (_other_cope, r"semantic_id: semantic_id@\w+ reads 'cope@\w+', but the release's cope is"),
         (_other_content, r"learn_user@\w+ reads 'learn_content@\w+', but the release's"),
-        (_other_towers, "learn_user and learn_item: .* are of two trainings"),
-        (_other_kind, r"learn_item: 'learn_user@\w+' is of kind 'learn_user'"),
+        (_other_towers, "learn_user and learn_item: .* are of different trainings"),
+        (_other_kind, r"learn_item: 'learn_user@\w+' should be of kind 'learn_item', but is of"),
     ],
 )
 def test_encoders_that_do_not_belong_together_are_refused(
     trained: dict[str, Artifact],
     tmp_path: Path,
     change: Callable[[dict[str, Artifact]], dict[str, Artifact]],
-    said: str,
+    message: str,
 ) -> None:
     mixed = change(trained)
     for made in mixed.values():
         save(tmp_path, made)
 
-    with pytest.raises(UnusableEncoders, match=said):
+    with pytest.raises(UnusableEncoders, match=message):
         encoder_artifacts(str(tmp_path), versions(mixed))
 
 
-def test_every_encoder_that_is_altered_or_gone_is_named(
+def test_every_altered_or_missing_encoder_is_named(
     trained: dict[str, Artifact], tmp_path: Path
 ) -> None:
     named = versions(trained)
@@ -115,11 +115,11 @@ def test_every_encoder_that_is_altered_or_gone_is_named(
         encoder_artifacts(str(tmp_path), named)
 
     assert f"{named['cope']}': the hash of model.safetensors" in str(refused.value)
-    assert f"{named['learn_user']}' is not there" in str(refused.value)
+    assert f"{named['learn_user']}' does not exist" in str(refused.value)
 
 
-def test_a_night_whose_encoder_is_gone_says_which_and_what_to_do(tmp_path: Path) -> None:
-    tables = cast(Any, SimpleNamespace(layout=Layout(str(tmp_path))))
+def test_a_missing_encoder_is_named_with_the_remedy(tmp_path: Path) -> None:
+    tables = cast(Any, SimpleNamespace(layout=Layout.of(str(tmp_path))))
 
     with pytest.raises(EncoderMissing, match=r"'cope@000000000001' .* Restore the folder"):
         encoder_info(tables, "cope@000000000001")

@@ -23,7 +23,7 @@ from spark_jobs.contracts import (
     USER_EMBEDDINGS,
     Table,
 )
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.releases.transitions import create_release, promote
@@ -109,7 +109,7 @@ ROWS: Mapping[Table, Sequence[Mapping[str, object]]] = {
 def record_runs(tables: Tables, night: Night) -> None:
     for stage in ("ingest", "item_embeddings"):
         n = None if stage == "ingest" else 4
-        step = Step(f"step of {stage}", 5, 5, rows_encoded=n, rows_spared=n, seconds=1.0)
+        step = Step(f"step of {stage}", 5, 5, rows_encoded=n, rows_reused=n, seconds=1.0)
         record_steps(tables, night, stage, [step], 2.0)
 
 
@@ -136,7 +136,7 @@ def shop(spark, tmp_path_factory, contract_frame) -> Shop:
         tables.stage(contract_frame(table, ROWS[table]), table, FIRST)
         tables.copy_staged(table, FIRST)
 
-    at_once(partial(publish, table) for table in ROWS)
+    run_concurrently(partial(publish, table) for table in ROWS)
     record_runs(tables, FIRST)
     record_audit(tables, FIRST, success=True)
     job.run(tables, Config(), FIRST)

@@ -4,11 +4,10 @@ from collections import Counter
 
 import pytest
 from pyspark.sql import SparkSession
-from scipy.stats import binomtest, entropy
+from scipy.stats import entropy
 
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
-from spark_jobs.warehouse.refused_share import lower_bound
 from validation.measurements.counts import (
     MAX_SHARERS,
     Figure,
@@ -24,20 +23,6 @@ from validation.measurements.counts import (
     volume_figures,
 )
 from validation.measurements.states import encoded
-
-
-@pytest.mark.parametrize(("part", "whole"), [(2, 20), (170, 1000), (5, 5), (0, 40)])
-def test_lower_bound_is_wilsons(part: int, whole: int) -> None:
-    # A one-sided 95 % bound is the lower end of a two-sided 90 % interval.
-    interval = binomtest(part, whole).proportion_ci(confidence_level=0.9, method="wilson")
-
-    assert lower_bound(part, whole) == pytest.approx(interval.low, abs=1e-4)
-
-
-def test_one_bad_row_of_a_small_feed_is_tolerated_and_a_bad_feed_is_not() -> None:
-    assert lower_bound(1, 10) < 0.05
-    assert lower_bound(10, 10) > 0.05
-    assert lower_bound(170, 1000) > 0.05
 
 
 def test_figures_name_reasons_and_merchants_largest_first() -> None:

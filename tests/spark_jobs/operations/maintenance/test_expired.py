@@ -20,7 +20,7 @@ def change(name: str, state: State, days_ago: int) -> Change:
     return Change(Release(name, state, OLD), "retire", NOW - timedelta(days=days_ago))
 
 
-def test_a_release_expires_when_it_was_retired_long_enough_ago() -> None:
+def test_a_release_expires_some_days_after_it_was_retired() -> None:
     changes = [
         change("r1", "live", 90),
         change("r2", "live", 60),
@@ -32,7 +32,7 @@ def test_a_release_expires_when_it_was_retired_long_enough_ago() -> None:
     assert [release.name for release in expired_releases(changes, NOW, 30)] == ["r1"]
 
 
-def test_a_version_goes_when_only_expired_releases_need_it() -> None:
+def test_a_version_that_only_expired_releases_need_is_expired() -> None:
     gone, live = Release("r1", "retired", OLD), Release("r2", "live", NEW)
     reads = {"cope@1": ["features@1"], "cope@2": ["features@2"], "features@1": []}
 
@@ -43,7 +43,7 @@ def test_a_version_goes_when_only_expired_releases_need_it() -> None:
     ]
 
 
-def test_a_version_stays_that_a_newer_encoder_reads() -> None:
+def test_a_version_that_a_newer_encoder_reads_is_kept() -> None:
     gone, live = Release("r1", "retired", OLD), Release("r2", "live", NEW)
     # Of cope@3, no release was made yet.
     reads = {"cope@1": ["features@1"], "cope@2": ["features@1"], "cope@3": ["features@3"]}
@@ -51,7 +51,7 @@ def test_a_version_stays_that_a_newer_encoder_reads() -> None:
     assert expired_versions([gone, live], [gone], reads) == ["cope@1", "semantic_id@1"]
 
 
-def test_nothing_goes_without_an_expired_release() -> None:
+def test_no_version_is_expired_without_an_expired_release() -> None:
     assert expired_versions([Release("r1", "live", OLD)], [], {"cope@9": []}) == []
 
 

@@ -1,4 +1,4 @@
-"""Feeds of which much is refused: what is said of them, and when they stop the night."""
+"""Feeds with many refused rows: their remarks, and the share that stops the night."""
 
 from collections.abc import Callable
 
@@ -7,10 +7,9 @@ from pyspark.sql import functions as F
 
 from spark_jobs.config import AuditConfig, Config, IngestConfig
 from spark_jobs.contracts import INTERACTIONS, ITEMS, NIGHTS, QUARANTINE, STAGE_RUNS
-from spark_jobs.ingest.broken_feeds import FeedsBroken, broken_feeds
-from spark_jobs.ingest.feed_counts import Tally
+from spark_jobs.ingest.feed_counts import FeedCounts
 from spark_jobs.ingest.job import run
-from spark_jobs.ingest.refusals import Refusal, remarks
+from spark_jobs.ingest.refusals import FeedsBroken, Refusal, broken_feeds, remarks
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import run_stage
 from spark_jobs.warehouse.retention import NotIngested, check_staged
@@ -19,68 +18,68 @@ NIGHT = Night.parse("2026-01-31")
 
 
 @pytest.mark.parametrize(
-    ("tally", "is_broken"),
+    ("counts", "is_broken"),
     [
-        (Tally(rows=1000, refused=940), True),
-        (Tally(rows=1000, refused=260), False),  # a quarter, give or take what chance does
-        (Tally(rows=1000, refused=300), True),
-        (Tally(rows=10, refused=4), False),
-        (Tally(rows=10, refused=10), True),
-        (Tally(rows=0), False),
-        (Tally(rows=1000, pictures=1000, pictures_refused=1000), True),
-        (Tally(rows=1000, pictures=3, pictures_refused=1), False),
-        (Tally(rows=1000, pictures=40, pictures_refused=40), True),
+        (FeedCounts(rows=1000, refused=940), True),
+        (FeedCounts(rows=1000, refused=260), False),  # a quarter, within chance
+        (FeedCounts(rows=1000, refused=300), True),
+        (FeedCounts(rows=10, refused=4), False),
+        (FeedCounts(rows=10, refused=10), True),
+        (FeedCounts(rows=0), False),
+        (FeedCounts(rows=1000, pictures=1000, pictures_refused=1000), True),
+        (FeedCounts(rows=1000, pictures=3, pictures_refused=1), False),
+        (FeedCounts(rows=1000, pictures=40, pictures_refused=40), True),
     ],
 )
-def test_a_feed_is_broken_past_a_limit_small_numbers_forgiven(
-    tally: Tally, is_broken: bool
+def test_a_feed_is_broken_where_its_refused_share_is_surely_over_the_limit(
+    counts: FeedCounts, is_broken: bool
 ) -> None:
-    assert bool(broken_feeds({"pages": tally}, Config())) == is_broken
+    assert bool(broken_feeds({"pages": counts}, Config())) == is_broken
 
 
-def test_each_limit_says_feed_measure_limit_and_setting() -> None:
+def test_each_exceeded_limit_names_feed_share_limit_and_setting() -> None:
     counted = {
-        "events": Tally(rows=1000, refused=941),
-        "pages": Tally(rows=1000, refused=997, pictures=50, pictures_refused=50),
-        "clips": Tally(rows=100_000),
+        "events": FeedCounts(rows=1000, refused=941),
+        "pages": FeedCounts(rows=1000, refused=997, pictures=50, pictures_refused=50),
+        "clips": FeedCounts(rows=100_000),
     }
 
-    said = broken_feeds(counted, Config(ingest=IngestConfig(max_refused=0.5)))
+    problems = broken_feeds(counted, Config(ingest=IngestConfig(max_refused=0.5)))
 
-    assert said == [
-        "feed 'events': 941 of 1,000 rows refused (94.1%); at most 50% may be, small numbers "
-        "forgiven ([ingest] max_refused)",
-        "feed 'pages': 997 of 1,000 rows refused (99.7%); at most 50% may be, small numbers "
-        "forgiven ([ingest] max_refused)",
-        "feed 'pages': 50 of 50 pictures refused (100.0%); at most 25% may be, small numbers "
-        "forgiven ([ingest] max_pictures_refused)",
+    assert problems == [
+        "feed 'events': 941 of 1,000 rows refused (94.1%); the limit is 50%, and more where there "
+        "are few rows ([ingest] max_refused)",
+        "feed 'pages': 997 of 1,000 rows refused (99.7%); the limit is 50%, and more where there "
+        "are few rows ([ingest] max_refused)",
+        "feed 'pages': 50 of 50 pictures refused (100.0%); the limit is 25%, and more where there "
+        "are few pictures ([ingest] max_pictures_refused)",
     ]
 
 
-def test_what_the_audit_may_pass_passes_ingest() -> None:
-    counted = {"pages": Tally(rows=1000, refused=600, pictures=9, pictures_refused=9)}
+def test_a_wider_limit_of_the_audit_widens_that_of_ingest() -> None:
+    counted = {"pages": FeedCounts(rows=1000, refused=600, pictures=9, pictures_refused=9)}
 
     assert broken_feeds(counted, Config(audit=AuditConfig(max_quarantined=1.0))) == []
 
 
-def test_remarks_count_pictures_that_are_too_many_as_named_and_not_as_broken() -> None:
+def test_remarks_count_surplus_pictures_as_named_but_not_as_read() -> None:
     found = [Refusal("pages", "image_surplus", "picture", 4, "page|a", "9.png")]
 
-    said = remarks("pages", Tally(rows=1, pictures=8), found)
-
-    assert said == [
+    assert remarks("pages", FeedCounts(rows=1, pictures=8), found) == [
         "pictures: 12 named, 8 read",
         "  image_surplus 4, such as picture '9.png' of 'page|a'",
     ]
 
 
-def test_a_feed_of_which_nothing_is_refused_is_passed_over_in_silence() -> None:
+def test_a_feed_without_refused_rows_has_no_remarks() -> None:
     found = [Refusal("other", "title_empty", None, 4, "page|a", None)]
 
-    assert remarks("pages", Tally(rows=9), found) == []
+    assert remarks("pages", FeedCounts(rows=9), found) == []
 
 
-def test_each_reason_is_told_with_count_and_example(shop, item: Callable, event: Callable) -> None:
+def test_remarks_give_count_and_example_of_each_reason(
+    shop, item: Callable, event: Callable
+) -> None:
     shop.picture("pages/a.png")
     pages = [
         item("a", price=1, images=["a.png", "none.png"]),
@@ -137,17 +136,17 @@ def stopped(shop, item: Callable, event: Callable):
 def test_a_broken_feed_stops_the_night_with_its_reasons_and_nothing_staged(stopped) -> None:
     shop, _, failure = stopped
 
-    said = str(failure)
-    assert "night 2026-01-31 was stopped by ingest. Nothing of it was staged." in said
-    assert "- feed 'events': 19 of 20 rows refused (95.0%)" in said
-    assert "- feed 'pages': 20 of 20 pictures refused (100.0%)" in said
-    assert "value_unreadable 19, such as occurred_at '31/01/2026 10:00'" in said
-    assert "image_missing 20, such as picture '0.png' of 'page|p0'" in said
+    message = str(failure)
+    assert message.startswith("ingest stopped night 2026-01-31: too much of its feeds was refused")
+    assert "- feed 'events': 19 of 20 rows refused (95.0%)" in message
+    assert "- feed 'pages': 20 of 20 pictures refused (100.0%)" in message
+    assert "value_unreadable 19, such as occurred_at '31/01/2026 10:00'" in message
+    assert "image_missing 20, such as picture '0.png' of 'page|p0'" in message
     assert not shop.tables.exists(ITEMS)
     assert shop.staged(ITEMS) == shop.staged(INTERACTIONS) == []
 
 
-def test_a_stopped_night_leaves_its_quarantine_its_counts_and_its_state(stopped) -> None:
+def test_a_stopped_night_records_its_quarantine_counts_and_state(stopped) -> None:
     tables = stopped[0].tables
 
     reasons = tables.read(QUARANTINE).groupBy("source", "reason").count().collect()
@@ -162,7 +161,7 @@ def test_a_stopped_night_leaves_its_quarantine_its_counts_and_its_state(stopped)
     assert "feed 'events': 19 of 20 rows refused" in state["detail"]
 
 
-def test_no_stage_goes_on_with_a_stopped_night_until_it_is_mended(
+def test_no_stage_runs_on_a_stopped_night_until_its_feeds_are_corrected(
     stopped, item: Callable, event: Callable
 ) -> None:
     shop, feeds, _ = stopped
