@@ -11,7 +11,13 @@ import torch
 
 from encoders.artifacts import Artifact, save_artifact
 from spark_jobs.contracts import KINDS
-from spark_jobs.releases.encoders import UnusableEncoders, encoder_artifacts, flat_figures
+from spark_jobs.releases.encoders import (
+    UnusableEncoders,
+    encoder_artifacts,
+    flat_figures,
+    held_out_figures,
+)
+from spark_jobs.releases.release import Release
 from spark_jobs.warehouse.encoder_store import (
     EncoderMissing,
     encoder_info,
@@ -123,6 +129,34 @@ def test_a_missing_encoder_is_named_with_the_remedy(tmp_path: Path) -> None:
 
     with pytest.raises(EncoderMissing, match=r"'cope@000000000001' .* Restore the folder"):
         encoder_info(tables, "cope@000000000001")
+
+
+def test_held_out_figures_are_the_headlines_of_each_training_or_every_figure(
+    trained: dict[str, Artifact], tmp_path: Path
+) -> None:
+    cope = replace(trained["cope"], metrics={"held_out": {"R@1": 0.7, "R@5": 0.9}})
+    save(tmp_path, cope)
+    release = Release("r1", "live", versions(trained))
+
+    assert held_out_figures(str(tmp_path), release, every=False) == {("cope", "held_out R@1"): 0.7}
+    assert set(held_out_figures(str(tmp_path), release, every=True)) == {
+        ("cope", "held_out R@1"),
+        ("cope", "held_out R@5"),
+    }
+
+
+def test_held_out_figures_of_a_retired_release_are_those_of_the_encoders_that_are_left(
+    trained: dict[str, Artifact], tmp_path: Path
+) -> None:
+    left = artifact("learn_user", 2.0)
+    save(tmp_path, replace(left, metrics={"users": 3}))
+    encoders = versions(trained) | {"cope": "cope@000000000001", "learn_user": left.version}
+
+    retired = held_out_figures(str(tmp_path), Release("r1", "retired", encoders), every=True)
+
+    assert retired == {("learn_user", "users"): 3.0}
+    with pytest.raises(UnusableEncoders):
+        held_out_figures(str(tmp_path), Release("r1", "live", encoders), every=True)
 
 
 def test_flat_figures_leaves_out_the_curve_and_the_figures_that_weights_were_chosen_by() -> None:
