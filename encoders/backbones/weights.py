@@ -1,7 +1,8 @@
-"""Weights: where the files of a pretrained part lie, and the hash they are pinned by."""
+"""Weights of pretrained parts: their files, the hash that pins them, and quiet loading."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -93,3 +94,18 @@ def check_sha256(files: Sequence[Path], expected: str, name: str) -> None:
             f"weights of {name!r} ({', '.join(str(file) for file in files)}): sha256 should be "
             f"{expected} but is {found}. Restore the file, or make a new encoder version of these."
         )
+
+
+@contextmanager
+def transformers_silenced() -> Iterator[None]:
+    """Silence transformers' progress bars, and its reports of weights that are left out."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        logging.enable_progress_bar()

@@ -41,6 +41,6 @@ def similar(
     question = Question(text, image or (), domain or "page", spu, user)
     check_usable(question, settings.ingest)
     if is_item:  # torch takes as long to import as Spark to start
-        import_ahead(["encoders.loading", "encoders.cope.features", "sentence_transformers"])
+        import_ahead(["encoders.loading", "encoders.cope.features", "transformers"])
     catalog = Catalog(open_to_read(settings))
     give(similar_spus(catalog, settings, question, top), form, limit=top)
