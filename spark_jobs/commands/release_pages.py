@@ -11,7 +11,7 @@ from rich.table import Table as Grid
 
 from spark_jobs.contracts import ENCODED, KINDS, TABLES
 from spark_jobs.engine.concurrency import at_once
-from spark_jobs.evaluation.neighbour_overlap import release_agreement
+from spark_jobs.evaluation.neighbour_overlap import neighbour_overlap
 from spark_jobs.releases.encoders import encoder_artifact, encoder_artifacts
 from spark_jobs.releases.ledger import all_changes
 from spark_jobs.releases.release import Release
@@ -76,7 +76,7 @@ def print_comparison(
     console.print(_figures_grid(names, [_figures(tables, r, every) for r in (left, right)]))
     alike = _grid("of the 10 nearest, in both")
     alike.add_column("share", justify="right")
-    for what, share in release_agreement(tables, left, right).items():
+    for what, share in neighbour_overlap(tables, left, right).items():
         alike.add_row(what, f"{share:.0%}")
     console.print("", alike, "")
     console.print(
