@@ -1,52 +1,64 @@
+"""Figures of the demo against counting by hand, on a warehouse of a few rows."""
+
+import hashlib
 import itertools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import pair_confusion_matrix
-from sklearn.metrics.pairwise import cosine_similarity
+from pyspark.sql import DataFrame
 
-from spark_jobs.demo.evaluation import (
-    DIRECTIONS,
-    Items,
-    PairwiseScores,
-    Vectors,
-    cross_domain_retrieval,
-    next_interactions,
-    pairwise_scores,
-    raw_vectors,
-    recall_at_k,
+from encoders.artifacts import Artifact, save_artifact
+from encoders.cope.model import CopeHeads, HeadsConfig, heads_artifact
+from encoders.cope.sampling import split_of
+from encoders.learn.preference import tower_artifacts
+from encoders.learn.towers import PreferenceTowers, TowerConfig
+from spark_jobs.config import Config
+from spark_jobs.contracts import (
+    INTERACTIONS,
+    ITEM_FEATURES,
+    ITEMS,
+    SPU_CONTENT_EMBEDDINGS,
+    SPU_MEMBERS,
+    SPUS,
+    Table,
 )
+from spark_jobs.demo.ground_truth import (
+    PairwiseScores,
+    cope_scores,
+    learn_scores,
+    pairwise_scores,
+    spu_scores,
+)
+from spark_jobs.embeddings.model_cache import spu_prompts
+from spark_jobs.engine.local_frames import local_frame
+from spark_jobs.night import Night
+from spark_jobs.releases.release import Release
+from spark_jobs.warehouse.tables import Tables
 
+Frame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
 LABELS = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("wxyz")), max_size=25)
 
 
 @given(LABELS)
 def test_pairwise_scores_agree_with_all_pairs_one_by_one(labels: list[tuple[str, str]]) -> None:
     pairs = list(itertools.combinations(labels, 2))
-    said = [one[0] == other[0] for one, other in pairs]
+    found = [one[0] == other[0] for one, other in pairs]
     true = [one[1] == other[1] for one, other in pairs]
-    both = sum(s and t for s, t in zip(said, true, strict=True))
+    both = sum(s and t for s, t in zip(found, true, strict=True))
 
     scores = pairwise_scores([p for p, _ in labels], [t for _, t in labels])
 
-    assert scores.precision == (both / sum(said) if sum(said) else None)
+    assert scores.precision == (both / sum(found) if sum(found) else None)
     assert scores.recall == (both / sum(true) if sum(true) else None)
-    total = sum(said) + sum(true)
+    total = sum(found) + sum(true)
     assert scores.f1 == (2 * both / total if total else None)
-
-
-def test_pairwise_scores_agree_with_sklearn() -> None:
-    rng = np.random.default_rng(0)
-    predicted, truth = rng.integers(0, 40, 500), rng.integers(0, 30, 500)
-    (_, false_pairs), (missed, both) = pair_confusion_matrix(truth, predicted)
-
-    scores = pairwise_scores([str(p) for p in predicted], [str(t) for t in truth])
-
-    assert scores.precision == pytest.approx(both / (both + false_pairs))
-    assert scores.recall == pytest.approx(both / (both + missed))
 
 
 def test_pairwise_scores_of_the_truth_are_one() -> None:
@@ -58,181 +70,128 @@ def test_pairwise_scores_refuse_lists_of_different_lengths() -> None:
         pairwise_scores(["1", "1"], ["a"])
 
 
-@pytest.fixture
-def items() -> Items:
-    rng = np.random.default_rng(1)
-    count = 90
-    products = np.array([f"product {number}" for number in rng.integers(0, 15, count)])
-    domains = np.array([("page", "video", "live")[number] for number in rng.integers(0, 3, count)])
-    return Items(domains, products, rng.normal(size=(count, 6)).astype(np.float32))
+NIGHT, NEXT = Night.parse("2026-01-31"), Night.parse("2026-02-01")
+IMAGE, TEXT = 1280, 384
+BACKBONES = Artifact("cope_features", {"kind": "cope_features"}, {}, {}, {}, "two backbones")
+CONTENT = Artifact("learn_content", {"kind": "learn_content", "dim": 4}, {}, {}, {}, "a model")
 
 
-@pytest.mark.parametrize("k", [1, 3])
-def test_cross_domain_retrieval_agrees_with_a_search_by_hand(items: Items, k: int) -> None:
-    chosen = sorted(set(items.products))[:9]
-    similarity = cosine_similarity(items.vectors)
-    everything = range(len(items.products))
-
-    found = cross_domain_retrieval(items, products=chosen, k=k)
-
-    assert set(found) == set(DIRECTIONS)
-    for (query_domain, candidate_domain), scores in found.items():
-        pool = [
-            i
-            for i in everything
-            if items.domains[i] == candidate_domain and items.products[i] in chosen
-        ]
-        hits = []
-        for query in everything:
-            wanted = [i for i in pool if items.products[i] == items.products[query]]
-            if items.domains[query] == query_domain and wanted:
-                best = sorted(pool, key=lambda i: -similarity[query, i])[:k]
-                hits.append(bool(set(best) & set(wanted)))
-        assert scores.recall == pytest.approx(np.mean(hits))
-        assert (scores.queries, scores.candidates) == (len(hits), len(pool))
+def _publish(tables: Tables, frame: DataFrame, table: Table) -> None:
+    tables.stage(frame, table, NIGHT)
+    tables.copy_staged(table, NIGHT)
 
 
-def test_cross_domain_retrieval_counts_an_item_without_a_vector_as_not_found() -> None:
-    nothing = [np.nan, np.nan]
-    items = Items(
-        np.array(["page", "page", "video", "video"]),
-        np.array(["a", "b", "a", "b"]),
-        np.array([[1, 0], nothing, [1, 0.1], [0, 1]], dtype=np.float32),
-    )
-
-    found = cross_domain_retrieval(items, products={"a", "b"})
-
-    assert found["page", "video"].recall == 0.5
-    assert found["video", "page"].recall == 0.5
-    assert ("page", "live") not in found
+def _release(**encoders: str) -> Release:
+    return Release("r1", "live", encoders)
 
 
-def test_raw_vectors_take_each_domains_mean_off() -> None:
-    rng = np.random.default_rng(2)
-    content = rng.normal(size=(20, 8))
-    offset = np.concatenate([np.full((20, 8), 3.0), np.full((20, 8), -3.0)])
-    features = (np.concatenate([content, content]) + offset).astype(np.float32)
-    domains = np.array(["page"] * 20 + ["video"] * 20)
-    products = np.array([f"p{number}" for number in range(20)] * 2)
-
-    vectors = raw_vectors(features, features[:, :4], domains)
-
-    assert vectors.shape == (40, 12)
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    across = cross_domain_retrieval(Items(domains, products, vectors), products=set(products))
-    assert across["page", "video"].recall > 0.9
+def _write_truth(folder: Path, products: Mapping[tuple[str, str], str]) -> Path:
+    """Write which product each item is of; return the shop's folder."""
+    (folder / "truth").mkdir()
+    rows = [{"domain": d, "item_id": i, "product_id": p} for (d, i), p in products.items()]
+    (folder / "truth" / "items.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder
 
 
-def test_raw_vectors_do_without_a_missing_modality() -> None:
-    images = np.array([[1, 0], [0, 1], [np.nan, np.nan], [np.nan, np.nan]], dtype=np.float32)
-    texts = np.array([[1, 0], [np.nan, np.nan], [0, 1], [np.nan, np.nan]], dtype=np.float32)
-
-    vectors = raw_vectors(images, texts, np.array(["page"] * 4))
-
-    np.testing.assert_allclose(vectors[1, 2:], 0)
-    np.testing.assert_allclose(vectors[2, :2], 0)
-    np.testing.assert_allclose(np.linalg.norm(vectors[:3], axis=1), 1, atol=1e-5)
-    assert np.isnan(vectors[3]).all()
-
-
-def test_raw_vectors_make_nothing_of_a_title_that_all_items_of_a_domain_have() -> None:
-    rng = np.random.default_rng(3)
-    images = rng.normal(size=(30, 8)).astype(np.float32)
-    texts = np.repeat(rng.normal(size=(1, 5)).astype(np.float32), 30, axis=0)
-    domains = np.array(["page"] * 30)
-
-    vectors = raw_vectors(images, texts, domains)
-
-    np.testing.assert_array_equal(vectors, raw_vectors(images, texts * np.nan, domains))
-
-
-@given(st.integers(0, 500), st.integers(1, 6))
-def test_recall_at_k_agrees_with_a_ranking_by_hand(seed: int, k: int) -> None:
-    rng = np.random.default_rng(seed)
-    scores = rng.normal(size=(7, 9))
-    hidden, sought = rng.random((7, 9)) < 0.3, rng.random((7, 9)) < 0.3
-    sought &= ~hidden
-    recalls = []
-    for user in range(7):
-        wanted = set(np.flatnonzero(sought[user]))
-        ranking = sorted(np.flatnonzero(~hidden[user]), key=lambda s: -scores[user, s])
-        if wanted:
-            recalls.append(len(wanted & set(ranking[:k])) / len(wanted))
-
-    found = recall_at_k(scores, sought, hidden=hidden, k=k)
-
-    assert found == pytest.approx(np.mean(recalls) if recalls else 0.0)
-
-
-EVENTS = pd.DataFrame(
-    [
-        ("ann", "s1", "2026-01-01"),
-        ("ann", "s2", "2026-01-02"),
-        ("ann", "s2", "2026-01-06"),
-        ("ann", "s3", "2026-01-06"),
-        ("ben", "s1", "2026-01-03"),
-        ("ben", "s4", "2026-01-07"),
-        ("cat", "s3", "2026-01-08"),  # nothing before the cut
-        ("dan", "s1", "2026-01-02"),  # nothing after it
-        ("eve", "s1", "2026-01-02"),  # no vector
-        ("eve", "s4", "2026-01-08"),
-    ],
-    columns=["user_id", "spu_id", "occurred_at"],
-).assign(occurred_at=lambda frame: pd.to_datetime(frame["occurred_at"]))
-CUT = pd.Timestamp("2026-01-05")
-SPUS = ["s1", "s2", "s3", "s4"]
-EACH = np.eye(4, dtype=np.float32)
-# Ann likes s3 best, then s2; ben likes s1 best, then s4.
-USERS = Vectors(
-    ["ann", "ben", "cat", "dan"],
-    np.array([[0, 0.5, 1, 0], [1, 0, 0, 0.5], EACH[0], EACH[0]], dtype=np.float32),
-)
-# The text of s2 is that of s3, and s1 and s4 are told apart by a hair.
-TEXTS = Vectors(SPUS, np.array([[1, 0, 0], [0, 1, 0], [0, 1, 0.1], [0.9, 0, 1]], dtype=np.float32))
-
-
-@pytest.mark.parametrize(
-    ("masked", "learn", "popularity", "nearest_text"),
-    [
-        # One guess each. Masked: ann seeks s3 and ben s4, and both are guessed but by popularity,
-        # where ann is told s3 (a tie of s3 and s4) and ben s2.
-        (True, 1.0, 0.5, 1.0),
-        # Unmasked: ann seeks s2 and s3: one guess finds half. Ben is told s1, which he had.
-        (False, 0.25, 0.0, 0.25),
-    ],
-)
-def test_next_interactions_of_three_rankings(
-    masked: bool, learn: float, popularity: float, nearest_text: float
+def test_cope_is_searched_among_products_none_of_whose_spus_was_used_in_training(
+    tables: Tables, contract_frame: Frame, tmp_path: Path
 ) -> None:
-    scores = next_interactions(
-        EVENTS, CUT, users=USERS, spus=Vectors(SPUS, EACH), texts=TEXTS, k=1, masked=masked
+    spus = {
+        name: [s for s in map(str, range(60)) if split_of(s, held_out=0.5, seed=0) == name]
+        for name in ("train", "test")
+    }
+    unseen = {f"product {spu}": (spu, spu) for spu in spus["test"][:4]}
+    seen = {f"product {spu}": (spu, spu) for spu in spus["train"][:2]}
+    half_seen = {"product of two SPUs": (spus["test"][5], spus["train"][3])}
+    items, members, features, truth = [], [], [], {}
+    for number, (product, of_domains) in enumerate({**unseen, **seen, **half_seen}.items()):
+        picture = np.eye(IMAGE)[number].tolist()
+        for domain, spu in zip(("page", "video"), of_domains, strict=True):
+            key = {"domain": domain, "item_id": f"{domain} {number}"}
+            content = hashlib.sha256(key["item_id"].encode()).hexdigest()
+            digests = {"content_hash": content, "row_hash": content}
+            items.append({**key, "source": "shop", "title": "a mug", **digests})
+            how = {"assigned_by": "attributes", "confidence": 1.0}
+            members.append({**key, **how, "spu_id": spu})
+            features.append((content, BACKBONES.version, picture, None))
+            truth[domain, key["item_id"]] = product
+    _publish(tables, contract_frame(ITEMS, items), ITEMS)
+    _publish(tables, contract_frame(SPU_MEMBERS, members), SPU_MEMBERS)
+    ddl = (
+        "content_hash string, encoder_version string, "
+        "image_features array<float>, text_features array<float>"
     )
+    tables.add_to_cache(local_frame(tables.spark, features, ddl), ITEM_FEATURES)
+    heads = CopeHeads(HeadsConfig(IMAGE, TEXT, dim=16, raw_dim=8))
+    heads.raw_XR[:8] = torch.eye(8)
+    cope = heads_artifact(heads, BACKBONES.version, {"config": {"held_out": 0.5, "seed": 0}})
+    save_artifact(cope, tables.layout.encoders)
+    shop = _write_truth(tmp_path, truth)
 
-    assert (scores.learn, scores.popularity, scores.nearest_text) == (
-        learn, popularity, nearest_text,
-    )  # fmt: skip
-    assert scores.users == 2
-    assert scores.masked is masked
+    scores = cope_scores(tables, shop, _release(cope=cope.version), NIGHT)
 
-
-def test_next_interactions_by_the_text_of_the_whole_history_look_past_the_last_spu() -> None:
-    # Twice like s1, whose text s4 shares; the last one is like s3.
-    texts = Vectors([*SPUS, "s5"], np.array([[1, 0], [0, 1], [0.1, 1], [1, 0.1], [1, 0.05]]))
-    history = [("s1", "2026-01-01"), ("s5", "2026-01-02"), ("s2", "2026-01-03")]
-    events = pd.DataFrame(
-        [("ann", spu, pd.Timestamp(at)) for spu, at in [*history, ("s4", "2026-01-09")]],
-        columns=["user_id", "spu_id", "occurred_at"],
-    )
-    users = Vectors(["ann"], np.ones((1, 2), dtype=np.float32))
-
-    scores = next_interactions(events, CUT, users=users, spus=texts, texts=texts, k=1)
-
-    assert scores.nearest_text == 0.0
-    assert scores.history_text == 1.0
+    assert scores.products == len(unseen)
+    assert set(scores.cope) == set(scores.raw) == {"page>video", "video>page"}
+    for found in (*scores.cope.values(), *scores.raw.values()):
+        assert found.means["R@1"] == 1
+        assert len(found.spu_Q) == len(unseen)
+    of_pages = spu_scores(tables, shop)["pages"]
+    assert of_pages == PairwiseScores(None, None, None)  # a page a product
 
 
-def test_next_interactions_say_when_nobody_can_be_measured() -> None:
-    with pytest.raises(LookupError, match="no user with a vector"):
-        next_interactions(
-            EVENTS, pd.Timestamp("2027-01-01"), users=USERS, spus=Vectors(SPUS, EACH), texts=TEXTS
-        )
+def test_learn_ranks_by_the_history_up_to_the_first_night(
+    tables: Tables, contract_frame: Frame, tmp_path: Path
+) -> None:
+    spus = [{"spu_id": f"s{n}", "title": f"Thing {n}", "n_items": 1} for n in range(12)]
+    how = {"domain": "page", "assigned_by": "attributes", "confidence": 1.0}
+    members = [{**how, "item_id": f"p{n}", "spu_id": f"s{n}"} for n in range(12)]
+    # Everyone met s0, and all but u3 met s0 and others before the cut.
+    met = {"u0": [0, 1], "u1": [0, 2, 3], "u2": [0, 4], "u3": [0]}
+    known = [
+        {"user_id": user, "domain": "page", "item_id": f"p{n}", "action": "click",
+         "occurred_at": NIGHT.end - timedelta(minutes=9 - at)}
+        for user, rows in met.items()
+        for at, n in enumerate(rows)
+    ]  # fmt: skip
+    _publish(tables, contract_frame(SPUS, spus), SPUS)
+    _publish(tables, contract_frame(SPU_MEMBERS, members), SPU_MEMBERS)
+    _publish(tables, contract_frame(INTERACTIONS, known), INTERACTIONS)
+    later = [("u0", 0, 1), ("u1", 5, 1), ("u2", 0, 1), ("u9", 0, 1), ("u3", 7, 60 * 24 * 40)]
+    _feed(tmp_path, NEXT, later)
+    hashes = spu_prompts(tables.current(SPUS)).select("content_hash").toPandas()["content_hash"]
+    drawn = np.random.default_rng(0).normal(size=(12, 4))
+    states = [(h, CONTENT.version, v.tolist()) for h, v in zip(hashes, drawn, strict=True)]
+    ddl = "content_hash string, encoder_version string, embedding array<float>"
+    tables.add_to_cache(local_frame(tables.spark, states, ddl), SPU_CONTENT_EMBEDDINGS)
+    sizes = TowerConfig(content_width=4, whitened_width=4, dim=4, width=8, layers=1, heads=2)
+    learn = tower_artifacts(PreferenceTowers(sizes), CONTENT.version, {})["learn_user"]
+    for artifact in (CONTENT, learn):
+        save_artifact(artifact, tables.layout.encoders)
+    release = _release(learn_user=learn.version)
+
+    found = learn_scores(tables, tmp_path, release, Config(), nights=[NIGHT, NEXT])
+
+    assert list(found) == ["learn", "popularity", "nearest_text", "neighbour_blend"]
+    # u9 has no history, and the event of u3 lies after the last night.
+    assert found["learn"]["users_unmasked"] == 3
+    assert found["learn"]["users"] == 1
+    assert found["popularity"]["recall@10_unmasked"] == 1
+    assert 0 <= found["learn"]["recall@10_unmasked"] <= 1
+
+
+def _feed(folder: Path, night: Night, events: Sequence[tuple[str, int, int]]) -> None:
+    """Write a night's events: user, number of the page, minutes after the night's start."""
+    rows = [
+        {
+            "user_id": user,
+            "domain": "page",
+            "item_id": f"p{number}",
+            "action": "view",
+            "occurred_at": (night.start + timedelta(minutes=minutes)).isoformat(),
+            "value": None,
+        }
+        for user, number, minutes in events
+    ]
+    feed = folder / "feeds" / str(night)
+    feed.mkdir(parents=True)
+    (feed / "interactions.jsonl").write_text("\n".join(map(json.dumps, rows)))
