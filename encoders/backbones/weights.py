@@ -1,8 +1,9 @@
-"""Weights of pretrained parts: their files, the hash that pins them, the width they give."""
+"""Weights of pretrained parts: files, the hash that pins them, their width, and quiet loading."""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -104,3 +105,18 @@ def check_sha256(files: Sequence[Path], expected: str, name: str) -> None:
             f"weights of {name!r} ({', '.join(str(file) for file in files)}): sha256 should be "
             f"{expected} but is {found}. Restore the file, or make a new encoder version of these."
         )
+
+
+@contextmanager
+def transformers_silenced() -> Iterator[None]:
+    """Silence transformers' progress bars, and its reports of weights that are left out."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        logging.enable_progress_bar()

@@ -31,7 +31,7 @@ from encoders.learn.batches import (
     drawn_cuts,
     shuffled_batches,
 )
-from encoders.learn.evaluation import Case, ranking_metrics, tower_ranker
+from encoders.learn.evaluation import Case, tower_ranker, user_scores
 from encoders.learn.losses import dense_all_action_loss, known_targets, sampled_positions
 from encoders.learn.towers import PreferenceTowers
 from encoders.settings import LearnConfig
@@ -115,7 +115,8 @@ class TrainingRun:
     def ranking_quality(self) -> float:
         """Return nDCG@10 of the users watched; 0 where none of them met anything new."""
         self.towers.eval()
-        return ranking_metrics(tower_ranker(self.towers, self.white_NK), self.cases).get(FIGURE, 0)
+        of_users = user_scores(tower_ranker(self.towers, self.white_NK), self.cases)[FIGURE]
+        return float(of_users.mean()) if len(of_users) else 0.0
 
     def validation_loss(self) -> float:
         """Return the loss of the users watched, at the same cuts and positions every time."""

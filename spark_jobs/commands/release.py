@@ -163,7 +163,7 @@ def compare_releases(
     every: EveryOption = False,
 ) -> None:
     """Compare two releases: held-out figures, active keys, and overlap of nearest neighbours."""
-    from spark_jobs.evaluation.neighbour_overlap import NEIGHBOURS, release_agreement
+    from spark_jobs.evaluation.neighbour_overlap import NEIGHBOURS, neighbour_overlap
 
     tables = open_tables(load_config(config), quick=True)
     pair = [named_release(tables, name) for name in (left, right)]
@@ -175,7 +175,7 @@ def compare_releases(
     console.print(_figures_grid(tables, pair, every=every))
     overlap = _grid(f"neighbour overlap@{NEIGHBOURS}")
     overlap.add_column("share", justify="right")
-    for neighbourhood, share in release_agreement(tables, *pair).items():
+    for neighbourhood, share in neighbour_overlap(tables, *pair).items():
         overlap.add_row(neighbourhood, f"{share:.0%}")
     console.print("", overlap, "")
     console.print(

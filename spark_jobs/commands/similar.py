@@ -44,6 +44,6 @@ def similar(
     query = Query(text, image or (), domain or "page", spu, user)
     check_usable(query, settings.ingest)
     if is_item:  # torch takes as long to import as Spark to start
-        import_ahead(["encoders.loading", "encoders.cope.features", "sentence_transformers"])
+        import_ahead(["encoders.loading", "encoders.cope.features", "transformers"])
     catalog = Catalog(open_to_read(settings))
     print_result(similar_spus(catalog, settings, query, top), form, limit=top)

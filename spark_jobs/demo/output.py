@@ -147,23 +147,20 @@ def print_quality(
 ) -> None:
     """Print the quality of SPUs, COPE and LEARN against the ground truth, and of baselines."""
     # They import torch, which would delay Spark's start by seconds.
-    from spark_jobs.demo.evaluation import DIRECTIONS
     from spark_jobs.demo.ground_truth import cope_scores, learn_scores, spu_scores
 
-    first, second, third = (Night.parse(ds) for ds in NIGHTS)
+    nights = [Night.parse(ds) for ds in NIGHTS]
     for name, pairs in spu_scores(tables, folder).items():
         console.print(
             f"  SPUs, {name}: pairwise F1 {_figure(pairs.f1)}, precision "
             f"{_figure(pairs.precision)}, recall {_figure(pairs.recall)}",
             highlight=False,
         )
-    scores = cope_scores(tables, folder, release, config.cope)
+    scores = cope_scores(tables, folder, release, nights[1])
     table = grid("R@1, query to candidates", "COPE", "backbones", "queries")
-    for direction in DIRECTIONS:
-        if direction in scores.cope:
-            cope, raw = scores.cope[direction], scores.raw[direction]
-            name = f"{direction[0]} to {direction[1]}"
-            table.add_row(name, _figure(cope.recall), _figure(raw.recall), str(cope.queries))
+    for direction, ours in scores.cope.items():
+        figures = (_figure(found.means["R@1"]) for found in (ours, scores.raw[direction]))
+        table.add_row(direction.replace(">", " to "), *figures, str(len(ours.spu_Q)))
     console.print(f"  COPE, among {scores.products} products not used in training")
     console.print(table)
     console.print(
@@ -172,11 +169,13 @@ def print_quality(
         highlight=False,
         soft_wrap=True,
     )
-    learn = learn_scores(tables, folder, release, trained=first, later=[second, third])
+    learn = learn_scores(tables, folder, release, config, nights=nights)
+    recalls = {name: _figure(of_users["recall@10_unmasked"]) for name, of_users in learn.items()}
+    users = learn["learn"]["users_unmasked"]
     console.print(
-        f"  LEARN, next SPUs of {learn.users} users, R@{learn.k}: {_figure(learn.learn)}; "
-        f"popularity {_figure(learn.popularity)}; nearest text {_figure(learn.nearest_text)}, "
-        f"to the whole history {_figure(learn.history_text)}",
+        f"  LEARN, next SPUs of {users} users, R@10: {recalls['learn']}; "
+        f"popularity {recalls['popularity']}; nearest text {recalls['nearest_text']}; "
+        f"neighbour blend {recalls['neighbour_blend']}",
         highlight=False,
     )
 

@@ -25,7 +25,7 @@ from spark_jobs.releases.transitions import create_release
 from spark_jobs.training.cope_data import cope_data, training_rows
 from spark_jobs.warehouse.tables import Tables
 
-# Never run: what they would say is in the cache.
+# Never run: their features are in the cache.
 IMAGE_FEATURES, TEXT_FEATURES = 1280, 384
 BACKBONES = Artifact("cope_features", {"kind": "cope_features"}, {}, {}, {}, "two backbones")
 Frame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
@@ -38,7 +38,7 @@ SMALL = CopeConfig(dim=16, epochs=2, held_out=0.6)
 def shop(
     spark: SparkSession, contract_frame: Frame, tmp_path_factory: pytest.TempPathFactory
 ) -> Tables:
-    """Fifty products of a page and two videos; a picture says which one, under much noise."""
+    """Fifty products of a page and two videos; a picture shows which one, under much noise."""
     tables = Tables(spark, str(tmp_path_factory.mktemp("cope") / "warehouse"))
     rng = np.random.default_rng(0)
     items, members, features = [], [], []
@@ -90,15 +90,15 @@ def saved(tables: Tables, artifact: Artifact) -> Artifact:
     return artifact
 
 
-def turned(tables: Tables, artifact: Artifact) -> Artifact:
-    """Return an encoder that has lost its mind: the picture's map and raw part are noise."""
+def spoiled(tables: Tables, artifact: Artifact) -> Artifact:
+    """Return an encoder whose image map and raw part are noise."""
     rng = np.random.default_rng(0)
-    lost = {
+    noise = {
         name: tensor.new_tensor(rng.normal(size=tensor.shape))
         for name, tensor in artifact.tensors.items()
         if name in ("image_map_IL", "raw_XR")
     }
-    return saved(tables, replace(artifact, tensors={**artifact.tensors, **lost}))
+    return saved(tables, replace(artifact, tensors={**artifact.tensors, **noise}))
 
 
 def test_figures_on_the_night_of_the_training_are_those_that_training_measured(
@@ -118,8 +118,8 @@ def test_figures_on_the_night_of_the_training_are_those_that_training_measured(
     assert found.counts == {"products": spus["test"], "items": spus["test"] * 3}
 
 
-def test_a_worse_encoder_is_told_from_a_better_one(shop: Tables, heads: Artifact) -> None:
-    bad = turned(shop, heads)
+def test_a_worse_encoder_is_clearly_behind_a_better_one(shop: Tables, heads: Artifact) -> None:
+    bad = spoiled(shop, heads)
 
     found = evaluate_cope(shop, Config(), NIGHT, {"good": heads, "bad": bad, "again": heads})
 
@@ -143,7 +143,9 @@ def test_products_that_any_of_them_was_trained_on_are_left_out(
     assert 0 < both.counts["products"] < alone.counts["products"]
 
 
-def test_without_a_common_product_nothing_is_said(shop: Tables, heads: Artifact) -> None:
+def test_encoders_without_a_common_held_out_product_are_refused(
+    shop: Tables, heads: Artifact
+) -> None:
     none = {**heads.metrics, "config": {"held_out": 0.0, "seed": 0}}
 
     with pytest.raises(Unevaluable, match="0 products were held out from all of"):
@@ -210,7 +212,7 @@ def test_releases_and_versions_are_named_and_each_is_judged_once(
         ("semantic_id@ffffffffffff", Unevaluable, "should be a release"),
     ],
 )
-def test_what_cannot_be_evaluated_is_named(
+def test_names_that_cannot_be_evaluated_are_refused(
     tables: Tables, name: str, error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=said):
