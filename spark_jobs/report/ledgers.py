@@ -36,10 +36,10 @@ class NothingToReport(LookupError):
 
 def step_run(row: Row) -> StepRun:
     """Return a row of ``stage_runs``."""
-    name, encoder_version = table_and_encoder(row["step"])
+    step, encoder_version = table_and_encoder(row["step"])
     return StepRun(
         stage=row["stage"],
-        name=name,
+        step=step,
         encoder_version=encoder_version,
         rows_in=row["rows_in"],
         rows_out=row["rows_out"],
@@ -54,14 +54,14 @@ def step_run(row: Row) -> StepRun:
 def audit_check(row: Row) -> Check:
     """Return a row of ``audit_results``."""
     name = row["check_name"]
-    expectation, _, about = name.partition("(")
+    check_name, _, about = name.partition("(")
     measure, encoder_version = "", about.removesuffix(")")
-    if expectation == "no_drift":
+    if check_name == "no_drift":
         measure, _, encoder_version = encoder_version.partition(", ")
     return Check(
         table=row["table_name"],
         name=name,
-        expectation=expectation,
+        check_name=check_name,
         measure=measure,
         encoder_version=encoder_version,
         success=row["success"],

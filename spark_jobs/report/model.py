@@ -20,7 +20,7 @@ class StepRun:
     """One row of ``stage_runs``.
 
     Attributes:
-        name: feed that was read, or table that was written.
+        step: feed that was read, or table that was written.
         encoder_version: '' where the step has no encoder.
         rows_encoded: inputs that a model encoded; None where no model is involved.
         rows_reused: inputs whose vectors were there already.
@@ -28,7 +28,7 @@ class StepRun:
     """
 
     stage: str
-    name: str
+    step: str
     encoder_version: str
     rows_in: int
     rows_out: int
@@ -40,7 +40,7 @@ class StepRun:
 
     @property
     def label(self) -> str:
-        return f"{self.name} {self.encoder_version}".rstrip()
+        return f"{self.step} {self.encoder_version}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -59,15 +59,15 @@ class Check:
     """One row of ``audit_results``; limits and advice are None where they were not recorded.
 
     Attributes:
-        name: the check in full, as the page shows it.
-        expectation: such as ``no_drift``.
+        name: the check in full, as the page shows it: ``coverage(cope@...)``.
+        check_name: such as ``no_drift``.
         measure: figure that it is about, such as ``drift_mean_shift``; '' for most.
         encoder_version: '' where it is not about one encoder's vectors.
     """
 
     table: str
     name: str
-    expectation: str
+    check_name: str
     measure: str
     encoder_version: str
     success: bool

@@ -141,12 +141,12 @@ def encodings(ledger: Ledger) -> list[Encoding]:
 
 def coverages(ledger: Ledger) -> list[Check]:
     """Return the checks of coverage."""
-    return [check for check in ledger.checks if check.expectation == "coverage"]
+    return [check for check in ledger.checks if check.check_name == "coverage"]
 
 
 def drift_tables(ledger: Ledger) -> list[DriftTable]:
     """Return the checks of drift by table, encoder, and whether only changed vectors count."""
-    drifts = [check for check in ledger.checks if check.expectation == "no_drift"]
+    drifts = [check for check in ledger.checks if check.check_name == "no_drift"]
     ordered = sorted(drifts, key=_drift_key)
     return [
         DriftTable(table, encoder, changed, sorted(map(_drift_row, checks), key=_effect_order))
@@ -190,7 +190,7 @@ def points_by_group(spu_map: SpuMap) -> list[tuple[str, int]]:
 def _encoding(step: StepRun, encoded: int) -> Encoding:
     return Encoding(
         stage=step.stage,
-        table=step.name,
+        table=step.step,
         encoder=step.encoder_version,
         encoded=encoded,
         reused=step.rows_reused or 0,

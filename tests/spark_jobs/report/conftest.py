@@ -44,12 +44,12 @@ def step(stage: str, name: str, rows: int, **values: object) -> StepRun:
     usual = {"encoder_version": "", "rows_quarantined": 0, "rows_encoded": None}
     usual |= {"rows_reused": None, "seconds": 2.0, "stage_seconds": 4.0} | values
     rows_out = rows - int(str(usual["rows_quarantined"]))
-    return StepRun(stage=stage, name=name, rows_in=rows, rows_out=rows_out, **usual)
+    return StepRun(stage=stage, step=name, rows_in=rows, rows_out=rows_out, **usual)
 
 
 def check(table: str, name: str, **values: object) -> Check:
     """A check that passed, but for the values that are given."""
-    usual = {"expectation": name, "measure": "", "encoder_version": "", "success": True}
+    usual = {"check_name": name, "measure": "", "encoder_version": "", "success": True}
     usual |= {"expected": "what is usual", "seen": "what is usual", "observed": None}
     usual |= {"at_least": None, "at_most": None, "advice": "look at it"}
     return Check(table=table, name=name, **(usual | values))
@@ -59,7 +59,7 @@ def drift(measure: str, observed: float | None, at_most: float | None, **values:
     seen = "8 changed vectors against their last ones; too few to compare"
     if observed is not None:
         seen = f"moved by {observed}"
-    given = {"expectation": "no_drift", "measure": measure, "encoder_version": ENCODER}
+    given = {"check_name": "no_drift", "measure": measure, "encoder_version": ENCODER}
     given |= {"observed": observed, "at_most": at_most, "seen": seen} | values
     return check("item_embeddings", f"no_drift({measure}, {ENCODER})", **given)
 
@@ -90,7 +90,7 @@ def ledger() -> Ledger:
             check(
                 "item_embeddings",
                 f"coverage({ENCODER})",
-                expectation="coverage",
+                check_name="coverage",
                 encoder_version=ENCODER,
                 observed=0.99,
                 at_least=0.98,

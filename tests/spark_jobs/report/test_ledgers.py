@@ -57,8 +57,8 @@ def release(sequence: int, state: str, created_timestamp: datetime) -> Row:
 def test_a_step_that_fills_a_table_with_vectors_has_an_encoder() -> None:
     vectors, feed = step_run(run("a", "item_embeddings cope@1")), step_run(run("b", "items"))
 
-    assert (vectors.name, vectors.encoder_version) == ("item_embeddings", "cope@1")
-    assert (feed.name, feed.encoder_version) == ("items", "")
+    assert (vectors.step, vectors.encoder_version) == ("item_embeddings", "cope@1")
+    assert (feed.step, feed.encoder_version) == ("items", "")
     assert [vectors.label, feed.label] == ["item_embeddings cope@1", "items"]
     assert (feed.rows_in, feed.rows_out, feed.rows_quarantined) == (5, 4, 1)
     assert (feed.rows_encoded, feed.rows_reused) == (3, 2)
@@ -68,7 +68,7 @@ def test_a_check_of_drift_has_a_measure_and_an_encoder() -> None:
     check = audit_check(result("no_drift(drift_mean_shift, cope@1)"))
 
     assert check.name == "no_drift(drift_mean_shift, cope@1)"
-    assert check.expectation == "no_drift"
+    assert check.check_name == "no_drift"
     assert (check.measure, check.encoder_version) == ("drift_mean_shift", "cope@1")
     assert (check.observed, check.at_most, check.success) == (0.9, 0.4, False)
 
@@ -76,8 +76,8 @@ def test_a_check_of_drift_has_a_measure_and_an_encoder() -> None:
 def test_a_check_of_coverage_may_be_of_an_encoder_or_of_a_table() -> None:
     of_encoder, of_table = (audit_check(result(n)) for n in ("coverage(cope@1)", "coverage"))
 
-    assert (of_encoder.expectation, of_encoder.encoder_version) == ("coverage", "cope@1")
-    assert (of_table.expectation, of_table.encoder_version) == ("coverage", "")
+    assert (of_encoder.check_name, of_encoder.encoder_version) == ("coverage", "cope@1")
+    assert (of_table.check_name, of_table.encoder_version) == ("coverage", "")
 
 
 def test_steps_are_in_the_order_of_stages_without_the_reports_own() -> None:
@@ -85,7 +85,7 @@ def test_steps_are_in_the_order_of_stages_without_the_reports_own() -> None:
 
     ordered = in_stage_order([step_run(run(*stage)) for stage in stages], ("ingest", "spu"))
 
-    found = [(step.stage, step.name) for step in ordered]
+    found = [(step.stage, step.step) for step in ordered]
     assert found == [("ingest", "c"), ("spu", "a"), ("spu", "b"), ("odd", "x")]
 
 
