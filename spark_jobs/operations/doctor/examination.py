@@ -7,7 +7,7 @@ from pathlib import Path
 
 from spark_jobs.config import Config, InvalidConfig, load_config
 from spark_jobs.operations.doctor import feeds_and_locks, machine, online_store, weights
-from spark_jobs.operations.doctor.findings import Check, Finding, looked
+from spark_jobs.operations.doctor.findings import Check, Finding, findings_of
 from spark_jobs.releases.export import exported_served
 from spark_jobs.releases.release import Release
 
@@ -49,7 +49,7 @@ def _machine_findings(settings: Config) -> Iterator[Finding]:
         "weights": partial(weights.backbones, settings),
     }
     for what, check in checks.items():
-        yield from looked(what, check)
+        yield from findings_of(what, check)
 
 
 def _warehouse_findings(
@@ -62,16 +62,16 @@ def _warehouse_findings(
         names = ", ".join(f"{release.name} ({release.state})" for release in served)
         yield Finding("releases", "ok", names or "none is served yet")
 
-    yield from looked("feeds", partial(feeds_and_locks.feeds, settings, ds))
-    yield from looked("locks", partial(feeds_and_locks.locks, settings))
-    yield from looked("releases", releases)
-    yield from looked("encoders", lambda: weights.encoders(settings.warehouse, served))
-    yield from looked("online store", lambda: online_store.online(settings, served))
+    yield from findings_of("feeds", partial(feeds_and_locks.feeds, settings, ds))
+    yield from findings_of("locks", partial(feeds_and_locks.locks, settings))
+    yield from findings_of("releases", releases)
+    yield from findings_of("encoders", lambda: weights.encoders(settings.warehouse, served))
+    yield from findings_of("online store", lambda: online_store.online(settings, served))
     if not spark_starts:
         advice = "Correct java and packages first, see above."
         yield Finding("tables", "warn", "not checked: Spark cannot start", advice)
         return
-    yield from looked("tables", partial(_table_findings, settings, log))
+    yield from findings_of("tables", partial(_table_findings, settings, log))
 
 
 def _table_findings(settings: Config, log: Path) -> Iterator[Finding]:
@@ -85,7 +85,7 @@ def _table_findings(settings: Config, log: Path) -> Iterator[Finding]:
         yield Finding("tables", "warn", seen, advice)
         return
     tables = Tables(build_session(settings.spark, log=log, quick=True), settings.warehouse)
-    yield from looked("tables", lambda: warehouse.contracts(tables))
-    yield from looked("times", lambda: warehouse.times(tables, settings.ingest.earliest_event))
-    yield from looked("nights", lambda: warehouse.nights(tables, datetime.now(UTC)))
-    yield from looked("half done", lambda: warehouse.half_done(tables))
+    yield from findings_of("tables", lambda: warehouse.contracts(tables))
+    yield from findings_of("times", lambda: warehouse.times(tables, settings.ingest.earliest_event))
+    yield from findings_of("nights", lambda: warehouse.nights(tables, datetime.now(UTC)))
+    yield from findings_of("half done", lambda: warehouse.half_done(tables))

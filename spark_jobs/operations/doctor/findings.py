@@ -27,7 +27,7 @@ class Finding:
 Check = Callable[[], Iterable[Finding]]
 
 
-def looked(what: str, check: Check) -> Iterator[Finding]:
+def findings_of(what: str, check: Check) -> Iterator[Finding]:
     """Yield the findings of a check; an exception of the check becomes a finding too.
 
     So that all other checks still run.

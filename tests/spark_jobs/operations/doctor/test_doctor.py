@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from spark_jobs.cli import app
 from spark_jobs.config import Config, Source, SparkConfig
 from spark_jobs.operations.doctor import feeds_and_locks, machine, online_store, weights
-from spark_jobs.operations.doctor.findings import Finding, looked
+from spark_jobs.operations.doctor.findings import Finding, findings_of
 from spark_jobs.releases.export import exported_served
 from spark_jobs.releases.release import Release
 from spark_jobs.warehouse.locks import warehouse_lock
@@ -25,7 +25,7 @@ def test_an_exception_of_a_check_is_a_finding_after_its_others() -> None:
         yield Finding("first", "ok", "")
         raise OSError("no such device\nlong story")
 
-    first, second = looked("disk", check)
+    first, second = findings_of("disk", check)
 
     assert first.state == "ok"
     assert (second.what, second.state, second.seen) == ("disk", "bad", "OSError: no such device")
