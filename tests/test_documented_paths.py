@@ -7,13 +7,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-# Documented ahead of the move that makes them; strict, so that none stays here afterwards.
-TO_COME = {
-    "spark_jobs/publish/online_stores/",
-    "spark_jobs/publish/online_stores/adapters.py",
-    "validation/check_table.py",
-    "validation/measurements/",
-}
 
 
 def tree_paths(text: str) -> Iterator[str]:
@@ -52,12 +45,7 @@ def test_the_readme_names_every_package_of_the_platform() -> None:
     assert {f"spark_jobs/{package}/" for package in packages} <= named
 
 
-def documented(path: str) -> object:
-    marks = [pytest.mark.xfail(strict=True)] if path in TO_COME else []
-    return pytest.param(path, marks=marks)
-
-
-@pytest.mark.parametrize("path", map(documented, sorted(documented_paths() - {"job.py"})))
+@pytest.mark.parametrize("path", sorted(documented_paths() - {"job.py"}))
 def test_a_documented_path_exists(path: str) -> None:
     found = ROOT / path
 

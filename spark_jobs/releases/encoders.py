@@ -66,7 +66,7 @@ def encoder_artifact(warehouse: str, kind: str, version: str) -> Artifact:
     layout = Layout.of(warehouse)
     artifact, info = load_artifact(layout.encoder(version)), read_info(layout.encoder(version))
     if info.kind != kind:
-        raise ValueError(f"{version!r} is of kind {info.kind!r}.")
+        raise ValueError(f"{version!r} should be of kind {kind!r}, but is of kind {info.kind!r}.")
     for read in info.reads.keys() - KINDS.keys():  # a release names the others itself
         load_artifact(layout.encoder(info.reads[read]))
     return artifact

@@ -148,7 +148,7 @@ def test_held_out_figures_are_the_headlines_of_each_training_or_every_figure(
 def test_held_out_figures_of_a_retired_release_are_those_of_the_encoders_that_are_left(
     trained: dict[str, Artifact], tmp_path: Path
 ) -> None:
-    left = artifact("learn_user", 2.0)
+    left = artifact("learn_user", 2.0, content=trained["learn_content"].version)
     save(tmp_path, replace(left, metrics={"users": 3}))
     encoders = versions(trained) | {"cope": "cope@000000000001", "learn_user": left.version}
 
