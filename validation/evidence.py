@@ -21,7 +21,8 @@ from spark_jobs.contracts import (
 )
 from spark_jobs.engine.concurrency import at_once
 from spark_jobs.night import Night
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema, schema_differences
+from spark_jobs.warehouse.tables import Tables
 from validation import refusals, semantic_codes, states, vectors
 from validation.coverage import coverage_figures
 from validation.figures import Figure, Observation, observed
@@ -117,12 +118,6 @@ def _samples(
 
 
 def _schema_figure(tables: Tables, table: Table, night: Night) -> Figure:
-    found = {c.name: c.dataType.simpleString() for c in tables.staged(table, night).schema}
-    expected = {c.name: c.dataType.simpleString() for c in schema(table)}
-    differences = sorted(
-        f"{name} is {found.get(name, 'missing')}, not {expected.get(name, 'in the contract')}"
-        for name in expected.keys() | found.keys()
-        if expected.get(name) != found.get(name)
-    )
-    seen = "; ".join(differences) or f"all {len(expected)} columns"
+    differences = schema_differences(tables.staged(table, night).schema, table)
+    seen = "; ".join(differences) or f"all {len(schema(table))} columns"
     return Figure(table.name, "schema_differences", float(len(differences)), seen)

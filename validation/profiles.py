@@ -10,7 +10,8 @@ from pyspark.sql import functions as F
 from spark_jobs.contracts import SPU_SEMANTIC_IDS, Table
 from spark_jobs.engine.concurrency import at_once
 from spark_jobs.night import Night
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 from validation.limits import Limits, of_encoder
 
 # Columns that checks read by name, beside the keys.

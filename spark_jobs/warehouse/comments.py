@@ -9,7 +9,8 @@ from functools import partial
 
 from spark_jobs.contracts import TABLES, Table
 from spark_jobs.engine.concurrency import at_once
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 
 logger = logging.getLogger(__name__)
 

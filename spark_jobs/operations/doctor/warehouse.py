@@ -6,12 +6,13 @@ from datetime import UTC, date, datetime
 import fsspec
 from pyspark.sql import functions as F
 
-from spark_jobs.contracts import INTERACTIONS, NIGHTS, PUBLISHED, RELEASES, TABLES, Table
+from spark_jobs.contracts import INTERACTIONS, NIGHTS, PUBLISHED, RELEASES, TABLES
 from spark_jobs.engine.scratch import left_behind
 from spark_jobs.night import Night
 from spark_jobs.operations.doctor.findings import Finding
 from spark_jobs.warehouse.delta_files import delta_folders, int96_files
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema_differences
+from spark_jobs.warehouse.tables import Tables
 
 # A nightly job that is one night late may be at work; two nights late, it is not.
 _LATE_DAYS = 2
@@ -26,13 +27,17 @@ def contracts(tables: Tables) -> Iterator[Finding]:
         do = "Run the first night: embedmill run --config CONFIG --ds NIGHT."
         yield Finding("tables", "warn", f"none yet in {tables.warehouse}", do)
         return
-    broken = {table.name: problems for table in there if (problems := _problems(tables, table))}
-    for name, problems in broken.items():
+    broken = {
+        table.name: differences
+        for table in there
+        if (differences := schema_differences(tables.read(table).schema, table))
+    }
+    for name, differences in broken.items():
         do = (
             "Another version of embedmill wrote it: see CHANGELOG.md on how its contract changed, "
             "or run that version."
         )
-        yield Finding(f"table {name}", "bad", problems, do)
+        yield Finding(f"table {name}", "bad", "; ".join(differences), do)
     if not broken:
         yield Finding("tables", "ok", f"{len(there)} of {len(TABLES)}, columns as in contracts")
 
@@ -99,19 +104,6 @@ def half_done(tables: Tables) -> Iterator[Finding]:
     yield from found
     if not found:
         yield Finding("half done", "ok", "nothing")
-
-
-def _problems(tables: Tables, table: Table) -> str:
-    expected = {column.name: column.dataType.simpleString() for column in schema(table)}
-    found = {c.name: c.dataType.simpleString() for c in tables.read(table).schema}
-    said = [f"{name} is missing" for name in expected.keys() - found.keys()]
-    said += [f"{name} is not in the contract" for name in found.keys() - expected.keys()]
-    said += [
-        f"{name} is {found[name]}, should be {expected[name]}"
-        for name in expected.keys() & found.keys()
-        if expected[name] != found[name]
-    ]
-    return "; ".join(sorted(said))
 
 
 def _unpublished(tables: Tables) -> Iterator[Finding]:

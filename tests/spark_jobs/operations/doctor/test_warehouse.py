@@ -44,8 +44,8 @@ def test_a_table_that_is_not_as_its_contract_says_is_bad(tables: Tables) -> None
     (finding,) = warehouse.contracts(tables)
 
     assert (finding.what, finding.state) == ("table spus", "bad")
-    assert "brand is missing" in finding.seen
-    assert "title is int, should be string" in finding.seen
+    assert "brand should be string but is missing" in finding.seen
+    assert "title should be string but is int" in finding.seen
 
 
 def test_nights_that_stay_away_are_told_of(tables: Tables, night: Night) -> None:
