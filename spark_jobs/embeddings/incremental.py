@@ -19,7 +19,8 @@ from spark_jobs.releases.ledger import served_releases
 from spark_jobs.releases.release import Release
 from spark_jobs.runs.stage import Step, encoder_step
 from spark_jobs.warehouse.change_log import changed_rows
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 
 # From contents (content_hash), and how many there are, to their vectors: content_hash and the
 # table's vector columns.

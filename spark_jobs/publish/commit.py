@@ -24,7 +24,8 @@ from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.publish.online_stores import reporting_unavailable
 from spark_jobs.runs.stage import table_and_encoder
-from spark_jobs.warehouse.tables import Tables, fingerprint
+from spark_jobs.warehouse.schemas import fingerprint
+from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView

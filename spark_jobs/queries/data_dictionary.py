@@ -6,7 +6,7 @@ from pyspark.sql import types as T
 
 from spark_jobs.contracts import TABLES, Table
 from spark_jobs.queries.views import VIEWS
-from spark_jobs.warehouse.tables import partitions, schema
+from spark_jobs.warehouse.schemas import partitions, schema
 
 _INTRODUCTION = """\
 # Data dictionary

@@ -18,7 +18,8 @@ from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.night import Night
 from spark_jobs.releases.ledger import all_releases
 from spark_jobs.releases.release import Release
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from spark_jobs.releases.release import Release
 from spark_jobs.report.model import Check, Ledger, NightLine, Refusal, State, StepRun
 from spark_jobs.report.view import View
 from spark_jobs.runs.stage import by_nights, table_and_encoder
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 
 # The report's own row is there when it is written again, and not the first time.
 STAGE = "report"

@@ -27,7 +27,8 @@ from spark_jobs.releases.transitions import validate
 from spark_jobs.runs.night_run import Watch, load_stage
 from spark_jobs.runs.stage import run_stage
 from spark_jobs.warehouse.locks import RELEASES_WAIT, releases_lock
-from spark_jobs.warehouse.tables import Tables, conform
+from spark_jobs.warehouse.schemas import conform
+from spark_jobs.warehouse.tables import Tables
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,8 @@ from spark_jobs.night import Night
 from spark_jobs.warehouse.layout import Layout
 from spark_jobs.warehouse.locks import warehouse_lock
 from spark_jobs.warehouse.retention import check_staged
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 
 logger = logging.getLogger(__name__)
 

@@ -33,7 +33,8 @@ from spark_jobs.spu.nightly import (
     resolved_spus,
 )
 from spark_jobs.warehouse.change_log import changed_rows
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,8 @@ from pyspark.sql import types as T
 from spark_jobs.contracts import TABLES, Table
 from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.engine.session import setting_kept
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 
 logger = logging.getLogger(__name__)
 

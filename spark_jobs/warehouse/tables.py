@@ -6,17 +6,13 @@ from typing import Any, cast
 from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from spark_jobs.contracts import ENCODER_VERSION, LOG_COLUMN_NAMES, NIGHTS, Table
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.warehouse.change_log import latest_rows
 from spark_jobs.warehouse.layout import Layout
-
-
-class ContractBroken(ValueError):
-    """A frame does not have the columns that its table promises."""
+from spark_jobs.warehouse.schemas import conform, fingerprint, partitions, schema
 
 
 class Tables:
@@ -249,44 +245,6 @@ class Tables:
         return path
 
 
-def schema(table: Table) -> T.StructType:
-    """Return the Spark schema of a contract, NOT NULL and comments kept."""
-    return cast(T.StructType, T.StructType.fromDDL(table.ddl))
-
-
-def partitions(table: Table) -> list[str]:
-    """Return the columns that a table is partitioned by."""
-    return [name for name in ("ds", "stage") if name in schema(table).names]
-
-
-def conform(rows: DataFrame, table: Table) -> DataFrame:
-    """Return ``rows`` with exactly the contract's columns, in its order.
-
-    Raises:
-        ContractBroken: naming every column that is missing, unknown or of another type.
-    """
-    expected = {column.name: column.dataType for column in schema(table)}
-    found = {column.name: column.dataType for column in rows.schema}
-    problems = [
-        f"{name} should be {kind.simpleString()} but is missing"
-        for name, kind in expected.items()
-        if name not in found
-    ]
-    problems += [f"{name} is not a column of the table" for name in found if name not in expected]
-    problems += [
-        f"{name} should be {expected[name].simpleString()} but is {found[name].simpleString()}"
-        for name in expected.keys() & found.keys()
-        if expected[name].simpleString() != found[name].simpleString()
-    ]
-    if problems:
-        listed = "; ".join(sorted(problems))
-        raise ContractBroken(
-            f"cannot write {table.name} ({table.grain}): {listed}. "
-            "Fix the job, or change the contract in spark_jobs/contracts.py."
-        )
-    return rows.select(*expected)
-
-
 def _is_of(versions: Sequence[str]) -> str:
     """Return the SQL condition that a row is of one of these encoder versions."""
     for version in versions:
@@ -294,16 +252,6 @@ def _is_of(versions: Sequence[str]) -> str:
             raise ValueError(f"encoder version should be <name>@<12 hex>, but is {version!r}.")
     listed = ", ".join(f"'{version}'" for version in versions)
     return f"encoder_version IN ({listed or 'NULL'})"
-
-
-def fingerprint(rows: DataFrame, table: Table) -> tuple[int, int]:
-    """Return the number of rows and an order-free hash of all columns but the time of writing."""
-    columns = [name for name in schema(table).names if name != "created_timestamp"]
-    # Hashes are summed, so the order of rows and files does not matter; decimal, so the sum cannot
-    # overflow.
-    row_hash = F.xxhash64(F.to_json(F.struct(*columns))).cast("decimal(38,0)")
-    count, total = rows.agg(F.count("*"), F.sum(row_hash)).collect()[0]
-    return int(count), int(total or 0) % 2**64
 
 
 def _active(log: DataFrame, table: Table, columns: Sequence[str] | None) -> DataFrame:

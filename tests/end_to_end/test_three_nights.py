@@ -37,7 +37,8 @@ from spark_jobs.runs.night_run import StageResult, run_night
 from spark_jobs.training.cope_job import train_cope
 from spark_jobs.training.learn_job import train_learn
 from spark_jobs.warehouse.locks import WarehouseBusy, releases_lock
-from spark_jobs.warehouse.tables import Tables, fingerprint
+from spark_jobs.warehouse.schemas import fingerprint
+from spark_jobs.warehouse.tables import Tables
 from validation.results import AuditFailed
 
 FIRST, SECOND, THIRD = (Night.parse(ds) for ds in NIGHTS)

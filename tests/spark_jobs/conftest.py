@@ -17,7 +17,8 @@ from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.releases.ledger import export_releases
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 
 ContractFrame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
 

@@ -15,7 +15,8 @@ from spark_jobs.config import Config
 from spark_jobs.contracts import PUBLISHED, QUARANTINE, RELEASES, STAGE_RUNS, Table
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 
 Row = dict[str, object]
 # Rows by (night, table name); the ledgers are under the later night.

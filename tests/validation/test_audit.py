@@ -298,7 +298,9 @@ def test_broken_contract_is_the_only_finding(build, sound_world, audit_config, a
 
     (failed,) = report.failures
     assert (failed.table_name, failed.check_name) == ("items", "schema_kept")
-    assert failed.seen == "brand is missing, not string; price is string, not double"
+    assert (
+        failed.seen == "brand should be string but is missing; price should be double but is string"
+    )
 
 
 def test_message_says_table_check_expected_seen_and_what_to_do(failure: AuditFailed) -> None:

@@ -19,8 +19,8 @@ Vectors = NDArray[np.float64]
 # margin below.
 SPLITS = 24
 # mean + 4 sd of the splits: under no drift none of 380 comparisons of four effects at n = 25, 50,
-# 200 and 1000 raised an alarm; mean + 2 sd raised 25 (tests/validation/measurements/test_drift.py has a part of
-# them).
+# 200 and 1000 raised an alarm; mean + 2 sd raised 25
+# (tests/validation/measurements/test_drift.py has a part of them).
 MARGIN = 4.0
 # Fewer vectors are not measured: two halves of 20 differ by 1.3 sd in some of 64 dimensions by
 # chance.

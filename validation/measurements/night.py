@@ -23,7 +23,8 @@ from spark_jobs.contracts import (
 )
 from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.night import Night
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema, schema_differences
+from spark_jobs.warehouse.tables import Tables
 from validation.measurements import counts, states, vectors
 from validation.measurements.counts import Figure
 from validation.measurements.rows import Limits, of_encoder
@@ -132,12 +133,6 @@ def _samples(
 
 
 def _schema_figure(tables: Tables, table: Table, night: Night) -> Figure:
-    found = {c.name: c.dataType.simpleString() for c in tables.staged(table, night).schema}
-    expected = {c.name: c.dataType.simpleString() for c in schema(table)}
-    differences = sorted(
-        f"{name} is {found.get(name, 'missing')}, not {expected.get(name, 'in the contract')}"
-        for name in expected.keys() | found.keys()
-        if expected.get(name) != found.get(name)
-    )
-    seen = "; ".join(differences) or f"all {len(expected)} columns"
+    differences = schema_differences(tables.staged(table, night).schema, table)
+    seen = "; ".join(differences) or f"all {len(schema(table))} columns"
     return Figure(table.name, "schema_differences", float(len(differences)), seen)

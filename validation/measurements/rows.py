@@ -12,7 +12,8 @@ from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.night import Night
 from spark_jobs.releases.ledger import served_releases
 from spark_jobs.warehouse.encoder_store import codebook_size, vector_width
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 from validation.vector_expectations import dot, is_finite, l2_norm, same_vector_elsewhere
 
 # Levels of a semantic id.

@@ -6,12 +6,13 @@ from datetime import UTC, date, datetime
 import fsspec
 from pyspark.sql import functions as F
 
-from spark_jobs.contracts import INTERACTIONS, NIGHTS, PUBLISHED, RELEASES, TABLES, Table
+from spark_jobs.contracts import INTERACTIONS, NIGHTS, PUBLISHED, RELEASES, TABLES
 from spark_jobs.engine.scratch import left_behind
 from spark_jobs.night import Night
 from spark_jobs.operations.doctor.findings import Finding
 from spark_jobs.warehouse.delta_files import delta_folders, int96_files
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema_differences
+from spark_jobs.warehouse.tables import Tables
 
 # A nightly job that is one night late may still be running; one two nights late is not.
 _LATE_DAYS = 2
@@ -26,13 +27,17 @@ def contracts(tables: Tables) -> Iterator[Finding]:
         advice = "Run the first night: embedmill run --config CONFIG --ds NIGHT."
         yield Finding("tables", "warn", f"none yet in {tables.warehouse}", advice)
         return
-    broken = {table.name: problems for table in existing if (problems := _problems(tables, table))}
-    for name, problems in broken.items():
+    broken = {
+        table.name: differences
+        for table in existing
+        if (differences := schema_differences(tables.read(table).schema, table))
+    }
+    for name, differences in broken.items():
         advice = (
             "Another version of embedmill wrote it: see CHANGELOG.md on how its contract changed, "
             "or run that version."
         )
-        yield Finding(f"table {name}", "bad", problems, advice)
+        yield Finding(f"table {name}", "bad", "; ".join(differences), advice)
     if not broken:
         seen = f"{len(existing)} of {len(TABLES)} exist, columns as in their contracts"
         yield Finding("tables", "ok", seen)
@@ -100,19 +105,6 @@ def half_done(tables: Tables) -> Iterator[Finding]:
     yield from found
     if not found:
         yield Finding("half done", "ok", "nothing")
-
-
-def _problems(tables: Tables, table: Table) -> str:
-    expected = {column.name: column.dataType.simpleString() for column in schema(table)}
-    found = {c.name: c.dataType.simpleString() for c in tables.read(table).schema}
-    problems = [f"{name} is missing" for name in expected.keys() - found.keys()]
-    problems += [f"{name} is not in the contract" for name in found.keys() - expected.keys()]
-    problems += [
-        f"{name} is {found[name]}, should be {expected[name]}"
-        for name in expected.keys() & found.keys()
-        if expected[name] != found[name]
-    ]
-    return "; ".join(sorted(problems))
 
 
 def _unpublished(tables: Tables) -> Iterator[Finding]:

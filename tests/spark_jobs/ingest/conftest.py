@@ -14,7 +14,8 @@ from spark_jobs.contracts import INTERACTIONS, ITEMS, QUARANTINE, Table
 from spark_jobs.ingest.job import run
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step
-from spark_jobs.warehouse.tables import Tables, fingerprint
+from spark_jobs.warehouse.schemas import fingerprint
+from spark_jobs.warehouse.tables import Tables
 
 Row = Mapping[str, object]
 NIGHT = "2026-01-31"

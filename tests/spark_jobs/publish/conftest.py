@@ -38,7 +38,8 @@ from spark_jobs.contracts import (
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step, encoder_step, record_steps
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 
 # Redis has sixteen.
 _DATABASES = count(1)

@@ -8,7 +8,8 @@ from spark_jobs.contracts import ITEM_EMBEDDINGS, SPU_MEMBERS, Table
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.warehouse.delta_files import update_comments
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 
 NIGHT = Night.parse("2026-01-31")
 

@@ -7,14 +7,13 @@ from pyspark.sql import DataFrame
 from spark_jobs.contracts import (
     NIGHTS,
     QUARANTINE,
-    SPU_CONTENT_EMBEDDINGS,
     SPU_MEMBERS,
     STAGE_RUNS,
-    TABLES,
 )
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
-from spark_jobs.warehouse.tables import ContractBroken, Tables, conform, schema
+from spark_jobs.warehouse.schemas import ContractBroken
+from spark_jobs.warehouse.tables import Tables
 
 FIRST, SECOND = Night.parse("2026-01-30"), Night.parse("2026-01-31")
 
@@ -30,18 +29,6 @@ def members(tables: Tables, *rows: tuple[str, str, bool]) -> DataFrame:
 
 def state(frame: DataFrame) -> list[tuple[str, str]]:
     return sorted((row["item_id"], row["spu_id"]) for row in frame.collect())
-
-
-@pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
-def test_every_contract_is_readable_ddl_that_holds_its_keys(table, spark) -> None:
-    assert set(table.keys) <= set(schema(table).names)
-
-
-@pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
-def test_every_column_of_every_contract_says_what_it_means(table, spark) -> None:
-    without = [column.name for column in schema(table) if not column.metadata.get("comment")]
-
-    assert without == []
 
 
 def test_as_of_is_published_nights_before_and_staged_rows_of_tonight(tables: Tables) -> None:
@@ -105,13 +92,6 @@ def test_rows_that_break_the_contract_are_refused_with_every_problem_named(table
     ):
         assert problem in str(error.value)
     assert tables.staged(SPU_MEMBERS, FIRST).isEmpty()
-
-
-def test_conform_puts_columns_into_the_contracts_order(tables: Tables) -> None:
-    names = schema(SPU_CONTENT_EMBEDDINGS).names
-    frame = tables.read(SPU_CONTENT_EMBEDDINGS).select(*reversed(names))
-
-    assert conform(frame, SPU_CONTENT_EMBEDDINGS).columns == names
 
 
 def test_a_ledger_keeps_the_rows_of_other_stages_and_nights(tables: Tables) -> None:

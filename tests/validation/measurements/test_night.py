@@ -10,7 +10,8 @@ from pyspark.sql import functions as F
 from spark_jobs.contracts import PUBLISHED, SPU_EVENTS, Table
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 from validation.measurements.counts import Figure
 from validation.measurements.night import observed, schema_figures
 

@@ -18,7 +18,7 @@ from spark_jobs.contracts import (
 )
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
-from spark_jobs.warehouse.tables import schema
+from spark_jobs.warehouse.schemas import schema
 from validation.measurements.rows import (
     LEVELS,
     Limits,

@@ -44,8 +44,8 @@ def test_a_table_with_other_columns_than_its_contract_is_bad(tables: Tables) -> 
     (finding,) = warehouse.contracts(tables)
 
     assert (finding.what, finding.state) == ("table spus", "bad")
-    assert "brand is missing" in finding.seen
-    assert "title is int, should be string" in finding.seen
+    assert "brand should be string but is missing" in finding.seen
+    assert "title should be string but is int" in finding.seen
 
 
 def test_overdue_nights_are_a_warning(tables: Tables, night: Night) -> None:
