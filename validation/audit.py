@@ -12,6 +12,7 @@ from spark_jobs.config import Config
 from spark_jobs.contracts import ENCODED, PUBLISHED
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
+from spark_jobs.warehouse.ledgers import CHECK_PARTS
 from spark_jobs.warehouse.tables import Tables
 from validation.checks import AuditReport, CheckResult
 from validation.evidence import gather, schema_figures
@@ -156,7 +157,7 @@ def _result(
     limits = expectation if is_about_figure(expectation) and observed is not None else None
     return CheckResult(
         table_name=expectation.meta["table"],
-        check_name=expectation.meta["check"],
+        **{name: expectation.meta.get(name) for name in CHECK_PARTS},
         success=success,
         expected=expectation.description,
         seen=seen,

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import NightStopped
+from spark_jobs.warehouse.ledgers import CHECK_PARTS, check_label
 
 
 @dataclass(frozen=True)
@@ -13,13 +14,16 @@ class CheckResult:
     """What one check held against what.
 
     Attributes:
-        check_name: expectation, and in brackets the columns, encoder or feed that it is about.
+        check_name: check, such as ``coverage``.
         expected: in words, threshold included.
         seen: in words.
         observed: the figure held against the threshold; None where there was nothing to measure.
         advice: what to do when it fails.
         at_least: least that ``observed`` may be; None where there is no least.
         at_most: most that it may be.
+        measure: figure or columns held against the limit; None where the check has only one.
+        step: stage and step whose rows were counted, of checks of quarantine.
+        encoder_version: encoder whose rows were checked; None where it is about all rows.
     """
 
     table_name: str
@@ -31,6 +35,14 @@ class CheckResult:
     advice: str
     at_least: float | None = None
     at_most: float | None = None
+    measure: str | None = None
+    step: str | None = None
+    encoder_version: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the check's name for people, such as ``coverage(cope@...)``."""
+        return check_label(*(getattr(self, name) for name in CHECK_PARTS))
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,7 @@ def _message(report: AuditReport, data_docs: str) -> str:
     ]
     for failure in failures:
         lines += [
-            f"- {failure.table_name}, {failure.check_name}",
+            f"- {failure.table_name}, {failure.name}",
             f"    expected: {failure.expected}",
             f"    seen:     {failure.seen}",
             f"    do:       {failure.advice}",

@@ -24,7 +24,9 @@ def coverage_figures(
         row, nouns = counts.get(entity, {}), NOUNS[entity]
         words = f"{nouns} have a vector"
         part, whole = row.get(f"covered_{i}", 0), row.get("tonight", 0)
-        figures.append(share(table, "coverage", part=part, whole=whole, words=words, about=version))
+        figures.append(
+            share(table, "coverage", part=part, whole=whole, words=words, encoder_version=version)
+        )
         if table != USER_EMBEDDINGS.name:
             # A user keeps the last vector while the items of a history come and go.
             orphans = row.get(f"orphans_{i}", 0)

@@ -19,16 +19,18 @@ class Figure:
 
     Attributes:
         value: None where there is nothing to measure; the check then passes and ``seen`` says why.
-        about: encoder version or feed, where a table has several figures of one name.
+        encoder_version: encoder whose rows were measured; None where it is about all rows.
         threshold: where the figure brings its own, because it depends on what was published.
+        step: stage and step whose rows were counted, of figures about quarantine.
     """
 
     table: str
     name: str
     value: float | None
     seen: str
-    about: str = ""
+    encoder_version: str | None = None
     threshold: float | None = None
+    step: str | None = None
 
 
 def observed(frames: Mapping[str, DataFrame]) -> dict[str, Observation]:
@@ -50,14 +52,15 @@ def observed(frames: Mapping[str, DataFrame]) -> dict[str, Observation]:
     return found
 
 
-def share(table: str, name: str, *, part: int, whole: int, words: str, about: str = "") -> Figure:
+def share(
+    table: str, name: str, *, part: int, whole: int, words: str, encoder_version: str | None = None
+) -> Figure:
     """Return ``part / whole`` as a figure; None where ``whole`` is 0.
 
     Args:
         words: what the parts are, such as "rows refused".
     """
     if whole == 0:
-        return Figure(table, name, None, f"nothing to count: 0 {words}", about)
-    return Figure(
-        table, name, part / whole, f"{part:,} of {whole:,} {words} ({part / whole:.1%})", about
-    )
+        return Figure(table, name, None, f"nothing to count: 0 {words}", encoder_version)
+    seen = f"{part:,} of {whole:,} {words} ({part / whole:.1%})"
+    return Figure(table, name, part / whole, seen, encoder_version)

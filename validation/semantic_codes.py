@@ -66,7 +66,7 @@ def code_figures(observation: Observation, sizes: Mapping[str, int]) -> list[Fig
                 part=sum(row["colliding"] for row in codes),
                 whole=spus,
                 words="SPUs share their code with one of other content",
-                about=encoder,
+                encoder_version=encoder,
             ),
         ]
     return figures

@@ -6,21 +6,22 @@ from typing import Any
 
 from great_expectations.expectations.expectation import Expectation
 
+from spark_jobs.warehouse.ledgers import check_label
 from validation.figures import Figure
 
 _CAPITALS = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 def on_rows(
-    kind: type[Expectation], table: str, about: str = "", **arguments: object
+    kind: type[Expectation], table: str, measure: str | None = None, **arguments: object
 ) -> Expectation:
     """Return an expectation about each staged row of a table.
 
     Args:
-        about: what tells it from others of its kind, such as a column.
+        measure: what tells it from others of its kind, such as a column.
         arguments: of the kind; ``description`` is what the report says was expected.
     """
-    meta = {"table": table, "check": _check_name(kind, about)}
+    meta = {"table": table, **_check_parts(kind, measure=measure)}
     return kind(meta=meta, **_spelled_out(kind, arguments))
 
 
@@ -42,7 +43,8 @@ def on_figures(
 
 def column_of(figure: Figure) -> str:
     """Return the name of a figure's column in the frame of all figures."""
-    return re.sub(r"\W+", "_", f"{figure.table}__{figure.name}__{figure.about}")
+    parts = (figure.table, figure.name, figure.step, figure.encoder_version)
+    return re.sub(r"\W+", "_", "__".join(part or "" for part in parts))
 
 
 def has_value(expectation: Expectation) -> bool:
@@ -58,7 +60,6 @@ def is_about_figure(expectation: Expectation) -> bool:
 def _on_figure(
     kind: type[Expectation], figure: Figure, arguments: dict[str, Any], names: Sequence[str]
 ) -> Expectation:
-    about = [figure.name] * (len(names) > 1) + [figure.about] * bool(figure.about)
     own = dict(arguments)
     if figure.threshold is not None:
         own["max_value"] = figure.threshold
@@ -67,7 +68,12 @@ def _on_figure(
         own["description"] = own["description"].replace("{limit}", limit)
     meta = {
         "table": figure.table,
-        "check": _check_name(kind, ", ".join(about)),
+        **_check_parts(
+            kind,
+            measure=figure.name if len(names) > 1 else None,
+            step=figure.step,
+            encoder_version=figure.encoder_version,
+        ),
         "seen": figure.seen,
         "observed": figure.value,
     }
@@ -80,6 +86,7 @@ def _spelled_out(kind: type[Expectation], arguments: dict[str, Any]) -> dict[str
     return words | arguments
 
 
-def _check_name(kind: type[Expectation], about: str) -> str:
+def _check_parts(kind: type[Expectation], **parts: str | None) -> dict[str, str | None]:
+    """Return the check and its parts as ``audit_results`` has them, and its name for people."""
     name = _CAPITALS.sub("_", kind.__name__.removeprefix("Expect")).lower()
-    return f"{name}({about})" if about else name
+    return {"check": check_label(name, **parts), "check_name": name, **parts}

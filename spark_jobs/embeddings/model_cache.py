@@ -17,7 +17,7 @@ from spark_jobs.config import Config
 from spark_jobs.contracts import ITEM_FEATURES, ITEMS, SPU_CONTENT_EMBEDDINGS, SPUS, Table
 from spark_jobs.engine.inference import PROBLEMS, encoded
 from spark_jobs.night import Night
-from spark_jobs.runs.stage import Step, encoder_step
+from spark_jobs.runs.stage import Step
 from spark_jobs.warehouse.encoder_store import vector_width
 from spark_jobs.warehouse.quarantine import content_problems, replace_content_problems
 from spark_jobs.warehouse.tables import Tables
@@ -93,7 +93,8 @@ def encoding_step(
     """Account for what an encoder version added to a cache."""
     contents = counts.encoded + counts.spared
     return Step(
-        encoder_step(table.name, encoder_version),
+        table.name,
+        encoder_version=encoder_version,
         rows_in=contents,
         rows_out=contents - counts.refused,
         rows_quarantined=counts.refused,

@@ -23,7 +23,7 @@ from spark_jobs.engine.concurrency import at_once
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.publish.online_errors import named_if_unavailable
-from spark_jobs.runs.stage import table_and_encoder
+from spark_jobs.warehouse.ledgers import without_backfills
 from spark_jobs.warehouse.schemas import fingerprint
 from spark_jobs.warehouse.tables import Tables
 
@@ -72,15 +72,16 @@ def encoded_versions(tables: Tables, night: Night) -> Versions:
 
     Rows of others are not the night's to replace: the backfill of a release served them.
     """
-    runs = tables.read(STAGE_RUNS).filter(F.col("ds") == F.lit(night.ds))
+    runs = without_backfills(tables.read(STAGE_RUNS)).filter(F.col("ds") == F.lit(night.ds))
     encoding = runs.filter(F.col("stage").isin(*ENCODING_STAGES))
-    # Rows do not tell of an encoder that had nothing to say.
-    steps = {table_and_encoder(row["step"]) for row in encoding.select("step").distinct().collect()}
+    # An encoder that had no vector to write has a step, and no staged row.
+    steps = encoding.filter("encoder_version IS NOT NULL").select("step", "encoder_version")
+    recorded = {(row["step"], row["encoder_version"]) for row in steps.distinct().collect()}
 
     def versions(name: str) -> tuple[str, ...]:
         staged = tables.staged(TABLES[name], night).select("encoder_version").distinct().collect()
-        told = {version for table, version in steps if table == name and version}
-        return tuple(sorted(told | {row["encoder_version"] for row in staged}))
+        of_steps = {version for table, version in recorded if table == name}
+        return tuple(sorted(of_steps | {row["encoder_version"] for row in staged}))
 
     return dict(zip(ENCODED, at_once(partial(versions, name) for name in ENCODED), strict=True))
 
@@ -154,7 +155,7 @@ def record_night(tables: Tables, night: Night, state: str, detail: str = "") -> 
 
 def last_recorded(tables: Tables) -> Night:
     """Return the latest night that publish has recorded, whether or not it ended well."""
-    recorded = tables.read(NIGHTS).filter("stage = 'publish'")
+    recorded = without_backfills(tables.read(NIGHTS)).filter("stage = 'publish'")
     return Night(recorded.agg(F.max("ds")).collect()[0][0])
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from spark_jobs.night import Night
 from spark_jobs.releases.release import Release
+from spark_jobs.warehouse.ledgers import check_label, step_label
 
 # ``unfinished``: neither published nor stopped: it failed on the way, or is still running.
 State = Literal["published", "stopped", "unfinished"]
@@ -26,6 +27,12 @@ class StepRun:
     rows_spared: int | None
     seconds: float
     stage_seconds: float | None
+    encoder_version: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Return the step's name for people, with its encoder version if it has one."""
+        return step_label(self.step, self.encoder_version)
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class Check:
     """One row of ``audit_results``; limits and advice are None where they were not recorded."""
 
     table: str
-    name: str
+    check_name: str
     success: bool
     expected: str
     seen: str
@@ -52,17 +59,14 @@ class Check:
     at_least: float | None
     at_most: float | None
     advice: str | None
+    measure: str | None = None
+    step: str | None = None
+    encoder_version: str | None = None
 
     @property
-    def kind(self) -> str:
-        """Return the expectation, such as ``no_drift``."""
-        return self.name.partition("(")[0]
-
-    @property
-    def about(self) -> tuple[str, ...]:
-        """Return what the name has in brackets: columns, a figure, an encoder or a feed."""
-        inner = self.name.partition("(")[2].removesuffix(")")
-        return tuple(inner.split(", ")) if inner else ()
+    def name(self) -> str:
+        """Return the check's name for people, such as ``coverage(cope@...)``."""
+        return check_label(self.check_name, self.measure, self.step, self.encoder_version)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from spark_jobs.releases.release import Release
 from spark_jobs.report.facts import Check, Ledger, Refusal, State, StepRun
 from spark_jobs.report.view import View
 from spark_jobs.runs.stage import by_nights
-from spark_jobs.warehouse.schemas import schema
 from spark_jobs.warehouse.tables import Tables
 
 # The report's own row is there when it is written again, and not the first time.
@@ -75,23 +74,8 @@ def read_ledger(tables: Tables, night: Night, order: Sequence[str]) -> Ledger:
 
 
 def of_night(tables: Tables, table: Table, night: Night) -> DataFrame:
-    """Return a ledger's rows of a night in the contract's columns.
-
-    A column that the contract has got since the table was written last is null.
-    """
-    rows = by_nights(tables.read(table)).filter(F.col("ds") == F.lit(night.ds))
-    return in_contract(rows, table)
-
-
-def in_contract(rows: DataFrame, table: Table) -> DataFrame:
-    """Return rows in the contract's columns; those that they lack are null."""
-    columns = [
-        F.col(column.name)
-        if column.name in rows.columns
-        else F.lit(None).cast(column.dataType).alias(column.name)
-        for column in schema(table)
-    ]
-    return rows.select(*columns)
+    """Return a ledger's rows of a night."""
+    return by_nights(tables.read(table)).filter(F.col("ds") == F.lit(night.ds))
 
 
 def step_runs(rows: Iterable[Row], order: Sequence[str]) -> list[StepRun]:
@@ -100,7 +84,7 @@ def step_runs(rows: Iterable[Row], order: Sequence[str]) -> list[StepRun]:
     runs = [StepRun(**{name: row[name] for name in names}) for row in rows]
     ranks = {stage: rank for rank, stage in enumerate(order)}
     kept = [run for run in runs if run.stage != STAGE]
-    return sorted(kept, key=lambda run: (ranks.get(run.stage, len(ranks)), run.stage, run.step))
+    return sorted(kept, key=lambda run: (ranks.get(run.stage, len(ranks)), run.stage, run.label))
 
 
 def to_checks(rows: Iterable[Row]) -> list[Check]:
@@ -108,7 +92,6 @@ def to_checks(rows: Iterable[Row]) -> list[Check]:
     found = [
         Check(
             table=row["table_name"],
-            name=row["check_name"],
             **{name: row[name] for name in Check.__dataclass_fields__ if name in row},
         )
         for row in rows

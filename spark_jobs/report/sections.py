@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from spark_jobs.report.facts import Check, Ledger, Samples, StepRun
-from spark_jobs.runs.stage import table_and_encoder
 
 # A gauge ends at half as much again as is tolerated.
 _GAUGE_END = 1.5
@@ -136,12 +135,12 @@ def encodings(ledger: Ledger) -> list[Encoding]:
 
 def coverages(ledger: Ledger) -> list[Check]:
     """Return the checks of coverage."""
-    return [check for check in ledger.checks if check.kind == "coverage"]
+    return [check for check in ledger.checks if check.check_name == "coverage"]
 
 
 def drift_tables(ledger: Ledger) -> list[DriftTable]:
     """Return the checks of drift, a table each of one table's vectors of one encoder."""
-    drifts = [check for check in ledger.checks if check.kind == "no_drift"]
+    drifts = [check for check in ledger.checks if check.check_name == "no_drift"]
     ordered = sorted(drifts, key=_drift_key)
     return [
         DriftTable(table, encoder, changed, sorted(map(_drift_row, checks), key=_effect_order))
@@ -190,14 +189,19 @@ def points_by_group(samples: Samples) -> list[tuple[str, int]]:
 
 
 def _encoding(step: StepRun, encoded: int) -> Encoding:
-    table, encoder = table_and_encoder(step.step)
-    rate = _rate(encoded, step.seconds) if encoded else None
-    return Encoding(step.stage, table, encoder, encoded, step.rows_spared or 0, step.seconds, rate)
+    return Encoding(
+        stage=step.stage,
+        table=step.step,
+        encoder=step.encoder_version or "",
+        encoded=encoded,
+        spared=step.rows_spared or 0,
+        seconds=step.seconds,
+        contents_a_second=_rate(encoded, step.seconds) if encoded else None,
+    )
 
 
 def _drift_key(check: Check) -> tuple[str, str, bool]:
-    figure, *about = check.about
-    return check.table, ", ".join(about), figure.startswith("changed_")
+    return check.table, check.encoder_version or "", _measure(check).startswith("changed_")
 
 
 def _effect_order(row: DriftRow) -> tuple[int, str]:
@@ -206,8 +210,12 @@ def _effect_order(row: DriftRow) -> tuple[int, str]:
 
 
 def _drift_row(check: Check) -> DriftRow:
-    effect = check.about[0].removeprefix("changed_").removeprefix("drift_")
+    effect = _measure(check).removeprefix("changed_").removeprefix("drift_")
     return DriftRow(effect, EFFECTS.get(effect, effect), check, _gauge(check, effect))
+
+
+def _measure(check: Check) -> str:
+    return check.measure or ""
 
 
 def _gauge(check: Check, effect: str) -> float | None:

@@ -19,6 +19,7 @@ from spark_jobs.engine.session import build_session
 from spark_jobs.engine.worker_errors import worker_errors_named
 from spark_jobs.night import Night
 from spark_jobs.warehouse.layout import Layout
+from spark_jobs.warehouse.ledgers import step_label, without_backfills
 from spark_jobs.warehouse.locks import warehouse_lock
 from spark_jobs.warehouse.retention import check_staged
 from spark_jobs.warehouse.schemas import schema
@@ -68,10 +69,12 @@ class Step:
     """What went in and what came out of one step: a feed that was read or a table that was written.
 
     Attributes:
+        name: feed or table.
         rows_in: rows the step was given; must be ``rows_out + rows_quarantined``.
         rows_encoded: inputs that a model had to read; None where no model is involved.
         rows_spared: inputs whose vector was there already.
         remarks: lines for the person who runs the stage; not recorded, since they quote rows.
+        encoder_version: encoder whose rows the step wrote; None where it has none.
     """
 
     name: str
@@ -82,6 +85,12 @@ class Step:
     rows_spared: int | None = None
     seconds: float = 0.0
     remarks: tuple[str, ...] = field(default=(), repr=False)
+    encoder_version: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Return the step's name for people, with its encoder version if it has one."""
+        return step_label(self.name, self.encoder_version)
 
 
 Run = Callable[[Tables, Config, Night], Sequence[Step]]
@@ -121,11 +130,11 @@ def run_stage(name: str, run: Run, tables: Tables, config: Config, night: Night)
     for step in steps:
         if step.rows_in != step.rows_out + step.rows_quarantined:
             raise RowsLost(
-                f"{name}, {step.name}, night {night}: {step.rows_in} rows in, but "
+                f"{name}, {step.label}, night {night}: {step.rows_in} rows in, but "
                 f"{step.rows_out} out and {step.rows_quarantined} quarantined. "
                 "This is a defect of the stage; nothing was published."
             )
-        logger.info("%s %s night=%s %s", name, step.name, night, step)
+        logger.info("%s %s night=%s %s", name, step.label, night, step)
     record_steps(tables, night, name, steps, time.monotonic() - started)
     logger.info("%s night=%s done in %.1f s", name, night, time.monotonic() - started)
     return steps
@@ -141,7 +150,8 @@ def record_steps(
     """
     kinds = {column.name: column.dataType.simpleString() for column in schema(STAGE_RUNS)}
     recorded = [{**asdict(step), "step": step.name, "stage_seconds": seconds} for step in steps]
-    columns = [name for name in kinds if name not in ("ds", "stage", "created_timestamp")]
+    filled_in = ("ds", "stage", "release", "created_timestamp")
+    columns = [name for name in kinds if name not in filled_in]
     rows = [tuple(values[name] for name in columns) for values in recorded]
     ddl = ", ".join(f"{column} {kinds[column]}" for column in columns)
     tables.record(local_frame(tables.spark, rows, ddl), STAGE_RUNS, night, stage)
@@ -161,20 +171,9 @@ def record_state(tables: Tables, night: Night, stage: str, problems: Sequence[st
     )
 
 
-def encoder_step(table: str, version: str) -> str:
-    """Return the name of the step that fills a table with an encoder version's vectors."""
-    return f"{table} {version}"
-
-
-def table_and_encoder(step: str) -> tuple[str, str]:
-    """Return what ``encoder_step`` was given; a step of one word has no encoder: ''."""
-    table, _, version = step.partition(" ")
-    return table, version
-
-
 def by_nights(ledger: DataFrame) -> DataFrame:
-    """Return what stages of nights said; backfills and maintenance write to the same ledgers."""
-    return ledger.filter(F.col("stage").isin(*STAGES))
+    """Return the rows that stages of nights wrote, without those of backfills and maintenance."""
+    return without_backfills(ledger).filter(F.col("stage").isin(*STAGES))
 
 
 def job_main(name: str, run: Run) -> None:

@@ -12,7 +12,14 @@ from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.warehouse.change_log import latest_rows
 from spark_jobs.warehouse.layout import Layout
-from spark_jobs.warehouse.schemas import conform, fingerprint, partitions, schema
+from spark_jobs.warehouse.ledgers import is_of_release
+from spark_jobs.warehouse.schemas import (
+    conform,
+    fingerprint,
+    partitions,
+    schema,
+    with_missing_columns,
+)
 
 
 class Tables:
@@ -32,7 +39,10 @@ class Tables:
     # Reading
 
     def read(self, table: Table) -> DataFrame:
-        """Return every row that readers see; none before the first write."""
+        """Return every row that readers see; none before the first write.
+
+        A column that a ledger's contract has got since the table was written last is null.
+        """
         return self._read(self.path(table), table)
 
     def staged(self, table: Table, night: Night) -> DataFrame:
@@ -60,10 +70,14 @@ class Tables:
         return _active(self._before(table, night), table, columns)
 
     def recorded(self, table: Table, night: Night, stage: str) -> DataFrame:
-        """Return the rows of a ledger about a stage of tonight; the table is not read for none."""
+        """Return the rows of a ledger about a stage of tonight; the table is not read for none.
+
+        In a backfill they are those of its release.
+        """
         if not self.may_hold(table, night, stage):
             return local_frame(self.spark, [], schema(table))
-        return self.read(table).filter(_is_night(night) & (F.col("stage") == stage))
+        rows = self.read(table).filter(_is_night(night) & (F.col("stage") == stage))
+        return rows.filter(is_of_release(self.backfills))
 
     def current(self, table: Table, columns: Sequence[str] | None = None) -> DataFrame:
         """Return the published state: the latest row of each key that is active."""
@@ -96,17 +110,27 @@ class Tables:
         conform(stamped, table).write.format("delta").mode("append").save(path)
 
     def record(self, rows: DataFrame, table: Table, night: Night, stage: str) -> None:
-        """Write ledger rows of a stage of tonight, replacing those of an earlier attempt."""
-        if not stage.replace("_", "").isalnum():
-            raise ValueError(
-                f"stage should be a name of letters, digits and '_', but is {stage!r}."
-            )
+        """Write ledger rows of a stage of tonight, replacing those of an earlier attempt.
+
+        A backfill replaces rows of its release alone, and a night none of a backfill.
+        ``ds``, ``stage``, ``release`` and ``created_timestamp`` are filled in here.
+        """
+        release = self.backfills
+        for name, value in (("stage", stage), ("release", release)):
+            if value is not None and not value.replace("_", "").isalnum():
+                raise ValueError(
+                    f"{name} should be a name of letters, digits and '_', but is {value!r}."
+                )
         stamped = (
             rows.withColumn("created_timestamp", F.current_timestamp())
             .withColumn("ds", F.lit(night.ds))
             .withColumn("stage", F.lit(stage))
+            .withColumn("release", F.lit(release).cast("string"))
         )
-        self._replace(conform(stamped, table), table, self.path(table), night, stage)
+        own = "release IS NULL" if release is None else f"release = '{release}'"
+        self._replace(
+            conform(stamped, table), table, self.path(table), night, stage=stage, only=own
+        )
 
     def append(self, rows: DataFrame, table: Table) -> None:
         """Append rows to a ledger that is not about nights."""
@@ -123,7 +147,8 @@ class Tables:
             versions: encoder versions whose rows are replaced; None is all rows.
         """
         rows = self.staged(table, night)
-        self._replace(rows, table, self.path(table), night, versions=versions)
+        only = None if versions is None else is_of_versions(versions)
+        self._replace(rows, table, self.path(table), night, only=only)
 
     def create(self, table: Table) -> None:
         """Create the served table, empty and with the contract's comments, if it is not there."""
@@ -186,7 +211,8 @@ class Tables:
 
     def _read(self, path: str, table: Table) -> DataFrame:
         if DeltaTable.isDeltaTable(self.spark, path):
-            return self.spark.read.format("delta").load(path)
+            rows = self.spark.read.format("delta").load(path)
+            return with_missing_columns(rows, table) if table.shape == "ledger" else rows
         return local_frame(self.spark, [], schema(table))
 
     def _replace(
@@ -195,21 +221,26 @@ class Tables:
         table: Table,
         path: str,
         night: Night,
+        *,
         stage: str | None = None,
-        versions: Sequence[str] | None = None,
+        only: str | None = None,
     ) -> None:
+        """Write rows of a night, and of a stage if given, in place of those that are there.
+
+        Args:
+            only: SQL condition of the rows to replace, where others share their folder.
+        """
         self._ensure(path, table)
         # A contract that has got a column since the table was made: conform has looked at the rest.
         writer = rows.write.format("delta").option("mergeSchema", "true")
         # Finding nothing to replace costs Delta three times as much as the whole of an append, and
         # a night's first attempt never has anything to replace.
-        is_mine = None if versions is None else _is_of(versions)
+        parts = [f"ds = '{night}'", f"stage = '{stage}'" if stage else "", only or ""]
+        condition = " AND ".join(filter(None, parts))
         found = self._may_hold(path, night, stage)
-        if found and is_mine:  # other encoders fill the same folder
-            found = not self._read(path, table).filter(_is_night(night)).filter(is_mine).isEmpty()
+        if found and only:
+            found = not self._read(path, table).filter(condition).isEmpty()
         if found:
-            condition = f"ds = '{night}'" + (f" AND stage = '{stage}'" if stage else "")
-            condition += f" AND {is_mine}" if is_mine else ""
             writer.mode("overwrite").option("replaceWhere", condition).save(path)
         else:
             writer.mode("append").save(path)
@@ -245,7 +276,7 @@ class Tables:
         return path
 
 
-def _is_of(versions: Sequence[str]) -> str:
+def is_of_versions(versions: Sequence[str]) -> str:
     """Return the SQL condition that a row is of one of these encoder versions."""
     for version in versions:
         if not ENCODER_VERSION.fullmatch(version):

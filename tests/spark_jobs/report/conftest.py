@@ -46,19 +46,19 @@ def step(stage: str, name: str, rows: int, **more: object) -> StepRun:
     return StepRun(stage, name, rows, rows - int(str(filled["rows_quarantined"])), **filled)
 
 
-def check(table: str, name: str, **more: object) -> Check:
+def check(table: str, check_name: str, **more: object) -> Check:
     filled = {"success": True, "expected": "what is usual", "seen": "what is usual"}
     filled |= {"observed": None, "at_least": None, "at_most": None, "advice": "look at it"}
-    return Check(table, name, **(filled | more))
+    return Check(table, check_name, **(filled | more))
 
 
 def drift(figure: str, observed: float | None, at_most: float | None, **more: object) -> Check:
     seen = "8 changed vectors against their last ones; too few to compare"
     if observed is not None:
         seen = f"moved by {observed}"
-    name = f"no_drift({figure}, cope@0123456789ab)"
-    values = {"observed": observed, "at_most": at_most, "seen": seen}
-    return check("item_embeddings", name, **(values | more))
+    values = {"observed": observed, "at_most": at_most, "seen": seen, "measure": figure}
+    values |= {"encoder_version": "cope@0123456789ab"}
+    return check("item_embeddings", "no_drift", **(values | more))
 
 
 @pytest.fixture
@@ -73,8 +73,9 @@ def ledger() -> Ledger:
             step("ingest", "clicks", 30),
             step(
                 "item_embeddings",
-                "item_embeddings cope@0123456789ab",
+                "item_embeddings",
                 8,
+                encoder_version="cope@0123456789ab",
                 rows_encoded=2,
                 rows_spared=6,
                 stage_seconds=8.0,
@@ -82,8 +83,14 @@ def ledger() -> Ledger:
         ],
         refusals=[Refusal("ingest", "items", "title_empty", "row", 2)],
         checks=[
-            check("items", f"few_changes({EVIL})", expected=EVIL, seen=EVIL),
-            check("item_embeddings", "coverage(cope@0123456789ab)", observed=0.99, at_least=0.98),
+            check("items", "few_changes", measure=EVIL, expected=EVIL, seen=EVIL),
+            check(
+                "item_embeddings",
+                "coverage",
+                encoder_version="cope@0123456789ab",
+                observed=0.99,
+                at_least=0.98,
+            ),
             drift("drift_mean_shift", 0.1, 0.4),
             drift("drift_classifier_auc", 0.56, 0.62),
             drift("changed_drift_mean_shift", None, None),

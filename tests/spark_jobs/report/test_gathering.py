@@ -24,6 +24,7 @@ def run(stage: str, name: str) -> Row:
         rows_spared=None,
         seconds=0.0,
         stage_seconds=None,
+        encoder_version=None,
     )
 
 

@@ -45,6 +45,7 @@ def test_encodings_say_what_was_read_and_spared(ledger: Ledger) -> None:
 def test_drift_is_told_apart_by_all_and_changed_vectors(ledger: Ledger) -> None:
     everything, changed = sections.drift_tables(ledger)
 
+    assert everything.encoder == changed.encoder == "cope@0123456789ab"
     assert (everything.changed, changed.changed) == (False, True)
     assert [row.effect for row in everything.rows] == ["mean_shift", "classifier_auc"]
     assert everything.nothing_measured is None
@@ -63,11 +64,12 @@ def test_drift_is_told_apart_by_all_and_changed_vectors(ledger: Ledger) -> None:
 def test_a_gauge_reaches_as_far_as_the_effect_is_of_its_limit(
     ledger: Ledger, make_check, figure: str, observed: float, limit: float, of_the_limit: float
 ) -> None:
-    only = make_check("t", f"no_drift({figure}, e@1)", observed=observed, at_most=limit)
+    drift = {"measure": figure, "encoder_version": "e@1", "observed": observed}
+    only = make_check("t", "no_drift", at_most=limit, **drift)
 
-    (drift,) = sections.drift_tables(replace(ledger, checks=[only]))
+    (table,) = sections.drift_tables(replace(ledger, checks=[only]))
 
-    (row,) = drift.rows
+    (row,) = table.rows
     assert row.gauge is not None
     assert row.gauge / row.limit == pytest.approx(of_the_limit)
 
