@@ -50,7 +50,7 @@ def evaluate(
     settings, asked = load_config(config), Night.parse(ds) if ds else None
     check_is_there(settings)
     with warehouse_lock(settings.warehouse):
-        tables = open_to_read(settings, quick=False)
+        tables = open_to_read(settings, quick=False, locked=True)
         start_workers(tables.spark)
         given = candidates(tables, names)
         night = asked or _last_published(tables)

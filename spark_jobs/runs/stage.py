@@ -21,6 +21,7 @@ from spark_jobs.night import Night
 from spark_jobs.warehouse.layout import Layout
 from spark_jobs.warehouse.ledgers import step_label, without_backfills
 from spark_jobs.warehouse.locks import warehouse_lock
+from spark_jobs.warehouse.migration import migrate
 from spark_jobs.warehouse.retention import check_staged
 from spark_jobs.warehouse.schemas import schema
 from spark_jobs.warehouse.tables import Tables
@@ -197,6 +198,7 @@ def job_main(name: str, run: Run) -> None:
                 scratch=Layout.of(settings.warehouse).tmp,
             )
             tables = Tables(spark, settings.warehouse)
+            migrate(tables)
             try:
                 run_stage(name, run, tables, settings, night)
             except NightStopped as stopped:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from itertools import takewhile
 from typing import Any, cast
 from urllib.parse import unquote
@@ -39,6 +40,22 @@ def delta_folders(warehouse: str) -> list[str]:
     filesystem, root = fsspec.url_to_fs(warehouse)
     logs = filesystem.glob(f"{_escaped(root)}/**/_delta_log/*.json")
     return sorted({log[len(root) + 1 :].rsplit("/_delta_log/", 1)[0] for log in logs})
+
+
+def partition_may_hold(spark: SparkSession, path: str, ds: date, stage: str | None) -> bool:
+    """Whether a table may have rows of a night, and of a stage if given, by its folders alone.
+
+    False is certain; True is not: files of a write that was killed, or replaced, remain.
+    """
+    # Delta keeps each partition in a folder of its own.
+    hadoop = cast(Any, spark._jvm).org.apache.hadoop.fs
+    folder = hadoop.Path(f"{path}/ds={ds}")
+    files = folder.getFileSystem(cast(Any, spark._jsc).hadoopConfiguration())
+    if not files.exists(folder):
+        return False
+    names = [entry.getPath().getName() for entry in files.listStatus(folder)]
+    # The folder of another stage is the only thing that cannot hold rows of this one.
+    return any(name == f"stage={stage}" or not name.startswith("stage=") for name in names)
 
 
 def delta_frame(spark: SparkSession, path: str) -> DataFrame:

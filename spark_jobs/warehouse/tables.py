@@ -10,7 +10,8 @@ from pyspark.sql import functions as F
 from spark_jobs.contracts import ENCODER_VERSION, LOG_COLUMN_NAMES, NIGHTS, Table
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
-from spark_jobs.warehouse.change_log import latest_rows
+from spark_jobs.warehouse.change_log import active_rows
+from spark_jobs.warehouse.delta_files import partition_may_hold
 from spark_jobs.warehouse.layout import Layout
 from spark_jobs.warehouse.ledgers import is_of_release
 from spark_jobs.warehouse.schemas import (
@@ -63,11 +64,11 @@ class Tables:
         Args:
             columns: those to carry. Name them where the table has vectors that are not needed.
         """
-        return _active(self.log(table, night), table, columns)
+        return active_rows(self.log(table, night), table, columns)
 
     def before(self, table: Table, night: Night, columns: Sequence[str] | None = None) -> DataFrame:
         """Return the state at the start of tonight; a rerun sees what the first run saw."""
-        return _active(self._before(table, night), table, columns)
+        return active_rows(self._before(table, night), table, columns)
 
     def recorded(self, table: Table, night: Night, stage: str) -> DataFrame:
         """Return the rows of a ledger about a stage of tonight; the table is not read for none.
@@ -81,7 +82,7 @@ class Tables:
 
     def current(self, table: Table, columns: Sequence[str] | None = None) -> DataFrame:
         """Return the published state: the latest row of each key that is active."""
-        return _active(self.read(table), table, columns)
+        return active_rows(self.read(table), table, columns)
 
     # Writing
 
@@ -162,7 +163,7 @@ class Tables:
 
         False is certain; True is not: files of a write that was killed, or replaced, remain.
         """
-        return self._may_hold(self.path(table), night, stage)
+        return partition_may_hold(self.spark, self.path(table), night.ds, stage)
 
     def exists(self, table: Table) -> bool:
         return bool(DeltaTable.isDeltaTable(self.spark, self.path(table)))
@@ -179,10 +180,14 @@ class Tables:
 
     def description(self, table: Table) -> str | None:
         """Return the comment of the served table, which is there."""
-        log = cast(Any, self.spark._jvm).org.apache.spark.sql.delta.DeltaLog
-        read = log.forTable(cast(Any, self.spark)._jsparkSession, self.path(table))
-        said = read.unsafeVolatileSnapshot().metadata().description()
+        said = self._metadata(table).description()
         return None if said is None else str(said)
+
+    def column_names(self, table: Table) -> list[str]:
+        """Return the columns of the served table, which is there; those of its contract may be
+        others.
+        """
+        return list(self._metadata(table).schema().fieldNames())
 
     def version(self, table: Table) -> int | None:
         """Return the Delta version of the served table; None before the first write."""
@@ -205,6 +210,12 @@ class Tables:
         return None if newest is None else Night(newest)
 
     # Details
+
+    def _metadata(self, table: Table) -> Any:
+        """Return Delta's own metadata of a served table, by its Java side: no rows are read."""
+        log = cast(Any, self.spark._jvm).org.apache.spark.sql.delta.DeltaLog
+        opened = log.forTable(cast(Any, self.spark)._jsparkSession, self.path(table))
+        return opened.unsafeVolatileSnapshot().metadata()
 
     def _before(self, table: Table, night: Night) -> DataFrame:
         return self.read(table).filter(F.col("ds") < F.lit(night.ds))
@@ -237,24 +248,13 @@ class Tables:
         # a night's first attempt never has anything to replace.
         parts = [f"ds = '{night}'", f"stage = '{stage}'" if stage else "", only or ""]
         condition = " AND ".join(filter(None, parts))
-        found = self._may_hold(path, night, stage)
+        found = partition_may_hold(self.spark, path, night.ds, stage)
         if found and only:
             found = not self._read(path, table).filter(condition).isEmpty()
         if found:
             writer.mode("overwrite").option("replaceWhere", condition).save(path)
         else:
             writer.mode("append").save(path)
-
-    def _may_hold(self, path: str, night: Night, stage: str | None) -> bool:
-        # Delta keeps each partition in a folder of its own.
-        hadoop = cast(Any, self.spark._jvm).org.apache.hadoop.fs
-        folder = hadoop.Path(f"{path}/ds={night}")
-        files = folder.getFileSystem(cast(Any, self.spark._jsc).hadoopConfiguration())
-        if not files.exists(folder):
-            return False
-        names = [entry.getPath().getName() for entry in files.listStatus(folder)]
-        # The folder of another stage is the only thing that cannot hold rows of this one.
-        return any(name == f"stage={stage}" or not name.startswith("stage=") for name in names)
 
     def _ensure(self, path: str, table: Table) -> str:
         if DeltaTable.isDeltaTable(self.spark, path):
@@ -283,16 +283,6 @@ def is_of_versions(versions: Sequence[str]) -> str:
             raise ValueError(f"encoder version should be <name>@<12 hex>, but is {version!r}.")
     listed = ", ".join(f"'{version}'" for version in versions)
     return f"encoder_version IN ({listed or 'NULL'})"
-
-
-def _active(log: DataFrame, table: Table, columns: Sequence[str] | None) -> DataFrame:
-    wanted = list(columns) if columns is not None else log.columns
-    needed = [
-        name
-        for name in log.columns
-        if name in {*wanted, *table.keys, "event_timestamp", "is_active"}
-    ]
-    return latest_rows(log.select(*needed), table.keys).filter("is_active").select(*wanted)
 
 
 def _is_night(night: Night) -> Column:

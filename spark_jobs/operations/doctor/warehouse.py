@@ -11,6 +11,7 @@ from spark_jobs.engine.scratch import left_behind
 from spark_jobs.night import Night
 from spark_jobs.operations.doctor.findings import Finding
 from spark_jobs.warehouse.delta_files import delta_folders, int96_files
+from spark_jobs.warehouse.migration import outdated_ledgers
 from spark_jobs.warehouse.schemas import schema_differences
 from spark_jobs.warehouse.tables import Tables
 
@@ -27,10 +28,16 @@ def contracts(tables: Tables) -> Iterator[Finding]:
         do = "Run the first night: embedmill run --config CONFIG --ds NIGHT."
         yield Finding("tables", "warn", f"none yet in {tables.warehouse}", do)
         return
+    outdated = outdated_ledgers(tables)
+    if outdated:
+        listed = ", ".join(table.name for table in outdated)
+        do = "The next command that opens the warehouse brings them up to date."
+        yield Finding("ledgers", "warn", f"written by an earlier version: {listed}", do)
     broken = {
         table.name: differences
         for table in there
-        if (differences := schema_differences(tables.read(table).schema, table))
+        if table not in outdated
+        and (differences := schema_differences(tables.read(table).schema, table))
     }
     for name, differences in broken.items():
         do = (
