@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 AIRFLOW_VENV := .venv-airflow
 PYTEST := $(BIN)/python -m pytest
+PRODUCT := encoders spark_jobs validation feature_repo scripts
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo airflow airflow-setup test test-fast test-slow fmt lint type bench clean
@@ -43,9 +44,11 @@ test-slow: $(VENV)/.ready $(AIRFLOW_VENV)/.ready ## nights under a real Airflow,
 fmt: $(VENV)/.ready ## format, and mend what can be mended
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .
 
-lint: $(VENV)/.ready ## style, and the import rules
+lint: $(VENV)/.ready ## style, the import rules, and what is imported against what is declared
 	@$(BIN)/ruff format -q --check . && $(BIN)/ruff check -q .
 	@$(BIN)/lint-imports
+	@$(BIN)/deptry $(PRODUCT) --optional-dependencies-dev-groups analysts,bench,dev
+	@$(BIN)/deptry $(PRODUCT) tests
 
 type: $(VENV)/.ready ## mypy --strict on the three packages
 	@$(BIN)/mypy

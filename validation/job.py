@@ -1,4 +1,4 @@
-"""Audit one night, and stop it where what was staged must not reach a reader.
+"""Audit one night, and stop it where a check of what it staged fails.
 
 Reads the staged tables; writes ``audit_results``, the Data Docs and, for a night that failed,
 ``nights``.
@@ -16,7 +16,7 @@ from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step, job_main, record_state
 from spark_jobs.warehouse.tables import Tables
-from validation.checks import AuditFailed, AuditReport
+from validation.results import AuditFailed, AuditReport
 
 STAGE = "validation"
 
@@ -25,10 +25,10 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     """Audit a night and record the results.
 
     Raises:
-        AuditFailed: a check failed; the message says which, what was expected and seen, and what to
+        AuditFailed: a check failed; the message lists what was expected, what was seen and what to
             do.
     """
-    # Great Expectations takes seconds to import, and the exception is wanted without it.
+    # Great Expectations takes seconds to import, and callers of this module need the exception.
     from validation.audit import audit
 
     report = audit(tables, config, night)

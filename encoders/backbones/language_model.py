@@ -1,4 +1,4 @@
-"""Language model: which frozen decoder reads LEARN's prompts, and what are its states of a text?
+"""Language models: frozen decoders, by name, that turn LEARN's prompts into vectors.
 
 Names:
     ``smollm2-135m``: SmolLM2-135M-Instruct, which ships in a Python package; 576 numbers a text.
@@ -125,10 +125,10 @@ def weight_files(name: str) -> list[Path]:
 def language_model_width(name: str) -> int:
     """Return the width of the states, without loading the weights."""
     folder = _folder(name, None)
-    said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if "hidden_size" in said:
-        return int(said["hidden_size"])
-    from transformers import AutoConfig  # knows what else models call it, and takes seconds
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if "hidden_size" in config:
+        return int(config["hidden_size"])
+    from transformers import AutoConfig  # knows the other names of the width, and takes seconds
 
     return int(AutoConfig.from_pretrained(folder).hidden_size)
 

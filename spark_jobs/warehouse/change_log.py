@@ -1,4 +1,4 @@
-"""Change logs: what must be appended for yesterday's state to become tonight's."""
+"""Change logs: fold a log into state, and compute the rows that turn one state into another."""
 
 from collections.abc import Sequence
 
@@ -29,8 +29,8 @@ def changed_rows(
     Args:
         before: active rows as of the night before; has ``keys`` and ``payload``.
         tonight: active rows as they should be; one row a key, same columns.
-        payload: columns whose change matters. Compared as JSON, so maps and arrays may be among
-        them.
+        payload: columns whose change makes a row. They are compared as JSON, so maps and arrays may
+            be among them.
 
     Returns:
         keys, the other columns of ``tonight``, is_active: new and changed keys with their new

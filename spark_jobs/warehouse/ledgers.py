@@ -4,7 +4,10 @@ A stage that runs for the backfill of a release writes to the same ledgers, unde
 its rows name the release, and those of the night itself name none.
 """
 
-from pyspark.sql import Column, DataFrame
+from datetime import date
+from typing import Any, cast
+
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 # Columns of ``audit_results`` that, with ``table_name``, tell the checks of a night apart.
@@ -19,6 +22,22 @@ def is_of_release(release: str | None) -> Column:
 def without_backfills(ledger: DataFrame) -> DataFrame:
     """Return the rows about nights themselves: backfills write to the same ledgers."""
     return ledger.filter(is_of_release(None))
+
+
+def partition_may_hold(spark: SparkSession, path: str, ds: date, stage: str | None) -> bool:
+    """Whether a table may have rows of a night, and of a stage if given, by its folders alone.
+
+    False is certain; True is not: files of a write that was killed, or replaced, remain.
+    """
+    # Delta keeps each partition in a folder of its own.
+    hadoop = cast(Any, spark._jvm).org.apache.hadoop.fs
+    folder = hadoop.Path(f"{path}/ds={ds}")
+    files = folder.getFileSystem(cast(Any, spark._jsc).hadoopConfiguration())
+    if not files.exists(folder):
+        return False
+    names = [entry.getPath().getName() for entry in files.listStatus(folder)]
+    # The folder of another stage is the only thing that cannot hold rows of this one.
+    return any(name == f"stage={stage}" or not name.startswith("stage=") for name in names)
 
 
 def step_label(step: str, encoder_version: str | None) -> str:

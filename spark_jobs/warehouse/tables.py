@@ -11,9 +11,8 @@ from spark_jobs.contracts import ENCODER_VERSION, LOG_COLUMN_NAMES, NIGHTS, Tabl
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.warehouse.change_log import active_rows
-from spark_jobs.warehouse.delta_files import partition_may_hold
 from spark_jobs.warehouse.layout import Layout
-from spark_jobs.warehouse.ledgers import is_of_release
+from spark_jobs.warehouse.ledgers import is_of_release, partition_may_hold
 from spark_jobs.warehouse.schemas import (
     conform,
     fingerprint,

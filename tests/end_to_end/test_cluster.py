@@ -17,7 +17,7 @@ from spark_jobs.night import Night
 from spark_jobs.runs.night_run import run_night
 from spark_jobs.runs.stage import JOBS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SPARK_HOME = Path(pyspark.__file__).parent

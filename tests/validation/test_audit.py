@@ -19,7 +19,7 @@ from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step
 from spark_jobs.warehouse.tables import Tables
 from validation.audit import audit
-from validation.checks import AuditFailed, AuditReport, CheckResult
+from validation.results import AuditFailed, AuditReport, CheckResult
 
 CHANGED = 4
 COPE, LEARN_USER, CODES = "cope@aa", "learn_user@cc", "semantic_id@dd"
@@ -347,14 +347,16 @@ def test_audit_results_have_the_parts_of_a_checks_name_in_columns(broken_tables:
     } <= {tuple(row) for row in rows}
 
 
-def test_data_docs_show_what_was_expected(
+def test_data_docs_are_one_page_with_what_was_expected_and_seen(
     failure: AuditFailed, broken_tables: Tables, audit_night: Night
 ) -> None:
     folder = Path(broken_tables.layout.night_data_docs(audit_night))
-    pages = "".join(page.read_text() for page in folder.glob("validations/**/*.html"))
+    page = (folder / "index.html").read_text()
 
-    assert (folder / "index.html").exists()
-    assert "at most 20% of the rows of the night before change content" in pages
+    assert "at most 20% of the rows of the night before change content" in page
+    assert "60 of 120 rows changed content (50.0%)" in page
+    assert "A catalogue that changes by a fifth in one night is being migrated" in page
+    assert [file.name for file in folder.iterdir()] == ["index.html"]
 
 
 @pytest.mark.spark  # in a process of its own

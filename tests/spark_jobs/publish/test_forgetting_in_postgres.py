@@ -19,7 +19,7 @@ from spark_jobs.operations.doctor.online_store import online
 from spark_jobs.operations.erasure.job import forget
 from spark_jobs.operations.erasure.receipt import Receipt
 from spark_jobs.publish import job, materialize_job, reconcile_job
-from spark_jobs.publish.online_errors import OnlineStoreUnavailable
+from spark_jobs.publish.online_stores import OnlineStoreUnavailable
 from spark_jobs.releases import transitions as steps
 from spark_jobs.warehouse.tables import Tables
 

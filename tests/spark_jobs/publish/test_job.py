@@ -22,7 +22,7 @@ from spark_jobs.night import Night
 from spark_jobs.publish import job, materialize_job, reconcile_job
 from spark_jobs.publish.feast_definitions import open_store
 from spark_jobs.publish.fetching import online_features, training_set
-from spark_jobs.publish.online_errors import OnlineStoreUnavailable
+from spark_jobs.publish.online_stores import OnlineStoreUnavailable
 from spark_jobs.publish.online_values import online_checksum
 from spark_jobs.publish.preconditions import NotAudited, NotEncoded
 from spark_jobs.publish.reconciliation import NotReconciled

@@ -27,7 +27,7 @@ from spark_jobs.night import Night
 from spark_jobs.publish import materialize_job
 from spark_jobs.publish.commit import publish_tables, record_night
 from spark_jobs.publish.feast_definitions import apply_definitions, open_store
-from spark_jobs.publish.materialization import feast_session, feast_talk
+from spark_jobs.publish.materialization import feast_output_logged, feast_session
 from spark_jobs.releases import ledger
 from spark_jobs.releases import transitions as steps
 from spark_jobs.warehouse.tables import Tables
@@ -144,7 +144,7 @@ def _run(
     warehouse: Tables,
 ) -> None:
     if language == "python":
-        with feast_session(warehouse.spark), feast_talk():
+        with feast_session(warehouse.spark), feast_output_logged():
             exec(compile(code, str(GUIDE), "exec"), told.names)
     elif code.startswith("feast "):
         servers.append(_started(code))
@@ -203,7 +203,7 @@ def _moved(line: str, warehouse: Tables) -> str | None:
     taken = {"promote": steps.promote, "retire": steps.retire, "rollback": steps.rollback}
     taken[said[1]](warehouse, *([said[2]] if said[2] else []))
     store = open_store("feature_repo", warehouse.warehouse)
-    with feast_talk():
+    with feast_output_logged():
         apply_definitions(store, warehouse.warehouse)
     live = ledger.live_release(warehouse)
     return live.name if live else None

@@ -12,7 +12,7 @@ from spark_jobs.queries.data_dictionary import data_dictionary
 from spark_jobs.queries.views import VIEWS
 from spark_jobs.warehouse.schemas import schema
 
-COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "data-dictionary.md"
+COMMITTED = Path(__file__).resolve().parents[3] / "docs" / "data-dictionary.md"
 
 
 @pytest.fixture(scope="module")
