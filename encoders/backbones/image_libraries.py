@@ -151,8 +151,8 @@ def _open_clip(name: str, hardware: Hardware) -> Loaded:
 
     with TemporaryDirectory() as folder:
         Path(folder, _OPEN_CLIP_CONFIG).write_text(json.dumps(_open_clip_config(name)))
-        network = open_clip.create_model(f"local-dir:{folder}", load_weights=False).eval()
-    open_clip.load_checkpoint(network, str(_parts(name).weights))
+        Path(folder, _OPEN_CLIP_WEIGHTS).symlink_to(_parts(name).weights.absolute())
+        network = open_clip.create_model(f"local-dir:{folder}").eval()
     visual = network.visual
     to_hardware(visual, hardware)
     preprocessing = PreprocessCfg(**visual.preprocess_cfg)

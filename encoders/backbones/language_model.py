@@ -7,7 +7,6 @@ Names:
 Shapes: B texts, T tokens, D width of the states.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from encoders.backbones.gguf_model import converted_folder
 from encoders.backbones.weights import (
     check_sha256,
     folder_weights,
+    hidden_size,
     model_folder,
     package_file,
     sha256_of,
@@ -124,13 +124,7 @@ def weight_files(name: str) -> list[Path]:
 
 def language_model_width(name: str) -> int:
     """Return the width of the states, without loading the weights."""
-    folder = _folder(name, None)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if "hidden_size" in config:
-        return int(config["hidden_size"])
-    from transformers import AutoConfig  # knows the other names of the width, and takes seconds
-
-    return int(AutoConfig.from_pretrained(folder).hidden_size)
+    return hidden_size(_folder(name, None))
 
 
 def _folder(name: str, sha256: str | None) -> Path:

@@ -158,9 +158,9 @@ def print_quality(
         )
     scores = cope_scores(tables, folder, release, nights[1])
     table = grid("R@1, query to candidates", "COPE", "backbones", "queries")
-    for direction, ours in scores.cope.items():
-        figures = (_figure(found.means["R@1"]) for found in (ours, scores.raw[direction]))
-        table.add_row(direction.replace(">", " to "), *figures, str(len(ours.spu_Q)))
+    for direction, cope in scores.cope.items():
+        figures = (_figure(found.means["R@1"]) for found in (cope, scores.raw[direction]))
+        table.add_row(direction.replace(">", " to "), *figures, str(len(cope.spu_Q)))
     console.print(f"  COPE, among {scores.products} products not used in training")
     console.print(table)
     console.print(

@@ -34,6 +34,10 @@ class Evaluation:
 
 
 def differences_from_first(scores: Mapping[str, Scores]) -> dict[str, Difference]:
-    """Return how far each column is ahead of the first one, of the same cases."""
+    """Return how far each column is ahead of the first one, without the first one.
+
+    Args:
+        scores: column -> its scores, all of the same cases.
+    """
     (_, first), *others = scores.items()
     return {name: difference(column, first) for name, column in others}

@@ -2,8 +2,8 @@
 
 The parsed plan is checked, and that plan is run, never the text: see docs/adr/0008. A statement
 passes if every part of its plan is known to read (``_READING``) and every table in it is a view of
-``views.py``. It runs in a session of its own that opens no file by its path, has no function that
-calls into Java or opens a file, and fills no environment variable into the statement.
+``views.py``. It runs in a session of its own that opens no file by its path, and has no function
+that calls into Java or opens a file.
 """
 
 import logging
@@ -72,7 +72,6 @@ def read_only_session(spark: SparkSession) -> SparkSession:
     """Return a session of the same engine for untrusted statements, with views of its own."""
     session = spark.newSession()
     session.conf.set("spark.sql.runSQLOnFiles", "false")
-    session.conf.set("spark.sql.variable.substitute", "false")  # of ${env:AWS_SECRET_ACCESS_KEY}
     state = _state(session)
     identifier = cast(Any, session._jvm).org.apache.spark.sql.catalyst.FunctionIdentifier
     for name in _REMOVED_FUNCTIONS:
@@ -124,6 +123,11 @@ def plain_errors() -> Iterator[None]:
 def _parsed(session: SparkSession, statement: str) -> Any:
     if not statement.strip():
         raise QueryFailed(f"there is no statement. Give one of {_ALLOWED}.")
+    if "${" in statement:  # Spark's parser would fill in ${env:AWS_SECRET_ACCESS_KEY}
+        raise QueryRefused(
+            "embedmill sql fills no variables into a statement, and this one has '${'. Nothing was "
+            "run. Write the value itself."
+        )
     try:
         return _state(session).sqlParser().parsePlan(statement)
     except ParseException as error:

@@ -1,11 +1,11 @@
-"""Every check passes on a sound night, and fails on a night that is broken in what it is about."""
+"""Every check passes on a sound night, and fails on a night that breaks what it checks."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 from pyspark.sql import functions as F
 
 import validation.job
+from spark_jobs.config import AuditConfig
 from spark_jobs.contracts import AUDIT_RESULTS, ITEMS, NIGHTS
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
@@ -216,8 +217,15 @@ def failure(broken_tables, audit_config, audit_night) -> AuditFailed:
 
 
 @pytest.fixture(scope="module")
-def emptied_report(build, sound_world, audit_config, audit_night) -> AuditReport:
-    return audit(build(emptied(sound_world)), audit_config, audit_night)
+def emptied_tables(build, sound_world) -> Tables:
+    return build(emptied(sound_world))
+
+
+@pytest.fixture(scope="module")
+def emptied_report(emptied_tables, audit_config, audit_night) -> AuditReport:
+    """Of an audit that writes Great Expectations' site too."""
+    with_site = replace(audit_config, audit=AuditConfig(great_expectations_site=True))
+    return audit(emptied_tables, with_site, audit_night)
 
 
 def found(results: Sequence[CheckResult], table: str, check: str) -> CheckResult:
@@ -357,6 +365,17 @@ def test_data_docs_are_one_page_with_what_was_expected_and_seen(
     assert "60 of 120 rows changed content (50.0%)" in page
     assert "A catalogue that changes by a fifth in one night is being migrated" in page
     assert [file.name for file in folder.iterdir()] == ["index.html"]
+
+
+def test_great_expectations_site_stands_beside_the_page_where_it_is_wanted(
+    emptied_report: AuditReport, emptied_tables: Tables, audit_night: Night
+) -> None:
+    folder = Path(emptied_tables.layout.night_data_docs(audit_night))
+
+    assert 'href="great_expectations/index.html"' in (folder / "index.html").read_text()
+    assert (folder / "great_expectations" / "index.html").exists()
+    pages = (folder / "great_expectations").glob("validations/**/*.html")
+    assert any("at least one row in force" in page.read_text() for page in pages)
 
 
 @pytest.mark.spark  # in a process of its own

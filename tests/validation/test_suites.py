@@ -25,7 +25,7 @@ def test_every_table_has_the_checks_of_every_table() -> None:
 
     assert {
         "schema_kept",
-        "unique_keys(spu_id, event, other_spu_id, event_timestamp)",
+        "unique_keys(spu_id, event, other_spu_id)",
         "no_nulls",
         "fresh",
     } <= set(checks)

@@ -83,12 +83,14 @@ class PostgresStore:
         """Run a statement about a user's key on every table; return how many rows it is about."""
         from psycopg import sql
 
-        key, tables = serialized(self._store, user_key(user)), self._tables()
+        key = serialized(self._store, user_key(user))
+        # Connected first: an unavailable server is reported before a registry that is not there.
         with self._connection() as connection:
+            tables = self._tables(connection)
             done = [connection.execute(sql.SQL(statement).format(t), [key]) for t in tables]
             return sum(each.rowcount for each in done)
 
-    def _tables(self) -> "Sequence[Identifier]":
+    def _tables(self, connection: "Connection[Any]") -> "Sequence[Identifier]":
         """Return the project's tables, quoted, whichever release or version of a view filled them.
 
         Those of defined views too: a registry that was lost left its tables behind.
@@ -104,7 +106,6 @@ class PostgresStore:
             f"{re.escape(self._store.project)}_({either}){_OF_RELEASE}{_OF_VERSION}"
         )
         query = "SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY tablename"
-        with self._connection() as connection:
-            listed = connection.execute(query, [self._schema]).fetchall()
+        listed = connection.execute(query, [self._schema]).fetchall()
         found = [table for (table,) in listed if pattern.fullmatch(table)]
         return [sql.Identifier(self._schema, table) for table in found]

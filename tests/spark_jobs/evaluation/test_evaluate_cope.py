@@ -25,8 +25,8 @@ from spark_jobs.releases.transitions import create_release
 from spark_jobs.training.cope_data import cope_data, training_rows
 from spark_jobs.warehouse.tables import Tables
 
-# Never run: their features are in the cache.
 IMAGE_FEATURES, TEXT_FEATURES = 1280, 384
+# Never run: their features are in the cache.
 BACKBONES = Artifact("cope_features", {"kind": "cope_features"}, {}, {}, {}, "two backbones")
 Frame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
 PRODUCTS = 50

@@ -42,7 +42,7 @@ def store(warehouse: Path) -> "FeatureStore":
     return opened
 
 
-def test_each_served_release_has_its_views(store: "FeatureStore") -> None:
+def test_each_served_release_has_its_own_views(store: "FeatureStore") -> None:
     assert sorted(view.name for view in store.list_feature_views()) == [
         "item_cope__r1",
         "item_cope__r2",
@@ -63,7 +63,7 @@ def test_each_served_release_has_its_views(store: "FeatureStore") -> None:
     ]
 
 
-def test_the_pointer_is_the_live_release(store: "FeatureStore") -> None:
+def test_the_service_ranking_is_that_of_the_live_release(store: "FeatureStore") -> None:
     services = {service.name: service for service in store.list_feature_services()}
     assert sorted(services) == [
         "items",
@@ -152,7 +152,7 @@ def test_a_warehouse_without_releases_has_facts_alone(tmp_path: Path) -> None:
     assert opened.list_feature_services() == []
 
 
-def test_a_version_that_is_none_never_reaches_sql(tmp_path: Path) -> None:
+def test_an_invalid_encoder_version_never_reaches_sql(tmp_path: Path) -> None:
     export(tmp_path, {"r1": "live"}, ENCODERS | {"cope": "x' OR 1=1 --"})
     opened = open_store("feature_repo", str(tmp_path))
     with pytest.raises(ValueError, match=r"x' OR 1=1 --.*should be a release named"):

@@ -23,7 +23,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         settings_file(str(tmp_path / "nowhere"))
 
 
-def test_the_settings_lose_no_rows_and_name_the_same_delta() -> None:
+def test_the_settings_write_in_batches_and_name_the_same_version_of_delta() -> None:
     settings = yaml.safe_load(settings_file("feature_repo").read_text())
     assert settings["materialization"]["online_write_batch_size"] > 0
     assert settings["offline_store"]["spark_conf"]["spark.jars.packages"] == DELTA_PACKAGE

@@ -93,7 +93,7 @@ def test_a_row_of_the_same_time_is_written_again(
     assert vector(store, "spu_cope__r1", "a") is None
 
 
-def test_a_retired_release_leaves_the_store_and_the_pointer_has_moved(
+def test_a_retired_release_leaves_the_store_and_ranking_moves(
     applied: Callable[[dict[str, str]], "FeatureStore"],
 ) -> None:
     store = applied(BOTH)
@@ -228,7 +228,7 @@ def test_values_are_overwritten_in_a_store_that_extends_a_known_one(
     )
 
 
-def test_doctor_says_whether_redis_answers_and_no_password(
+def test_doctor_reports_whether_redis_answers_without_the_password(
     redis_server: str, free_port: Callable[[], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     password = redis_server.split("password=")[1]
@@ -278,7 +278,7 @@ def test_a_retire_waits_for_a_server_that_is_away(
     assert held(open_store("feature_repo/redis.yaml", str(tmp_path)), "spu_cope__r1") == []
 
 
-def test_a_user_is_not_half_forgotten_where_the_server_is_away(
+def test_an_erasure_does_not_begin_while_the_server_is_away(
     free_port: Callable[[], int], tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = f"127.0.0.1:{free_port()}"

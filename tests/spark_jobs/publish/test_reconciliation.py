@@ -1,4 +1,4 @@
-"""What counts as a difference between a table and the online store, and how it is named."""
+"""Differences between a table and the online store: found, and named in the error."""
 
 import json
 from typing import TYPE_CHECKING

@@ -94,22 +94,25 @@ def test_taste_predicts_much_better_than_popularity(
     products: list[Product], items: list[Item], users: list[User], events: list[Event]
 ) -> None:
     row_of = {product.product_id: row for row, product in enumerate(products)}
-    product = {item.key: row_of[item.product_id] for item in items}
+    row = {item.key: row_of[item.product_id] for item in items}
     later = day(users, offer(products, items, seed=SEED), end=night_end(NIGHTS[1]), seed=SEED)
-    active = [user for user in users if any(event.user_id == user.user_id for event in later)]
-    known = popularity(products, SEED)
-    tastes = np.array([liking(user, traits(products), moment=1.0) + known for user in active])
-    met = {user.user_id: set() for user in active}
-    for event in later:
-        met[event.user_id].add(product[event.domain, event.item_id])
-    targets = [np.array(sorted(met[user.user_id])) for user in active]
-    pairs = {(event.user_id, product[event.domain, event.item_id]) for event in events}
-    by_product = Counter(row for _, row in pairs)
-    counts = np.array([[by_product[row] for row in range(len(products))]] * len(active), float)
+    met, next_met = (
+        {(event.user_id, row[event.domain, event.item_id]) for event in some}
+        for some in (events, later)
+    )
+    active = [user for user in users if any(of == user.user_id for of, _ in next_met - met)]
+    seen, targets = (
+        [np.array([at for of, at in pairs if of == user.user_id]) for user in active]
+        for pairs in (met, next_met - met)
+    )
+    added = popularity(products, SEED)
+    tastes = np.array([liking(user, traits(products), moment=1.0) + added for user in active])
+    counts = Counter(at for _, at in met)
+    by_users = np.tile([float(counts[at]) for at in range(len(products))], (len(active), 1))
 
     by_taste, by_popularity = (
-        rank_relevant(lambda rows, scores=scores: scores[rows], targets).recall(10).mean()
-        for scores in (tastes, counts)
+        rank_relevant(scores.__getitem__, targets, masked=seen).recall(10).mean()
+        for scores in (tastes, by_users)
     )
 
     assert by_taste > 1.5 * by_popularity

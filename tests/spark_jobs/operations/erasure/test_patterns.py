@@ -16,7 +16,7 @@ from spark_jobs.operations.erasure.patterns import id_as_word, in_delta_log
         ("42", "<td>42</td> \"42\" '42' user 42 user_id=42, such as 42, 43", 6),
     ],
 )
-def test_an_id_is_found_as_a_word_and_a_number_only_where_an_id_would_stand(
+def test_an_id_matches_as_a_word_and_a_number_only_where_an_id_would_stand(
     user: str, text: str, mentions: int
 ) -> None:
     assert len(re.findall(id_as_word(user), text)) == mentions

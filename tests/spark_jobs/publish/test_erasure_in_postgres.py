@@ -111,7 +111,7 @@ def test_others_stay_in_the_database(shop: Shop, staging: ModuleType) -> None:
     assert shop.before[OTHER_PROJECT] == shop.after[OTHER_PROJECT]
 
 
-def test_the_receipt_says_what_was_in_postgres_and_what_it_keeps(shop: Shop) -> None:
+def test_the_receipt_counts_the_rows_in_postgres_and_names_what_it_keeps(shop: Shop) -> None:
     counts = {each.where: each.count for each in shop.receipt.removed}
     # Two features, in the release's table and in the one that was left over.
     assert counts["online store"] == 4
@@ -121,7 +121,7 @@ def test_the_receipt_says_what_was_in_postgres_and_what_it_keeps(shop: Shop) -> 
 
 
 @pytest.mark.parametrize("what", ["server", "password"])
-def test_a_postgres_that_refuses_is_one_message_without_the_password(
+def test_an_unavailable_postgres_is_one_message_without_the_password(
     what: str,
     postgres_server: dict[str, str],
     free_port: Callable[[], int],
@@ -148,7 +148,7 @@ def test_a_postgres_that_refuses_is_one_message_without_the_password(
     assert not tables.exists(FORGOTTEN)
 
 
-def test_doctor_finds_a_postgres_that_answers(
+def test_doctor_reports_that_postgres_answers(
     postgres_server: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in postgres_server.items():

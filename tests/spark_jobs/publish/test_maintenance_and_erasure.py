@@ -1,4 +1,4 @@
-"""A published shop is looked after: maintenance, and then users who are forgotten."""
+"""Maintenance of a published shop, and then the erasure of users."""
 
 import json
 from collections.abc import Iterator
@@ -200,12 +200,14 @@ def whats(tasks: list[Task]) -> set[tuple[str, str]]:
     return {(task.what, task.where) for task in tasks}
 
 
-def test_readers_see_the_same_before_and_after_maintenance_and_a_rerun(shop: Shop) -> None:
+def test_maintenance_and_a_rerun_change_nothing_that_readers_see(shop: Shop) -> None:
     assert shop.before == shop.after == shop.rerun
     assert len(shop.before) == len(PUBLISHED) + 7
 
 
-def test_maintenance_removes_what_has_outlived_its_use(shop: Shop, staging: ModuleType) -> None:
+def test_maintenance_removes_expired_rows_encoders_pages_and_files(
+    shop: Shop, staging: ModuleType
+) -> None:
     done = whats(shop.done)
     gone = sorted(staging.OTHER_ENCODERS.values())
     assert {("rows of retired releases", "user_embeddings")} <= done
@@ -221,7 +223,7 @@ def test_maintenance_removes_what_has_outlived_its_use(shop: Shop, staging: Modu
     assert (shop.folder / "data_docs" / str(SECOND)).is_dir()
 
 
-def test_a_dry_run_says_what_would_be_done(shop: Shop) -> None:
+def test_a_dry_run_lists_the_same_tasks(shop: Shop) -> None:
     planned = whats(shop.dry)
     # What removals leave to vacuum shows when they are done.
     assert {task for task in whats(shop.done) if task[0] != "files of old versions"} <= planned
@@ -243,7 +245,7 @@ def test_a_night_without_staged_rows_is_not_published_again(shop: Shop) -> None:
     assert shop.tables.checksum(USER_EMBEDDINGS) == before
 
 
-def test_files_that_a_reader_may_have_open_are_not_removed_unasked(shop: Shop) -> None:
+def test_files_that_a_reader_may_have_open_are_removed_only_by_force(shop: Shop) -> None:
     short = replace(CONFIG, retention=RetentionConfig(table_history_days=6))
 
     with pytest.raises(RetentionTooShort, match="168 hours"):
@@ -296,7 +298,9 @@ def test_a_forgotten_user_is_in_no_file_of_the_warehouse(shop: Shop, receipt: Re
     assert left == []
 
 
-def test_the_receipt_says_what_was_removed_without_saying_who(shop: Shop, receipt: Receipt) -> None:
+def test_the_receipt_counts_what_was_removed_without_naming_the_user(
+    shop: Shop, receipt: Receipt
+) -> None:
     removed = {(each.where, each.what): each.count for each in receipt.removed}
     assert removed[("user_embeddings", "rows")] == 2
     assert removed[("quarantine", "rows")] == 2
