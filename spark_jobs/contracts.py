@@ -13,7 +13,8 @@ Every table has one of three shapes:
     missing rows are added, none is changed, and none needs an audit of its own.
 ``ledger``
     A record of runs and decisions, written at once by the stage it is about, whether or not the
-    night passes its audit. A rerun replaces the rows of the same night and stage.
+    night passes its audit. A rerun replaces the rows of the same night and stage, and of the same
+    release where it is a backfill.
 """
 
 import re
@@ -30,6 +31,7 @@ ACTIONS = ("view", "click", "cart", "purchase", "like", "share")
 
 _SPU_ID = "STRING NOT NULL COMMENT 'stable from night to night; see spus'"
 _NIGHT = "DATE NOT NULL COMMENT 'night that the row is about'"
+_RELEASE = "STRING COMMENT 'release that was backfilled; null for the night itself'"
 _WRITTEN = "TIMESTAMP NOT NULL COMMENT 'when the row was written'"
 _LOG_COLUMNS = f"""
     event_timestamp   TIMESTAMP NOT NULL COMMENT 'end of the night, UTC: first moment at which the row could be known',
@@ -234,10 +236,11 @@ QUARANTINE = Table(
     "quarantine",
     "ledger",
     "one row each input row, or part of one, that could not be used",
-    ("ds", "stage", "source", "reason", "record_key"),
+    ("ds", "stage", "release", "source", "reason", "record_key"),
     f"""
     ds                {_NIGHT},
     stage             STRING    NOT NULL COMMENT 'stage that refused it',
+    release           {_RELEASE},
     source            STRING    NOT NULL COMMENT 'feed or table it came from',
     reason            STRING    NOT NULL COMMENT 'one of a closed set, such as title_empty or image_corrupt',
     scope             STRING    NOT NULL COMMENT 'row: the row was refused; modality: one picture of it was left out',
@@ -250,11 +253,13 @@ STAGE_RUNS = Table(
     "stage_runs",
     "ledger",
     "one row a step of a stage in a night: what went in and what came out",
-    ("ds", "stage", "step"),
+    ("ds", "stage", "release", "step", "encoder_version"),
     f"""
     ds                {_NIGHT},
-    stage             STRING    NOT NULL COMMENT 'stage that ran; also maintenance, and those of backfills, such as backfill_r2_validation',
+    stage             STRING    NOT NULL COMMENT 'stage that ran; also maintenance',
+    release           {_RELEASE},
     step              STRING    NOT NULL COMMENT 'feed that was read or table that was written',
+    encoder_version   STRING    COMMENT 'encoder whose rows the step wrote; null where it has none',
     rows_in           BIGINT    NOT NULL COMMENT 'rows that the step was given',
     rows_out          BIGINT    NOT NULL COMMENT 'rows_in = rows_out + rows_quarantined',
     rows_quarantined  BIGINT    NOT NULL COMMENT 'rows that it could not use; see quarantine',
@@ -269,12 +274,16 @@ AUDIT_RESULTS = Table(
     "audit_results",
     "ledger",
     "one row a check of the audit of a night",
-    ("ds", "stage", "table_name", "check_name"),
+    ("ds", "stage", "release", "table_name", "check_name", "measure", "step", "encoder_version"),
     f"""
     ds                {_NIGHT},
-    stage             STRING    NOT NULL COMMENT 'validation; of the backfill of r2: backfill_r2_validation',
+    stage             STRING    NOT NULL COMMENT 'validation',
+    release           {_RELEASE},
     table_name        STRING    NOT NULL COMMENT 'table that was checked',
-    check_name        STRING    NOT NULL COMMENT 'expectation and the columns it is about',
+    check_name        STRING    NOT NULL COMMENT 'check, such as coverage or no_drift',
+    measure           STRING    COMMENT 'figure or columns held against the limit; null where the check has only one',
+    step              STRING    COMMENT 'of checks of quarantine: stage and step whose rows were counted',
+    encoder_version   STRING    COMMENT 'encoder whose rows were checked; null where the check is about all rows',
     success           BOOLEAN   NOT NULL COMMENT 'false: the night is not published',
     expected          STRING    NOT NULL COMMENT 'in words, thresholds included',
     seen              STRING    NOT NULL COMMENT 'in words',
@@ -289,10 +298,11 @@ NIGHTS = Table(
     "nights",
     "ledger",
     "one row a night, and one a night of a backfill: how it ended",
-    ("ds", "stage"),
+    ("ds", "stage", "release"),
     f"""
     ds                {_NIGHT},
-    stage             STRING    NOT NULL COMMENT 'publish, validation or ingest: who said so; of the backfill of r2: backfill_r2_publish or backfill_r2_validation',
+    stage             STRING    NOT NULL COMMENT 'publish, validation or ingest: stage that ended it',
+    release           {_RELEASE},
     state             STRING    NOT NULL COMMENT 'published or failed; backfilled, of a backfill',
     detail            STRING    NOT NULL COMMENT 'why it failed, or where the backfill began; empty otherwise',
     created_timestamp {_WRITTEN}

@@ -120,7 +120,10 @@ def _result(check: NightCheck, success: bool, *, seen: str, observed: float | No
     has_limits = check.figure is not None and observed is not None
     return CheckResult(
         table_name=check.table,
-        check_name=check.name,
+        check_name=check.check.name,
+        measure=check.measure,
+        step=check.figure.step if check.figure else None,
+        encoder_version=check.figure.encoder_version if check.figure else None,
         success=success,
         expected=check.expected,
         seen=seen,

@@ -29,7 +29,7 @@ class Check:
     """A row of the table: one check of one or several tables.
 
     Attributes:
-        name: in ``audit_results``, where the column, figure or encoder follows in brackets.
+        name: in ``audit_results``.
         tables: names of the checked tables.
         column: of the row profile (``measurements/rows.py``): each staged row is checked.
         figures: of the night (``measurements/``), for checks of no rows.
@@ -38,8 +38,7 @@ class Check:
         below: the column is below this.
         values: those that the column may have. Without values and limits it must be null.
         mostly: least share of the rows that must pass.
-        about: what follows the name of a row check in brackets; ``{column}`` and ``{keys}`` are
-            filled in.
+        measure: of a row check, in ``audit_results``; ``{column}`` and ``{keys}`` are filled in.
         expected: for people. ``{at_least}``, ``{at_most}``, ``{column}``, ``{values}`` and
             ``{noun}`` (what the table's rows are) are filled in; ``{limit}`` is ``at_most`` of a
             figure with three decimals.
@@ -56,7 +55,7 @@ class Check:
     below: float | None = None
     values: Sequence[str | bool] = ()
     mostly: float = 1.0
-    about: str = ""
+    measure: str = ""
     expected: str = ""
     advice: str = ""
     evidence: str = ""
@@ -88,7 +87,7 @@ def _known_values(tables: Sequence[str], column: str, values: Sequence[str]) -> 
         "spark_jobs/contracts.py."
     )
     return Check(
-        "known_values", tables, column, about="{column}", values=values, expected=expected,
+        "known_values", tables, column, measure="{column}", values=values, expected=expected,
         advice=advice,
     )  # fmt: skip
 
@@ -99,7 +98,7 @@ def _in_range(table: str, column: str, least: Limit, most: Limit, expected: str)
         "number."
     )
     return Check(
-        "in_range", [table], column, about="{column}", at_least=least, at_most=most,
+        "in_range", [table], column, measure="{column}", at_least=least, at_most=most,
         expected=expected, advice=advice,
     )  # fmt: skip
 
@@ -119,7 +118,7 @@ CHECKS = (
           expected="the columns of spark_jobs/contracts.py, with their types",
           advice="The staged table is of another version of the contract: see CHANGELOG for how to "
                  "carry it over."),
-    Check("unique_keys", _EVERY, "rows_of_key", about="{keys}", at_least=1, at_most=1,
+    Check("unique_keys", _EVERY, "rows_of_key", measure="{keys}", at_least=1, at_most=1,
           expected="one row a key",
           advice="Two rows of one key and night: the stage that wrote them must choose one."),
     Check("no_nulls", _EVERY, "nulls",
@@ -244,7 +243,7 @@ CHECKS = (
                    "published vectors differ by: see validation/measurements/drift.py."),
 
     # Semantic ids.
-    *[Check("code_in_codebook", _CODES, level, about="{column}",
+    *[Check("code_in_codebook", _CODES, level, measure="{column}",
             expected="{column} of the codebook, or null in tombstones",
             advice="Find the rows by their keys in the staged table, and run the stage "
                    "spu_embeddings again.")

@@ -33,7 +33,7 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
 
     report = audit(tables, config, night)
     _record_results(tables, report)
-    failed = [f"{f.table_name}, {f.check_name}: {f.seen}" for f in report.failures]
+    failed = [f"{f.table_name}, {f.name}: {f.seen}" for f in report.failures]
     record_state(tables, night, STAGE, failed)
     if report.failures:
         raise AuditFailed(report, tables.layout.night_data_docs(night, tables.backfills))
@@ -41,17 +41,13 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
 
 
 def _record_results(tables: Tables, report: AuditReport) -> None:
-    rows = [
-        (
-            *(r.table_name, r.check_name, r.success, r.expected, r.seen),
-            *(r.observed, r.at_least, r.at_most, r.advice),
-        )
-        for r in report.results
-    ]
     ddl = (
-        "table_name string, check_name string, success boolean, expected string, seen string, "
+        "table_name string, check_name string, measure string, step string, "
+        "encoder_version string, success boolean, expected string, seen string, "
         "observed double, at_least double, at_most double, advice string"
     )
+    columns = [column.split()[0] for column in ddl.split(", ")]
+    rows = [tuple(getattr(result, name) for name in columns) for result in report.results]
     tables.record(local_frame(tables.spark, rows, ddl), AUDIT_RESULTS, report.night, STAGE)
 
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import NightStopped
+from spark_jobs.warehouse.ledgers import check_label
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,7 @@ class CheckResult:
     """Outcome of one check of one table: a row of ``audit_results``.
 
     Attributes:
-        check_name: the check, and in brackets the columns, encoder or feed that it is about.
+        check_name: the check, such as ``coverage``.
         expected: for people, limit included.
         seen: for people.
         observed: the figure that is compared with the limits; None where there was nothing to
@@ -21,6 +22,9 @@ class CheckResult:
         advice: what to do where the check failed.
         at_least: least that ``observed`` may be; None where there is no such limit.
         at_most: most that it may be.
+        measure: figure or columns held against the limit; None where the check has only one.
+        step: stage and step whose rows were counted, of checks of quarantine.
+        encoder_version: encoder whose rows were checked; None where it is about all rows.
     """
 
     table_name: str
@@ -32,6 +36,14 @@ class CheckResult:
     advice: str
     at_least: float | None = None
     at_most: float | None = None
+    measure: str | None = None
+    step: str | None = None
+    encoder_version: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the check for people, such as ``coverage(cope@...)``."""
+        return check_label(self.check_name, self.measure, self.step, self.encoder_version)
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,7 @@ def _message(report: AuditReport, data_docs: str) -> str:
     ]
     for failure in failures:
         lines += [
-            f"- {failure.table_name}, {failure.check_name}",
+            f"- {failure.table_name}, {failure.name}",
             f"    expected: {failure.expected}",
             f"    seen:     {failure.seen}",
             f"    do:       {failure.advice}",

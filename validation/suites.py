@@ -10,11 +10,13 @@ from great_expectations.expectations.expectation import Expectation
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import ITEMS, SPUS, TABLES
+from spark_jobs.warehouse.ledgers import check_label
 from validation.check_table import CHECKS, Check, Limit
-from validation.measurements.counts import NOUNS, Figure
+from validation.measurements.counts import NOUNS
+from validation.measurements.figures import Figure
 from validation.measurements.states import ENTITIES
 
-# Table and name of a check in ``audit_results``.
+# Table and label of a check.
 CheckKey = tuple[str, str]
 
 # Table -> what its rows are, in the plural; of other tables it is what their vectors are of.
@@ -28,10 +30,11 @@ class NightCheck:
     Attributes:
         check: the row of the check table.
         table: name of the checked table.
-        name: in ``audit_results``.
+        name: for people: the check, and in brackets what tells it from others of it.
         expected: for people, with limits.
         at_least: the limit in force; None where there is none.
         at_most: likewise.
+        measure: figure or columns that are checked; None where the check has only one.
         figure: the checked figure; None for a check of each staged row.
     """
 
@@ -41,6 +44,7 @@ class NightCheck:
     expected: str
     at_least: float | None
     at_most: float | None
+    measure: str | None = None
     figure: Figure | None = None
 
     @property
@@ -91,7 +95,8 @@ def suite(table: str, figures: Iterable[Figure], config: Config) -> list[NightCh
 
 def figure_column(figure: Figure) -> str:
     """Return the name of a figure's column in the frame of all figures."""
-    return re.sub(r"\W+", "_", f"{figure.table}__{figure.measure}__{figure.about}")
+    parts = (figure.table, figure.measure, figure.step, figure.encoder_version)
+    return re.sub(r"\W+", "_", "__".join(part or "" for part in parts))
 
 
 def _night_checks(
@@ -99,10 +104,10 @@ def _night_checks(
 ) -> list[NightCheck]:
     if check.column:
         keys = ", ".join(TABLES[table].keys)
-        about = check.about.format(column=check.column, keys=keys)
-        return [_night_check(check, table, about, config)]
+        measure = check.measure.format(column=check.column, keys=keys)
+        return [_night_check(check, table, measure or None, config)]
     return [
-        _night_check(check, table, _about(check, figure), config, figure)
+        _night_check(check, table, measure if len(check.figures) > 1 else None, config, figure)
         for measure in check.figures
         for figure in figures
         if figure.measure == measure
@@ -110,7 +115,7 @@ def _night_checks(
 
 
 def _night_check(
-    check: Check, table: str, about: str, config: Config, figure: Figure | None = None
+    check: Check, table: str, measure: str | None, config: Config, figure: Figure | None = None
 ) -> NightCheck:
     at_least, at_most = (_limit(limit, config) for limit in (check.at_least, check.at_most))
     if figure is not None and figure.at_most is not None:
@@ -124,14 +129,9 @@ def _night_check(
         values=", ".join(map(str, check.values)),
         noun=_NOUNS.get(table, NOUNS.get(entity, table)),
     )
-    name = f"{check.name}({about})" if about else check.name
-    return NightCheck(check, table, name, expected, at_least, at_most, figure)
-
-
-def _about(check: Check, figure: Figure) -> str:
-    """Return what tells a figure from the others of its check."""
-    measure = figure.measure if len(check.figures) > 1 else ""
-    return ", ".join(filter(None, (measure, figure.about)))
+    parts = (figure.step, figure.encoder_version) if figure is not None else ()
+    name = check_label(check.name, measure, *parts)
+    return NightCheck(check, table, name, expected, at_least, at_most, measure, figure)
 
 
 def _limit(limit: Limit, config: Config) -> float | None:

@@ -58,7 +58,7 @@ def evaluate(
     settings, requested = load_config(config), Night.parse(ds) if ds else None
     check_warehouse_exists(settings)
     with warehouse_lock(settings.warehouse):
-        tables = open_to_read(settings, quick=False)
+        tables = open_to_read(settings, quick=False, locked=True)
         start_workers(tables.spark)
         compared = candidates(tables, names)
         night = requested or _last_published(tables)

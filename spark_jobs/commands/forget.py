@@ -29,7 +29,7 @@ def forget(
             abort=True,
         )
     with warehouse_lock(settings.warehouse):
-        tables = open_tables(settings)
+        tables = open_tables(settings, locked=True)
         receipt = erase(tables, settings, user, watch=lambda what: working(console, what))
     print_receipt(receipt, tables.warehouse)
 

@@ -35,7 +35,7 @@ def maintain(
     settings = load_config(config)
     before = free_bytes(settings.warehouse)
     with warehouse_lock(settings.warehouse):
-        tables = open_tables(settings)
+        tables = open_tables(settings, locked=True)
         done = maintained(
             tables,
             settings,

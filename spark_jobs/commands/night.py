@@ -51,7 +51,7 @@ def print_steps(night: Night, results: Sequence[StageResult]) -> None:
         for step in result.steps:
             counts = (step.rows_in, step.rows_out, step.rows_quarantined)
             models = (step.rows_encoded, step.rows_reused)
-            grid.add_row(f"  {step.name}", *map(_count, (*counts, *models)), "")
+            grid.add_row(f"  {step.label}", *map(_count, (*counts, *models)), "")
     console.print(grid)
     for step in (step for result in results for step in result.steps if step.remarks):
         console.print(f"\n[bold]{escape(step.name)}[/]", highlight=False)

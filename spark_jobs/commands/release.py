@@ -93,7 +93,7 @@ def backfill_release(
 
     settings, first = load_config(config), Night.parse(since) if since else None
     with warehouse_lock(settings.warehouse):
-        tables = open_tables(settings)
+        tables = open_tables(settings, locked=True)
         watch = lambda step: working(console, step)  # noqa: E731
         nights = backfill(tables, settings, name, since=first, watch=watch)
         console.print(f"nights encoded: {len(nights)}")

@@ -13,6 +13,7 @@ from spark_jobs.commands.progress import working
 from spark_jobs.config import Config
 from spark_jobs.engine.session import build_session
 from spark_jobs.warehouse.layout import Layout
+from spark_jobs.warehouse.migration import migrate, migrate_if_free
 from spark_jobs.warehouse.tables import Tables
 
 OURS = ("encoders", "spark_jobs", "validation")
@@ -42,11 +43,16 @@ ConfigOption = Annotated[
 NightOption = Annotated[str, typer.Option("--ds", help="night, YYYY-MM-DD")]
 
 
-def open_tables(config: Config, progress_on: Console = console, *, quick: bool = False) -> Tables:
-    """Open the warehouse. Logs go beside it, so that the terminal stays readable.
+def open_tables(
+    config: Config, progress_on: Console = console, *, quick: bool = False, locked: bool = False
+) -> Tables:
+    """Open the warehouse, and migrate it where an earlier version wrote it.
+
+    Logs go beside it, so that the terminal stays readable.
 
     Args:
         quick: the command takes seconds.
+        locked: the caller holds the warehouse's lock.
     """
     logs = log_folder(config.warehouse)
     log_to(logs / "embedmill.log")
@@ -57,20 +63,31 @@ def open_tables(config: Config, progress_on: Console = console, *, quick: bool =
             quick=quick,
             scratch=Layout.of(config.warehouse).tmp,
         )
-    return Tables(session, config.warehouse)
+    tables = Tables(session, config.warehouse)
+    if locked:
+        migrate(tables)
+    elif not migrate_if_free(tables):
+        progress_on.print(
+            "[yellow]warning[/] the ledgers are those of an earlier version, and another run is "
+            "writing to the warehouse: rows from before have nulls in columns that are new. The "
+            "first command after that run brings them up to date.",
+            soft_wrap=True,
+        )
+    return tables
 
 
-def open_to_read(config: Config, *, quick: bool = True) -> Tables:
+def open_to_read(config: Config, *, quick: bool = True, locked: bool = False) -> Tables:
     """Open an existing warehouse, for a command whose stdout holds nothing but its result.
 
     Args:
         quick: as for ``open_tables``.
+        locked: likewise.
 
     Raises:
         WarehouseMissing: there is no such folder; none is made.
     """
     check_warehouse_exists(config)
-    return open_tables(config, notes, quick=quick)
+    return open_tables(config, notes, quick=quick, locked=locked)
 
 
 def check_warehouse_exists(config: Config) -> None:

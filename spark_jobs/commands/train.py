@@ -47,7 +47,7 @@ def _train(
 ) -> None:
     settings, night = load_config(config), Night.parse(ds)
     with warehouse_lock(settings.warehouse):
-        tables = open_tables(settings)
+        tables = open_tables(settings, locked=True)
         start_workers(tables.spark)
         with working_with_bar(console, f"train {title}") as advance:
             versions = train(tables, settings, night, progress=advance)

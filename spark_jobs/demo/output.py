@@ -86,7 +86,7 @@ def _counts(results: Sequence[StageResult]) -> dict[str, tuple[int, int]]:
     counts: dict[str, tuple[int, int]] = {}
     for step in (step for result in results for step in result.steps):
         if step.rows_encoded is not None:
-            counts.setdefault(step.name.split()[0], (step.rows_encoded, step.rows_reused or 0))
+            counts.setdefault(step.name, (step.rows_encoded, step.rows_reused or 0))
     return counts
 
 
@@ -100,7 +100,7 @@ def print_audit(console: Console, report: AuditReport) -> None:
     )
     for failure in failures:
         console.print(
-            f"  [bold]{failure.table_name}[/] {escape(failure.check_name)}\n"
+            f"  [bold]{failure.table_name}[/] {escape(failure.name)}\n"
             f"      expected {escape(failure.expected)}\n      seen     {escape(failure.seen)}",
             highlight=False,
             soft_wrap=True,

@@ -17,7 +17,7 @@ from spark_jobs.contracts import LOG_COLUMN_NAMES, Table
 from spark_jobs.night import Night
 from spark_jobs.releases.ledger import served_releases
 from spark_jobs.releases.release import Release
-from spark_jobs.runs.stage import Step, encoder_step
+from spark_jobs.runs.stage import Step
 from spark_jobs.warehouse.change_log import changed_rows
 from spark_jobs.warehouse.schemas import schema
 from spark_jobs.warehouse.tables import Tables
@@ -138,7 +138,8 @@ def _step(table: Table, wanted: Wanted, change: _Changes, *, written: int, secon
     # Keys that got no vector although nothing said why are missing from rows_out: a defect, and
     # run_stage says so.
     return Step(
-        encoder_step(table.name, wanted.encoder_version),
+        table.name,
+        encoder_version=wanted.encoder_version,
         rows_in=wanted.keys,
         rows_out=wanted.eligible - (change.keys - written),
         rows_quarantined=wanted.keys - wanted.eligible,

@@ -19,7 +19,7 @@ from spark_jobs.config import Config
 from spark_jobs.contracts import COPE_FEATURES, ITEMS, KINDS, SPUS, Kind, Table
 from spark_jobs.engine.inference import PROBLEMS, encoded
 from spark_jobs.night import Night
-from spark_jobs.runs.stage import Step, encoder_step
+from spark_jobs.runs.stage import Step
 from spark_jobs.warehouse.encoder_store import encoder_info
 from spark_jobs.warehouse.quarantine import content_problems, replace_content_problems
 from spark_jobs.warehouse.tables import Tables
@@ -153,7 +153,8 @@ class _Cache:
         finally:
             flagged.unpersist()
         return Step(
-            encoder_step(self.table.name, self.encoder.version),
+            self.table.name,
+            encoder_version=self.encoder.version,
             rows_in=total,
             rows_out=total - refused,
             rows_quarantined=refused,

@@ -23,7 +23,7 @@ from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.publish.online_stores import reporting_unavailable
-from spark_jobs.runs.stage import table_and_encoder
+from spark_jobs.warehouse.ledgers import without_backfills
 from spark_jobs.warehouse.schemas import fingerprint
 from spark_jobs.warehouse.tables import Tables
 
@@ -72,15 +72,16 @@ def encoded_versions(tables: Tables, night: Night) -> Versions:
 
     Rows of others are not the night's to replace: the backfill of a release published them.
     """
-    runs = tables.read(STAGE_RUNS).filter(F.col("ds") == F.lit(night.ds))
+    runs = without_backfills(tables.read(STAGE_RUNS)).filter(F.col("ds") == F.lit(night.ds))
     encoding = runs.filter(F.col("stage").isin(*ENCODING_STAGES))
     # An encoder with nothing to encode has a step, and no rows.
-    steps = {table_and_encoder(row["step"]) for row in encoding.select("step").distinct().collect()}
+    steps = encoding.filter("encoder_version IS NOT NULL").select("step", "encoder_version")
+    recorded = {(row["step"], row["encoder_version"]) for row in steps.distinct().collect()}
 
     def versions(name: str) -> tuple[str, ...]:
         staged = tables.staged(TABLES[name], night).select("encoder_version").distinct().collect()
-        recorded = {version for table, version in steps if table == name and version}
-        return tuple(sorted(recorded | {row["encoder_version"] for row in staged}))
+        of_steps = {version for table, version in recorded if table == name}
+        return tuple(sorted(of_steps | {row["encoder_version"] for row in staged}))
 
     return dict(
         zip(ENCODED, run_concurrently(partial(versions, name) for name in ENCODED), strict=True)
@@ -155,7 +156,7 @@ def record_night(tables: Tables, night: Night, state: str, detail: str = "") -> 
 
 def last_recorded(tables: Tables) -> Night:
     """Return the latest night that publish has recorded, whether or not it ended well."""
-    recorded = tables.read(NIGHTS).filter("stage = 'publish'")
+    recorded = without_backfills(tables.read(NIGHTS)).filter("stage = 'publish'")
     return Night(recorded.agg(F.max("ds")).collect()[0][0])
 
 

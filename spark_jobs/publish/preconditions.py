@@ -8,6 +8,7 @@ from spark_jobs.contracts import AUDIT_RESULTS, ENCODED, NIGHTS
 from spark_jobs.night import Night
 from spark_jobs.publish.commit import StagedRows
 from spark_jobs.releases.release import Release
+from spark_jobs.warehouse.ledgers import CHECK_PARTS, check_label
 from spark_jobs.warehouse.tables import Tables
 
 
@@ -38,7 +39,7 @@ def check_publishable(tables: Tables, night: Night, rows: Sequence[StagedRows]) 
         NothingToPublish: no table has a staged row, and none was ever published.
     """
     of_tonight = tables.recorded(AUDIT_RESULTS, night, "validation")
-    results = of_tonight.orderBy("table_name", "check_name").collect()
+    results = of_tonight.orderBy("table_name", *CHECK_PARTS).collect()
     if not results:
         raise NotAudited(
             f"night {night} has no results in {tables.path(AUDIT_RESULTS)}. "
@@ -104,7 +105,5 @@ def check_published(tables: Tables, night: Night) -> None:
 
 
 def _described(result: Row) -> str:
-    return (
-        f"{result['table_name']}, {result['check_name']}: "
-        f"expected {result['expected']}, seen {result['seen']}"
-    )
+    check = check_label(*(result[name] for name in CHECK_PARTS))
+    return f"{result['table_name']}, {check}: expected {result['expected']}, seen {result['seen']}"

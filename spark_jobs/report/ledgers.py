@@ -21,8 +21,7 @@ from spark_jobs.night import Night
 from spark_jobs.releases.release import Release
 from spark_jobs.report.model import Check, Ledger, NightLine, Refusal, State, StepRun
 from spark_jobs.report.view import View
-from spark_jobs.runs.stage import by_nights, table_and_encoder
-from spark_jobs.warehouse.schemas import schema
+from spark_jobs.runs.stage import by_nights
 from spark_jobs.warehouse.tables import Tables
 
 # The report's own row is there when it is written again, and not the first time.
@@ -37,11 +36,10 @@ class NothingToReport(LookupError):
 
 def step_run(row: Row) -> StepRun:
     """Return a row of ``stage_runs``."""
-    step, encoder_version = table_and_encoder(row["step"])
     return StepRun(
         stage=row["stage"],
-        step=step,
-        encoder_version=encoder_version,
+        step=row["step"],
+        encoder_version=row["encoder_version"],
         rows_in=row["rows_in"],
         rows_out=row["rows_out"],
         rows_quarantined=row["rows_quarantined"],
@@ -54,17 +52,12 @@ def step_run(row: Row) -> StepRun:
 
 def audit_check(row: Row) -> Check:
     """Return a row of ``audit_results``."""
-    name = row["check_name"]
-    check_name, _, about = name.partition("(")
-    measure, encoder_version = "", about.removesuffix(")")
-    if check_name == "no_drift":
-        measure, _, encoder_version = encoder_version.partition(", ")
     return Check(
         table=row["table_name"],
-        name=name,
-        check_name=check_name,
-        measure=measure,
-        encoder_version=encoder_version,
+        check_name=row["check_name"],
+        measure=row["measure"],
+        step=row["step"],
+        encoder_version=row["encoder_version"],
         success=row["success"],
         expected=row["expected"],
         seen=row["seen"],
@@ -140,19 +133,7 @@ def read_ledger(tables: Tables, night: Night, order: Sequence[str]) -> Ledger:
 
 def of_night(tables: Tables, table: Table, night: Night) -> DataFrame:
     """Return a ledger's rows of a night; those of backfills and maintenance are not among them."""
-    rows = by_nights(tables.read(table)).filter(F.col("ds") == F.lit(night.ds))
-    return with_contract_columns(rows, table)
-
-
-def with_contract_columns(rows: DataFrame, table: Table) -> DataFrame:
-    """Return rows in the contract's columns; null where the contract got a column later."""
-    columns = [
-        F.col(column.name)
-        if column.name in rows.columns
-        else F.lit(None).cast(column.dataType).alias(column.name)
-        for column in schema(table)
-    ]
-    return rows.select(*columns)
+    return by_nights(tables.read(table)).filter(F.col("ds") == F.lit(night.ds))
 
 
 def in_stage_order(runs: Iterable[StepRun], order: Sequence[str]) -> list[StepRun]:
@@ -168,7 +149,7 @@ def _most_rows_first(refusal: Refusal) -> tuple[int, str, str, str, str]:
 
 def read_history(tables: Tables) -> list[NightLine]:
     """Return the last nights, newest first."""
-    runs = with_contract_columns(by_nights(tables.read(STAGE_RUNS)), STAGE_RUNS)
+    runs = by_nights(tables.read(STAGE_RUNS))
     of_night_stages = runs.filter(F.col("stage") != F.lit(STAGE))
     results, nights = by_nights(tables.read(AUDIT_RESULTS)), by_nights(tables.read(NIGHTS))
     frames = (work_by_night(of_night_stages), seconds_by_night(of_night_stages))
@@ -201,7 +182,7 @@ def seconds_by_night(runs: DataFrame) -> DataFrame:
 
 def audits_by_night(results: DataFrame) -> DataFrame:
     """Return the least coverage and the number of checks: ds, coverage, checks, failed."""
-    is_coverage = F.col("check_name").startswith("coverage")
+    is_coverage = F.col("check_name") == F.lit("coverage")
     return results.groupBy("ds").agg(
         F.min(F.when(is_coverage, F.col("observed"))).alias("coverage"),
         F.count("*").alias("checks"),

@@ -9,6 +9,7 @@ from pyspark.sql import Row
 
 from spark_jobs.night import Night
 from spark_jobs.releases.release import Release
+from spark_jobs.warehouse.ledgers import check_label, step_label
 
 # ``unfinished``: neither published nor stopped: it failed on the way, or is still running.
 State = Literal["published", "stopped", "unfinished"]
@@ -21,7 +22,7 @@ class StepRun:
 
     Attributes:
         step: feed that was read, or table that was written.
-        encoder_version: '' where the step has no encoder.
+        encoder_version: None where the step has no encoder.
         rows_encoded: inputs that a model encoded; None where no model is involved.
         rows_reused: inputs whose vectors were there already.
         stage_seconds: of the whole stage; None in rows of before it was recorded.
@@ -29,7 +30,7 @@ class StepRun:
 
     stage: str
     step: str
-    encoder_version: str
+    encoder_version: str | None
     rows_in: int
     rows_out: int
     rows_quarantined: int
@@ -40,7 +41,8 @@ class StepRun:
 
     @property
     def label(self) -> str:
-        return f"{self.step} {self.encoder_version}".rstrip()
+        """Return the step for people, with its encoder version if it has one."""
+        return step_label(self.step, self.encoder_version)
 
 
 @dataclass(frozen=True)
@@ -59,17 +61,17 @@ class Check:
     """One row of ``audit_results``; limits and advice are None where they were not recorded.
 
     Attributes:
-        name: the check in full, as the page shows it: ``coverage(cope@...)``.
         check_name: such as ``no_drift``.
-        measure: figure that it is about, such as ``drift_mean_shift``; '' for most.
-        encoder_version: '' where it is not about one encoder's vectors.
+        measure: figure or columns held against the limit; None where the check has only one.
+        step: stage and step whose rows were counted, of checks of quarantine.
+        encoder_version: None where it is not about one encoder's vectors.
     """
 
     table: str
-    name: str
     check_name: str
-    measure: str
-    encoder_version: str
+    measure: str | None
+    step: str | None
+    encoder_version: str | None
     success: bool
     expected: str
     seen: str
@@ -77,6 +79,11 @@ class Check:
     at_least: float | None
     at_most: float | None
     advice: str | None
+
+    @property
+    def name(self) -> str:
+        """Return the check for people, such as ``coverage(cope@...)``."""
+        return check_label(self.check_name, self.measure, self.step, self.encoder_version)
 
 
 @dataclass(frozen=True)

@@ -191,7 +191,7 @@ def _encoding(step: StepRun, encoded: int) -> Encoding:
     return Encoding(
         stage=step.stage,
         table=step.step,
-        encoder=step.encoder_version,
+        encoder=step.encoder_version or "",
         encoded=encoded,
         reused=step.rows_reused or 0,
         seconds=step.seconds,
@@ -200,7 +200,7 @@ def _encoding(step: StepRun, encoded: int) -> Encoding:
 
 
 def _drift_key(check: Check) -> tuple[str, str, bool]:
-    return check.table, check.encoder_version, check.measure.startswith("changed_")
+    return check.table, check.encoder_version or "", _measure(check).startswith("changed_")
 
 
 def _effect_order(row: DriftRow) -> tuple[int, str]:
@@ -209,8 +209,12 @@ def _effect_order(row: DriftRow) -> tuple[int, str]:
 
 
 def _drift_row(check: Check) -> DriftRow:
-    effect = check.measure.removeprefix("changed_").removeprefix("drift_")
+    effect = _measure(check).removeprefix("changed_").removeprefix("drift_")
     return DriftRow(effect, EFFECTS.get(effect, effect), check, _gauge(check, effect))
+
+
+def _measure(check: Check) -> str:
+    return check.measure or ""
 
 
 def _gauge(check: Check, effect: str) -> float | None:

@@ -26,9 +26,10 @@ from spark_jobs.releases.release import Release
 from spark_jobs.releases.transitions import validate
 from spark_jobs.runs.night_run import Watch, load_stage
 from spark_jobs.runs.stage import run_stage
+from spark_jobs.warehouse.ledgers import is_of_release
 from spark_jobs.warehouse.locks import RELEASES_WAIT, releases_lock
 from spark_jobs.warehouse.schemas import conform
-from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.tables import Tables, is_of_versions
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +44,8 @@ class BackfillRefused(ValueError):
 class BackfillTables(Tables):
     """The warehouse as the backfill of one release sees it.
 
-    Published nights are as they are. Vectors are staged in a folder of their own, and ledgers are
-    kept under stages of their own, so that what a night said of itself stays.
+    Published nights are as they are. Vectors are staged in a folder of their own, and rows of
+    ledgers carry the release, so that those of the nights themselves stay.
     """
 
     def __init__(self, tables: Tables, release: str) -> None:
@@ -64,25 +65,15 @@ class BackfillTables(Tables):
             return super().staged(table, night)
         return self.read(table).filter(F.col("ds") == F.lit(night.ds))
 
-    def record(self, rows: DataFrame, table: Table, night: Night, stage: str) -> None:
-        super().record(rows, table, night, self.own_stage(stage))
-
-    def recorded(self, table: Table, night: Night, stage: str) -> DataFrame:
-        return super().recorded(table, night, self.own_stage(stage))
-
     def publish_version(self, table: Table, night: Night, encoder_version: str) -> int:
         """Serve the staged rows of one encoder version, in one commit; return their number.
 
         Rows of the same night and version, of an attempt that was killed, are replaced.
         """
         rows = self.staged(table, night).filter(F.col("encoder_version") == encoder_version)
-        self._replace(
-            conform(rows, table), table, self.path(table), night, versions=[encoder_version]
-        )
+        only = is_of_versions([encoder_version])
+        self._replace(conform(rows, table), table, self.path(table), night, only=only)
         return rows.count()
-
-    def own_stage(self, stage: str) -> str:
-        return f"backfill_{self.backfills}_{stage}"
 
 
 def published_nights(tables: Tables, since: Night | None) -> list[Night]:
@@ -176,7 +167,7 @@ def _publishing(own: BackfillTables, release: Release, night: Night) -> Iterator
 
 def _done(own: BackfillTables, nights: Sequence[Night]) -> set[Night]:
     """Return the nights that an earlier attempt over the same nights has finished."""
-    ledger = own.read(NIGHTS).filter(F.col("stage") == own.own_stage("publish"))
+    ledger = own.read(NIGHTS).filter(is_of_release(own.backfills) & (F.col("stage") == "publish"))
     rows = ledger.filter((F.col("state") == _DONE) & (F.col("detail") == _since(nights[0])))
     return {Night(row["ds"]) for row in rows.select("ds").collect()}
 

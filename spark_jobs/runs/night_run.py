@@ -11,6 +11,7 @@ from spark_jobs.config import Config
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import JOBS, STAGES, NightStopped, Run, Step, run_stage
 from spark_jobs.warehouse.locks import warehouse_lock
+from spark_jobs.warehouse.migration import migrate
 from spark_jobs.warehouse.tables import Tables
 
 REPORT = "report"
@@ -79,6 +80,7 @@ def run_night(
 
     import_ahead(_IMPORTS[stage] for stage in stages if stage in _IMPORTS)
     with warehouse_lock(tables.warehouse):
+        migrate(tables)
         try:
             return [run(stage) for stage in stages]
         except NightStopped as stopped:

@@ -19,7 +19,9 @@ from spark_jobs.engine.session import build_session
 from spark_jobs.engine.worker_errors import worker_errors_named
 from spark_jobs.night import Night
 from spark_jobs.warehouse.layout import Layout
+from spark_jobs.warehouse.ledgers import step_label, without_backfills
 from spark_jobs.warehouse.locks import warehouse_lock
+from spark_jobs.warehouse.migration import migrate
 from spark_jobs.warehouse.retention import check_staged
 from spark_jobs.warehouse.schemas import schema
 from spark_jobs.warehouse.tables import Tables
@@ -72,6 +74,7 @@ class Step:
         rows_encoded: inputs that a model has encoded; None where no model is involved.
         rows_reused: inputs whose vector existed already; the column ``rows_spared``.
         remarks: lines for the person who runs the stage; not recorded, since they quote rows.
+        encoder_version: encoder whose rows the step wrote; None where it has none.
     """
 
     name: str
@@ -82,6 +85,12 @@ class Step:
     rows_reused: int | None = None
     seconds: float = 0.0
     remarks: tuple[str, ...] = field(default=(), repr=False)
+    encoder_version: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Return the step for people, with its encoder version if it has one."""
+        return step_label(self.name, self.encoder_version)
 
 
 Run = Callable[[Tables, Config, Night], Sequence[Step]]
@@ -121,11 +130,11 @@ def run_stage(name: str, run: Run, tables: Tables, config: Config, night: Night)
     for step in steps:
         if step.rows_in != step.rows_out + step.rows_quarantined:
             raise RowsLost(
-                f"{name}, {step.name}, night {night}: {step.rows_in} rows in, but "
+                f"{name}, {step.label}, night {night}: {step.rows_in} rows in, but "
                 f"{step.rows_out} out and {step.rows_quarantined} quarantined. "
                 "This is a bug of the stage: please report it. Nothing was published."
             )
-        logger.info("%s %s night=%s %s", name, step.name, night, step)
+        logger.info("%s %s night=%s %s", name, step.label, night, step)
     record_steps(tables, night, name, steps, time.monotonic() - started)
     logger.info("%s night=%s done in %.1f s", name, night, time.monotonic() - started)
     return steps
@@ -149,7 +158,8 @@ def record_steps(
         }
         for step in steps
     ]
-    columns = [name for name in kinds if name not in ("ds", "stage", "created_timestamp")]
+    filled_in = ("ds", "stage", "release", "created_timestamp")
+    columns = [name for name in kinds if name not in filled_in]
     rows = [tuple(values[name] for name in columns) for values in recorded]
     ddl = ", ".join(f"{column} {kinds[column]}" for column in columns)
     tables.record(local_frame(tables.spark, rows, ddl), STAGE_RUNS, night, stage)
@@ -169,20 +179,9 @@ def record_state(tables: Tables, night: Night, stage: str, problems: Sequence[st
     )
 
 
-def encoder_step(table: str, version: str) -> str:
-    """Return the name of the step that writes an encoder version's rows of a table."""
-    return f"{table} {version}"
-
-
-def table_and_encoder(step: str) -> tuple[str, str]:
-    """Return table and encoder version of a step; '' for a step without an encoder."""
-    table, _, version = step.partition(" ")
-    return table, version
-
-
 def by_nights(ledger: DataFrame) -> DataFrame:
     """Return the rows of nights' stages; backfills and maintenance write to the same ledgers."""
-    return ledger.filter(F.col("stage").isin(*STAGES))
+    return without_backfills(ledger).filter(F.col("stage").isin(*STAGES))
 
 
 def job_main(name: str, run: Run) -> None:
@@ -206,6 +205,7 @@ def job_main(name: str, run: Run) -> None:
                 scratch=Layout.of(settings.warehouse).tmp,
             )
             tables = Tables(spark, settings.warehouse)
+            migrate(tables)
             try:
                 run_stage(name, run, tables, settings, night)
             except NightStopped as stopped:

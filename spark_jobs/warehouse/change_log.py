@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from spark_jobs.contracts import Table
+
 
 def latest_rows(log: DataFrame, keys: Sequence[str]) -> DataFrame:
     """Fold a change log into state: the last row of each key, removed keys included.
@@ -47,3 +49,15 @@ def changed_rows(
         *columns, F.lit(False).alias("is_active")
     )
     return new_or_changed.unionByName(vanished)
+
+
+def active_rows(log: DataFrame, table: Table, columns: Sequence[str] | None = None) -> DataFrame:
+    """Return the state that a log leads to: the latest row of each key, if it is active.
+
+    Args:
+        columns: those to carry; all of them if None.
+    """
+    wanted = list(columns) if columns is not None else log.columns
+    read = {*wanted, *table.keys, "event_timestamp", "is_active"}
+    needed = [name for name in log.columns if name in read]
+    return latest_rows(log.select(*needed), table.keys).filter("is_active").select(*wanted)

@@ -12,6 +12,7 @@ from spark_jobs.contracts import ENCODING_STAGES, NIGHTS, PUBLISHED, STAGE_RUNS
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.warehouse.delta_files import delete_rows
+from spark_jobs.warehouse.ledgers import without_backfills
 from spark_jobs.warehouse.tables import Tables
 
 MAINTENANCE = "maintenance"
@@ -42,12 +43,13 @@ def staged_nights(tables: Tables, before: Night) -> dict[Night, int]:
 def remove_staged(tables: Tables, nights: Mapping[Night, int]) -> None:
     """Remove the staged rows of nights. After it such a night can be run from ingest on only."""
     columns = (
-        "step string, rows_in bigint, rows_out bigint, rows_quarantined bigint, "
-        "rows_encoded bigint, rows_spared bigint, seconds double, stage_seconds double"
+        "step string, encoder_version string, rows_in bigint, rows_out bigint, "
+        "rows_quarantined bigint, rows_encoded bigint, rows_spared bigint, seconds double, "
+        "stage_seconds double"
     )
     for night, rows in nights.items():
         # Recorded before the removal: a run killed in between has removed no unrecorded row.
-        step = [("staged rows removed", rows, rows, 0, None, None, 0.0, None)]
+        step = [("staged rows removed", None, rows, rows, 0, None, None, 0.0, None)]
         tables.record(local_frame(tables.spark, step, columns), STAGE_RUNS, night, MAINTENANCE)
     days = [F.lit(night.ds) for night in nights]
     for table in PUBLISHED:
@@ -91,6 +93,6 @@ def _needed(stage: str) -> tuple[str, ...]:
 
 
 def _last_runs(tables: Tables, night: Night) -> dict[str, datetime]:
-    rows = tables.read(STAGE_RUNS).filter(F.col("ds") == F.lit(night.ds))
+    rows = without_backfills(tables.read(STAGE_RUNS)).filter(F.col("ds") == F.lit(night.ds))
     latest = rows.groupBy("stage").agg(F.max("created_timestamp").alias("at")).collect()
     return {row["stage"]: row["at"] for row in latest}

@@ -60,6 +60,16 @@ def conform(rows: DataFrame, table: Table) -> DataFrame:
     return rows.select(*schema(table).names)
 
 
+def with_missing_columns(rows: DataFrame, table: Table) -> DataFrame:
+    """Return ``rows`` with the contract's columns that they lack, comments included, as nulls."""
+    missing = [column for column in schema(table) if column.name not in rows.columns]
+    nulls = [
+        F.lit(None).cast(column.dataType).alias(column.name, metadata=column.metadata)
+        for column in missing
+    ]
+    return rows.select("*", *nulls) if nulls else rows
+
+
 def fingerprint(rows: DataFrame, table: Table) -> tuple[int, int]:
     """Return the number of rows and an order-free hash of all columns but the time of writing."""
     columns = [name for name in schema(table).names if name != "created_timestamp"]

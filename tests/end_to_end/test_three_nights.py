@@ -145,7 +145,7 @@ def test_the_broken_night_is_stopped_and_says_why(story: dict) -> None:
     assert BROKEN_MERCHANT in message
     for word in ("expected", "seen", "title_empty"):
         assert word in message
-    failures = {(check.table_name, check.check_name) for check in story["failed"].report.failures}
+    failures = {(check.table_name, check.name) for check in story["failed"].report.failures}
     assert len(failures) >= 2
 
 
@@ -175,7 +175,7 @@ def test_the_stopped_nights_report_says_first_what_the_audit_said(story: dict, v
 
     told = page.locator("section").first.inner_text()
     for check in story["failed"].report.failures:
-        for words in (check.table_name, check.check_name, check.expected, check.seen, check.advice):
+        for words in (check.table_name, check.name, check.expected, check.seen, check.advice):
             assert words in told
 
 

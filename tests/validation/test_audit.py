@@ -229,7 +229,7 @@ def emptied_report(emptied_tables, audit_config, audit_night) -> AuditReport:
 
 
 def found(results: Sequence[CheckResult], table: str, check: str) -> CheckResult:
-    of_table = {r.check_name: r for r in results if r.table_name == table}
+    of_table = {r.name: r for r in results if r.table_name == table}
     assert check in of_table, sorted(of_table)
     return of_table[check]
 
@@ -284,7 +284,7 @@ def test_first_night_has_nothing_to_compare_with(
     report = audit(build(first), audit_config, audit_night)
 
     assert report.failures == []
-    drift = [r for r in report.results if r.check_name.startswith("no_drift(drift_")]
+    drift = [r for r in report.results if r.name.startswith("no_drift(drift_")]
     assert len(drift) == 4 * 4
     assert {r.seen for r in drift} == {"no published night to compare with"}
 
@@ -340,6 +340,19 @@ def test_audit_results_carry_the_limits_and_what_to_do(broken_tables: Tables) ->
     unmeasured = [row for row in rows if row["observed"] is None]
     assert unmeasured
     assert all(row["at_least"] is None and row["at_most"] is None for row in unmeasured)
+
+
+def test_audit_results_have_the_parts_of_a_checks_name_in_columns(broken_tables: Tables) -> None:
+    columns = ("table_name", "check_name", "measure", "step", "encoder_version", "release")
+    rows = broken_tables.read(AUDIT_RESULTS).select(*columns).distinct().collect()
+
+    assert {
+        ("items", "few_changes", None, None, None, None),
+        ("items", "unique_keys", "domain, item_id", None, None, None),
+        ("item_embeddings", "coverage", None, None, COPE, None),
+        ("item_embeddings", "no_drift", "drift_mean_shift", None, COPE, None),
+        ("quarantine", "few_refused", "refused", "ingest, pages", None, None),
+    } <= {tuple(row) for row in rows}
 
 
 def test_data_docs_are_one_page_with_what_was_expected_and_seen(

@@ -7,11 +7,13 @@ import pytest
 
 from spark_jobs.config import AuditConfig, Config
 from validation.check_table import CHECKS
-from validation.measurements.counts import Figure
+from validation.measurements.figures import Figure
 from validation.suites import NightCheck, figure_column, suite
 
 CONFIG = Config()
-DRIFT = Figure("item_embeddings", "drift_mmd", 0.02, "moved", about="cope@1", at_most=0.01234)
+DRIFT = Figure(
+    "item_embeddings", "drift_mmd", 0.02, "moved", encoder_version="cope@1", at_most=0.01234
+)
 
 
 def named(table: str, *figures: Figure, config: Config = CONFIG) -> dict[str, NightCheck]:

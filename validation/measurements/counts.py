@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -22,6 +22,7 @@ from spark_jobs.contracts import (
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import by_nights
 from spark_jobs.warehouse.quarantine import wilson_lower_bound
+from validation.measurements.figures import NOTHING_PUBLISHED, Figure, share
 from validation.measurements.states import ENTITIES, encoded
 
 # A row of counts by column, and the rows of a small frame as dictionaries without their nulls.
@@ -30,41 +31,10 @@ Observation = Sequence[dict[str, Any]]
 
 # Entity -> what a row of it is, in the plural.
 NOUNS = {"item": "active items", "spu": "active SPUs", "user": "users with a history"}
-NOTHING_PUBLISHED = "no published night to compare with"
 
 # Variants of one product (sizes, colours) share a picture; more than 20 items of one picture are a
 # placeholder.
 MAX_SHARERS = 20
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One number that was measured about a table, and what it was computed from.
-
-    Attributes:
-        value: None where there is nothing to measure; the check then passes and ``seen`` says why.
-        about: encoder version or feed, where a table has several figures of one measure.
-        at_most: limit of this figure alone, where it depends on what was published.
-    """
-
-    table: str
-    measure: str
-    value: float | None
-    seen: str
-    about: str = ""
-    at_most: float | None = None
-
-
-def share(table: str, measure: str, *, part: int, whole: int, noun: str, about: str = "") -> Figure:
-    """Return ``part / whole`` as a figure; its value is None where ``whole`` is 0.
-
-    Args:
-        noun: what the parts are, in the plural, such as "rows refused".
-    """
-    if whole == 0:
-        return Figure(table, measure, None, f"nothing to count: 0 {noun}", about)
-    seen = f"{part:,} of {whole:,} {noun} ({part / whole:.1%})"
-    return Figure(table, measure, part / whole, seen, about)
 
 
 def volume_figures(table: str, counts: Counts) -> list[Figure]:
@@ -133,7 +103,9 @@ def coverage_figures(
         entity = ENTITIES[table][0]
         row, noun = counts.get(entity, {}), f"{NOUNS[entity]} have a vector"
         part, whole = row.get(f"covered_{i}", 0), row.get("tonight", 0)
-        figures.append(share(table, "coverage", part=part, whole=whole, noun=noun, about=version))
+        figures.append(
+            share(table, "coverage", part=part, whole=whole, noun=noun, encoder_version=version)
+        )
         # A user keeps the last vector while the items of a history come and go.
         if table != USER_EMBEDDINGS.name:
             orphans = row.get(f"orphans_{i}", 0)
@@ -183,10 +155,13 @@ def picture_figure(table: str, counts: Counts) -> Figure:
 
 
 def steps(stage_runs: DataFrame, night: Night) -> DataFrame:
-    """Return stage, step, rows_in, rows_quarantined of tonight's steps; not those of backfills."""
+    """Return stage, step, encoder_version, rows_in, rows_quarantined of tonight's steps.
+
+    Those of backfills are not among them.
+    """
     is_tonight = (F.col("ds") == F.lit(night.ds)) & (F.col("stage") != "validation")
     tonight = by_nights(stage_runs).filter(is_tonight)
-    return tonight.select("stage", "step", "rows_in", "rows_quarantined")
+    return tonight.select("stage", "step", "encoder_version", "rows_in", "rows_quarantined")
 
 
 def reasons(quarantine: DataFrame, night: Night) -> DataFrame:
@@ -198,7 +173,8 @@ def reasons(quarantine: DataFrame, night: Night) -> DataFrame:
     """
     merchant = F.get_json_object("payload", "$.source")
     return (
-        quarantine.filter(F.col("ds") == F.lit(night.ds))
+        by_nights(quarantine)
+        .filter(F.col("ds") == F.lit(night.ds))
         .groupBy("stage", "source", "reason", "scope", merchant.alias("merchant"))
         .agg(F.count("*").alias("refused"))
     )
@@ -213,8 +189,8 @@ def refusal_figures(run: Observation, refused: Observation) -> list[Figure]:
     """
     names = {(step["stage"], step["step"]) for step in run}
     figures = []
-    for step in sorted(run, key=lambda step: (step["stage"], step["step"])):
-        stage, about = step["stage"], f"{step['stage']}, {step['step']}"
+    for step in sorted(run, key=_step_order):
+        stage = step["stage"]
         # A feed's step has its name. Encoding stages name what they write, and refuse rows of what
         # they read.
         of_step = [
@@ -227,8 +203,8 @@ def refusal_figures(run: Observation, refused: Observation) -> list[Figure]:
         parts = [row for row in of_step if row["scope"] == "modality"]
         n_rows, n_parts = step["rows_quarantined"], sum(row["refused"] for row in parts)
         figures += [
-            _refused_share("refused", about, n_rows, step["rows_in"], rows),
-            _refused_share("unreadable_parts", about, n_parts, step["rows_in"], parts),
+            _refused_share("refused", step, n_rows, rows),
+            _refused_share("unreadable_parts", step, n_parts, parts),
         ]
     return figures
 
@@ -258,7 +234,9 @@ def _code_figures(encoder: str, codes: Observation, size: int) -> list[Figure]:
     use = f"{used:,} of {reachable:,} first codes are in use by {spus:,} SPUs"
     colliding = sum(row["colliding"] for row in codes)
     noun = "SPUs share their code with one of other content"
-    shared = share(table, "collisions", part=colliding, whole=spus, noun=noun, about=encoder)
+    shared = share(
+        table, "collisions", part=colliding, whole=spus, noun=noun, encoder_version=encoder
+    )
     return [
         Figure(table, "codebook_use", used / reachable, use, encoder),
         _entropy(counts, reachable, encoder),
@@ -276,19 +254,34 @@ def _entropy(counts: Sequence[int], reachable: int, encoder: str) -> Figure:
     return Figure(table, "code_entropy", bits / most, seen, encoder)
 
 
-def _count(table: str, measure: str, count: int, noun: str, about: str = "") -> Figure:
-    return Figure(table, measure, float(count), f"{count:,} {noun}", about)
+def _count(
+    table: str, measure: str, count: int, noun: str, encoder_version: str | None = None
+) -> Figure:
+    return Figure(table, measure, float(count), f"{count:,} {noun}", encoder_version)
 
 
-def _refused_share(measure: str, about: str, part: int, whole: int, refused: Observation) -> Figure:
+def _step_order(step: Counts) -> tuple[str, str, str]:
+    return step["stage"], step["step"], step.get("encoder_version", "")
+
+
+def _refused_share(measure: str, step: Counts, part: int, refused: Observation) -> Figure:
+    figure = Figure(
+        QUARANTINE.name,
+        measure,
+        None,
+        "no rows came in",
+        encoder_version=step.get("encoder_version"),
+        step=f"{step['stage']}, {step['step']}",
+    )
+    whole = step["rows_in"]
     if whole == 0:
-        return Figure(QUARANTINE.name, measure, None, "no rows came in", about)
+        return figure
     seen = f"{part:,} of {whole:,} rows ({part / whole:.1%})"
     if refused:
         seen += f": {_largest(refused, 'reason')}"
     if merchants := [row for row in refused if "merchant" in row]:
         seen += f"; most from {_largest(merchants, 'merchant')}"
-    return Figure(QUARANTINE.name, measure, wilson_lower_bound(part, whole), seen, about)
+    return replace(figure, value=wilson_lower_bound(part, whole), seen=seen)
 
 
 def _largest(refused: Observation, column: str, limit: int = 3) -> str:

@@ -26,7 +26,7 @@ from spark_jobs.night import Night
 from spark_jobs.warehouse.schemas import schema, schema_differences
 from spark_jobs.warehouse.tables import Tables
 from validation.measurements import counts, states, vectors
-from validation.measurements.counts import Figure
+from validation.measurements.figures import Figure
 from validation.measurements.rows import Limits, of_encoder
 
 # Rows of small frames, by the frame's name.

@@ -11,7 +11,6 @@ from pyspark.sql import functions as F
 
 from spark_jobs.contracts import Table
 from spark_jobs.night import Night
-from validation.measurements.counts import NOTHING_PUBLISHED, Figure
 from validation.measurements.drift import (
     MIN_VECTORS,
     Vectors,
@@ -20,6 +19,7 @@ from validation.measurements.drift import (
     mean_cosine,
     near_identical_share,
 )
+from validation.measurements.figures import NOTHING_PUBLISHED, Figure
 
 # Keys of a table whose vectors come to the driver: 2 MB each time. Where 1 % changes, 40 of them
 # did.

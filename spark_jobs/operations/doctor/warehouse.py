@@ -11,6 +11,7 @@ from spark_jobs.engine.scratch import left_behind
 from spark_jobs.night import Night
 from spark_jobs.operations.doctor.findings import Finding
 from spark_jobs.warehouse.delta_files import delta_folders, int96_files
+from spark_jobs.warehouse.migration import outdated_ledgers
 from spark_jobs.warehouse.schemas import schema_differences
 from spark_jobs.warehouse.tables import Tables
 
@@ -27,17 +28,23 @@ def contracts(tables: Tables) -> Iterator[Finding]:
         advice = "Run the first night: embedmill run --config CONFIG --ds NIGHT."
         yield Finding("tables", "warn", f"none yet in {tables.warehouse}", advice)
         return
+    outdated = outdated_ledgers(tables)
+    if outdated:
+        listed = ", ".join(table.name for table in outdated)
+        advice = "The next command that opens the warehouse brings them up to date."
+        yield Finding("ledgers", "warn", f"written by an earlier version: {listed}", advice)
     broken = {
-        table.name: differences
+        table.name: "; ".join(differences)
         for table in existing
-        if (differences := schema_differences(tables.read(table).schema, table))
+        if table not in outdated
+        and (differences := schema_differences(tables.read(table).schema, table))
     }
-    for name, differences in broken.items():
+    for name, problems in broken.items():
         advice = (
             "Another version of embedmill wrote it: see CHANGELOG.md on how its contract changed, "
             "or run that version."
         )
-        yield Finding(f"table {name}", "bad", "; ".join(differences), advice)
+        yield Finding(f"table {name}", "bad", problems, advice)
     if not broken:
         seen = f"{len(existing)} of {len(TABLES)} exist, columns as in their contracts"
         yield Finding("tables", "ok", seen)

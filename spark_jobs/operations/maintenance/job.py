@@ -21,6 +21,7 @@ from spark_jobs.operations.maintenance.tasks import Task, tasks
 from spark_jobs.warehouse.delta_files import check_hours
 from spark_jobs.warehouse.layout import Layout
 from spark_jobs.warehouse.locks import warehouse_lock
+from spark_jobs.warehouse.migration import migrate
 from spark_jobs.warehouse.tables import Tables
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ def main(
         name = "embedmill maintenance"
         spark = build_session(settings.spark, name=name, scratch=Layout.of(settings.warehouse).tmp)
         tables = Tables(spark, settings.warehouse)
+        migrate(tables)
         for task in maintain(
             tables, settings, now=datetime.now(UTC), watch=_unwatched, dry_run=dry_run
         ):

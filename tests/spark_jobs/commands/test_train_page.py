@@ -43,7 +43,10 @@ def test_train_learn_prints_untrained_towers_the_best_rule_and_what_is_saved(
         Tables, instance=True, warehouse=warehouse, layout=Layout.of(warehouse), spark=None
     )
     versions = {"learn_user": artifact.version}
-    for name, stand_in in (("open_tables", lambda _: tables), ("start_workers", lambda _: None)):
+    for name, stand_in in (
+        ("open_tables", lambda _, locked: tables),
+        ("start_workers", lambda _: None),
+    ):
         monkeypatch.setattr(page, name, stand_in)
     monkeypatch.setattr(
         learn_job, "train_learn", create_autospec(learn_job.train_learn, return_value=versions)

@@ -65,7 +65,7 @@ class Shop:
         """Run the stage on a night in which ``items`` changed; return its steps by table."""
         self.tables.stage(self.contract_frame(ITEMS, items), ITEMS, night)
         steps = run_stage("item_embeddings", run, self.tables, CONFIG, night)
-        return {step.name.split(" ")[0]: step for step in steps}
+        return {step.name: step for step in steps}
 
     def publish(self, night: Night) -> None:
         for table in (ITEMS, ITEM_EMBEDDINGS):

@@ -92,7 +92,7 @@ def codebooks(tables: Tables, contract_frame: Frame) -> semantic_ids.Codebooks:
 
 def stage(tables: Tables, night: Night) -> dict[str, Step]:
     steps = run_stage("spu_embeddings", run, tables, CONFIG, night)
-    return {step.name.split(" ")[0]: step for step in steps}
+    return {step.name: step for step in steps}
 
 
 def state(tables: Tables, table: Table, night: Night, *columns: str) -> dict[str, object]:

@@ -105,7 +105,7 @@ def user_vector(towers: PreferenceTowers, titles: list[str]) -> list[float]:
 
 def run_night(tables: Tables, night: Night) -> dict[str, Step]:
     steps = run_stage("user_embeddings", run, tables, CONFIG, night)
-    return {step.name.split(" ")[0]: step for step in steps}
+    return {step.name: step for step in steps}
 
 
 def test_two_nights(

@@ -29,7 +29,7 @@ from spark_jobs.publish.reconciliation import NotReconciled
 from spark_jobs.releases import ledger
 from spark_jobs.releases import transitions as steps
 from spark_jobs.runs.backfill import BackfillTables
-from spark_jobs.runs.stage import Step, encoder_step, run_stage
+from spark_jobs.runs.stage import Step, run_stage
 from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
@@ -334,7 +334,7 @@ def test_rows_of_an_encoder_go_when_the_mended_night_has_none_of_it(
     published: Published, staging: ModuleType
 ) -> None:
     tables, version = published.tables, staging.ENCODERS["learn_user"]
-    step = Step(encoder_step(USER_EMBEDDINGS.name, version), 0, 0)
+    step = Step(USER_EMBEDDINGS.name, 0, 0, encoder_version=version)
     run_stage("user_embeddings", lambda *_: [step], tables, CONFIG, SECOND)
     staging.stage(tables, USER_EMBEDDINGS, SECOND, [])
     staging.audit(tables, SECOND)

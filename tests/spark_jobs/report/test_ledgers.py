@@ -16,10 +16,11 @@ from spark_jobs.report.ledgers import (
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
-def run(stage: str, step: str) -> Row:
+def run(stage: str, step: str, encoder_version: str | None = None) -> Row:
     return Row(
         stage=stage,
         step=step,
+        encoder_version=encoder_version,
         rows_in=5,
         rows_out=4,
         rows_quarantined=1,
@@ -30,10 +31,13 @@ def run(stage: str, step: str) -> Row:
     )
 
 
-def result(check_name: str) -> Row:
+def result(check_name: str, measure: str | None, encoder_version: str | None) -> Row:
     return Row(
         table_name="item_embeddings",
         check_name=check_name,
+        measure=measure,
+        step=None,
+        encoder_version=encoder_version,
         success=False,
         expected="at most 0.400",
         seen="0.900",
@@ -55,17 +59,17 @@ def release(sequence: int, state: str, created_timestamp: datetime) -> Row:
 
 
 def test_a_step_that_fills_a_table_with_vectors_has_an_encoder() -> None:
-    vectors, feed = step_run(run("a", "item_embeddings cope@1")), step_run(run("b", "items"))
+    vectors, feed = step_run(run("a", "item_embeddings", "cope@1")), step_run(run("b", "items"))
 
     assert (vectors.step, vectors.encoder_version) == ("item_embeddings", "cope@1")
-    assert (feed.step, feed.encoder_version) == ("items", "")
+    assert (feed.step, feed.encoder_version) == ("items", None)
     assert [vectors.label, feed.label] == ["item_embeddings cope@1", "items"]
     assert (feed.rows_in, feed.rows_out, feed.rows_quarantined) == (5, 4, 1)
     assert (feed.rows_encoded, feed.rows_reused) == (3, 2)
 
 
 def test_a_check_of_drift_has_a_measure_and_an_encoder() -> None:
-    check = audit_check(result("no_drift(drift_mean_shift, cope@1)"))
+    check = audit_check(result("no_drift", "drift_mean_shift", "cope@1"))
 
     assert check.name == "no_drift(drift_mean_shift, cope@1)"
     assert check.check_name == "no_drift"
@@ -74,10 +78,11 @@ def test_a_check_of_drift_has_a_measure_and_an_encoder() -> None:
 
 
 def test_a_check_of_coverage_may_be_of_an_encoder_or_of_a_table() -> None:
-    of_encoder, of_table = (audit_check(result(n)) for n in ("coverage(cope@1)", "coverage"))
+    of_encoder, of_table = (audit_check(result("coverage", None, of)) for of in ("cope@1", None))
 
     assert (of_encoder.check_name, of_encoder.encoder_version) == ("coverage", "cope@1")
-    assert (of_table.check_name, of_table.encoder_version) == ("coverage", "")
+    assert [of_encoder.name, of_table.name] == ["coverage(cope@1)", "coverage"]
+    assert (of_table.check_name, of_table.encoder_version) == ("coverage", None)
 
 
 def test_steps_are_in_the_order_of_stages_without_the_reports_own() -> None:

@@ -109,16 +109,20 @@ ROWS: Mapping[Table, Sequence[Mapping[str, object]]] = {
 def record_runs(tables: Tables, night: Night) -> None:
     for stage in ("ingest", "item_embeddings"):
         n = None if stage == "ingest" else 4
-        step = Step(f"step of {stage}", 5, 5, rows_encoded=n, rows_reused=n, seconds=1.0)
+        encoder = None if n is None else ENCODERS["cope"]
+        counts = {"rows_encoded": n, "rows_reused": n, "encoder_version": encoder}
+        step = Step(f"step of {stage}", 5, 5, seconds=1.0, **counts)
         record_steps(tables, night, stage, [step], 2.0)
 
 
 def record_audit(tables: Tables, night: Night, success: bool) -> None:
     ddl = (
-        "table_name string, check_name string, success boolean, expected string, seen string, "
-        "observed double, at_least double, at_most double, advice string"
+        "table_name string, check_name string, measure string, step string, "
+        "encoder_version string, success boolean, expected string, seen string, observed double, "
+        "at_least double, at_most double, advice string"
     )
-    row = ("items", "few_changes", success, "few", "many", 0.5, None, 0.2, "mend the feed")
+    check = ("items", "few_changes", None, None, None)
+    row = (*check, success, "few", "many", 0.5, None, 0.2, "mend the feed")
     tables.record(local_frame(tables.spark, [row], ddl), AUDIT_RESULTS, night, "validation")
     stage, state = ("publish", "published") if success else ("validation", "failed")
     ended = local_frame(tables.spark, [(state, "")], "state string, detail string")

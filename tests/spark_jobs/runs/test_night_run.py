@@ -39,6 +39,7 @@ def run(
 
         monkeypatch.setattr(night_run, "run_stage", stage)
         monkeypatch.setattr(night_run, "load_stage", lambda name: None)
+        monkeypatch.setattr(night_run, "migrate", lambda tables: [])
         tables = Tables(cast(SparkSession, None), str(tmp_path))
         with suppress(*(type(error) for error in raised.values())):
             night_run.run_night(tables, Config(), NIGHT, stages=stages)

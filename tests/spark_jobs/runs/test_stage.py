@@ -23,14 +23,17 @@ from spark_jobs.warehouse.tables import Tables
 
 def test_run_stage_records_what_each_step_did(tables: Tables, night: Night) -> None:
     def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
-        return [Step("feed", rows_in=5, rows_out=3, rows_quarantined=2)]
+        counts = {"rows_in": 5, "rows_out": 3, "rows_quarantined": 2}
+        return [Step("feed", **counts), Step("items", 1, 1, encoder_version="cope@aa")]
 
     for _ in range(2):
         run_stage("ingest", run, tables, Config(), night)
 
-    rows = tables.read(STAGE_RUNS).collect()
-    assert [(r["stage"], r["step"], r["rows_in"], r["rows_quarantined"]) for r in rows] == [
-        ("ingest", "feed", 5, 2)
+    columns = ("stage", "release", "step", "encoder_version", "rows_in", "rows_quarantined")
+    rows = tables.read(STAGE_RUNS).orderBy("step").select(*columns).collect()
+    assert [tuple(row) for row in rows] == [
+        ("ingest", None, "feed", None, 5, 2),
+        ("ingest", None, "items", "cope@aa", 1, 0),
     ]
 
 

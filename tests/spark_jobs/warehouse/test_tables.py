@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from spark_jobs.contracts import (
     NIGHTS,
@@ -12,6 +13,7 @@ from spark_jobs.contracts import (
 )
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
+from spark_jobs.runs.backfill import BackfillTables
 from spark_jobs.warehouse.schemas import ContractBroken
 from spark_jobs.warehouse.tables import Tables
 
@@ -131,9 +133,38 @@ def test_recording_no_rows_takes_back_those_of_an_earlier_attempt(tables: Tables
     assert [row["stage"] for row in tables.read(NIGHTS).collect()] == ["publish"]
 
 
+def states_of(tables: Tables) -> list[tuple[str | None, str]]:
+    rows = tables.read(NIGHTS).orderBy(F.asc_nulls_first("release")).collect()
+    return [(row["release"], row["state"]) for row in rows]
+
+
+def test_a_backfill_replaces_its_own_rows_of_a_ledger_and_a_night_its_own(tables: Tables) -> None:
+    def ended(state: str) -> DataFrame:
+        return local_frame(tables.spark, [(state, "")], "state string, detail string")
+
+    backfill = BackfillTables(tables, "r2")
+    for state_ in ("failed", "published"):
+        tables.record(ended(state_), NIGHTS, FIRST, "publish")
+        backfill.record(ended(f"{state_} in r2"), NIGHTS, FIRST, "publish")
+
+    assert states_of(tables) == [(None, "published"), ("r2", "published in r2")]
+    assert [r["state"] for r in tables.recorded(NIGHTS, FIRST, "publish").collect()] == [
+        "published"
+    ]
+    assert [r["state"] for r in backfill.recorded(NIGHTS, FIRST, "publish").collect()] == [
+        "published in r2"
+    ]
+
+    backfill.record(ended("").limit(0), NIGHTS, FIRST, "publish")
+    assert states_of(tables) == [(None, "published")]
+
+
 def test_a_stage_name_never_reaches_sql_unchecked(tables: Tables) -> None:
     with pytest.raises(ValueError, match="letters, digits"):
         tables.record(tables.read(NIGHTS), NIGHTS, FIRST, "x' OR '1' = '1")
+    backfill = BackfillTables(tables, "r2' OR '1' = '1")
+    with pytest.raises(ValueError, match="release should be a name of letters, digits"):
+        backfill.record(tables.read(NIGHTS), NIGHTS, FIRST, "publish")
 
 
 def test_last_published_is_the_latest_night_that_ended_well(tables: Tables) -> None:
@@ -159,10 +190,11 @@ def test_a_relative_warehouse_is_one_of_the_folder_the_run_started_in(
 
 def test_a_ledger_gets_the_columns_that_its_contract_has_got_since(tables: Tables) -> None:
     older = replace(STAGE_RUNS, ddl=STAGE_RUNS.ddl.split(",\n    stage_seconds")[0])
-    columns = "step string, rows_in bigint, rows_out bigint, rows_quarantined bigint, "
-    columns += "rows_encoded bigint, rows_spared bigint, seconds double"
-    row = ("feed", 1, 1, 0, None, None, 2.0)
+    columns = "step string, encoder_version string, rows_in bigint, rows_out bigint, "
+    columns += "rows_quarantined bigint, rows_encoded bigint, rows_spared bigint, seconds double"
+    row = ("feed", None, 1, 1, 0, None, None, 2.0)
     tables.record(local_frame(tables.spark, [row], columns), older, FIRST, "ingest")
+    assert [r["stage_seconds"] for r in tables.read(STAGE_RUNS).collect()] == [None]
     now = local_frame(tables.spark, [(*row, 3.0)], f"{columns}, stage_seconds double")
 
     for _ in range(2):

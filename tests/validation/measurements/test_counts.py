@@ -10,18 +10,17 @@ from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from validation.measurements.counts import (
     MAX_SHARERS,
-    Figure,
     code_figures,
     coverage_figures,
     picture_figure,
     reasons,
     reference_figures,
     refusal_figures,
-    share,
     shared_pictures,
     steps,
     volume_figures,
 )
+from validation.measurements.figures import Figure, share
 from validation.measurements.states import encoded
 
 
@@ -49,7 +48,7 @@ def test_feed_without_rows_has_nothing_to_measure() -> None:
 
 
 def test_encoding_stage_is_charged_with_rows_refused_of_the_table_it_read() -> None:
-    step = {"stage": "item_embeddings", "step": "item_features x@1"}
+    step = {"stage": "item_embeddings", "step": "item_features", "encoder_version": "x@1"}
     run = [step | {"rows_in": 9, "rows_quarantined": 0}]
     refused = [
         {
@@ -64,6 +63,7 @@ def test_encoding_stage_is_charged_with_rows_refused_of_the_table_it_read() -> N
     _, parts = refusal_figures(run, refused)
 
     assert parts.seen == "4 of 9 rows (44.4%): image_corrupt 4"
+    assert (parts.step, parts.encoder_version) == ("item_embeddings, item_features", "x@1")
 
 
 def counts(**given: int) -> Counter[str]:
@@ -81,7 +81,7 @@ def test_share_of_nothing_has_no_value() -> None:
 
 
 def test_share_names_its_parts() -> None:
-    figure = share("items", "changed", part=1, whole=4000, noun="rows", about="cope@1")
+    figure = share("items", "changed", part=1, whole=4000, noun="rows", encoder_version="cope@1")
 
     assert figure == Figure("items", "changed", 1 / 4000, "1 of 4,000 rows (0.0%)", "cope@1")
 
@@ -147,7 +147,7 @@ def test_coverage_has_a_figure_a_table_and_served_encoder() -> None:
     }
 
     figures = coverage_figures(tally, encoders)
-    found = {(f.table, f.measure, f.about): f for f in figures}
+    found = {(f.table, f.measure, f.encoder_version): f for f in figures}
 
     assert found["item_embeddings", "coverage", "cope@1"].value == 0
     assert found["item_embeddings", "coverage", "cope@2"].value == 0.75
@@ -212,7 +212,7 @@ def test_single_spu_has_no_entropy() -> None:
 def test_codes_of_an_encoder_that_is_not_served_are_left_out() -> None:
     rows = [*codes("old@1", 3, 3), *codes("codes@1", 2, 4)]
 
-    assert {f.about for f in code_figures(rows, {"codes@1": 8})} == {"codes@1"}
+    assert {f.encoder_version for f in code_figures(rows, {"codes@1": 8})} == {"codes@1"}
 
 
 def test_pictures_of_many_items_count_once_an_item(spark: SparkSession) -> None:

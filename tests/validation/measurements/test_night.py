@@ -12,7 +12,7 @@ from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.warehouse.schemas import schema
 from spark_jobs.warehouse.tables import Tables
-from validation.measurements.counts import Figure
+from validation.measurements.figures import Figure
 from validation.measurements.night import observed, schema_figures
 
 
