@@ -96,7 +96,7 @@ def suite(table: str, figures: Iterable[Figure], config: Config) -> list[NightCh
 def figure_column(figure: Figure) -> str:
     """Return the name of a figure's column in the frame of all figures."""
     parts = (figure.table, figure.measure, figure.step, figure.encoder_version)
-    return re.sub(r"\W+", "_", "__".join(part or "" for part in parts))
+    return re.sub(r"\W+", "_", "__".join(part for part in parts if part))
 
 
 def _night_checks(

@@ -12,8 +12,11 @@ def printed(console: Console) -> list[list[str]]:
 
 
 def items_stage(encoded: int, reused: int, seconds: float) -> StageResult:
-    features = Step("item_features a@1", 9, 9, rows_encoded=encoded, rows_reused=reused)
-    again = Step("item_features b@1", 9, 9, rows_encoded=0, rows_reused=9)
+    counts = {"rows_in": 9, "rows_out": 9}
+    features = Step(
+        "item_features", **counts, rows_encoded=encoded, rows_reused=reused, encoder_version="a@1"
+    )
+    again = Step("item_features", **counts, rows_encoded=0, rows_reused=9, encoder_version="b@1")
     return StageResult("item_embeddings", [features, again], seconds)
 
 

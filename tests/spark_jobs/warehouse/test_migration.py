@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import pytest
 from pyspark.sql import functions as F
-from spark_jobs.report.history import read_history
 
 from spark_jobs.contracts import (
     AUDIT_RESULTS,
@@ -20,7 +19,7 @@ from spark_jobs.night import Night
 from spark_jobs.operations.doctor import warehouse as doctor
 from spark_jobs.publish.commit import encoded_versions, last_recorded
 from spark_jobs.report import sections
-from spark_jobs.report.ledgers import read_ledger
+from spark_jobs.report.ledgers import read_history, read_ledger
 from spark_jobs.runs.backfill import BackfillTables
 from spark_jobs.runs.stage import STAGES
 from spark_jobs.warehouse import migration
