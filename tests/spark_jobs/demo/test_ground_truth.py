@@ -125,7 +125,8 @@ def test_cope_is_searched_among_products_none_of_whose_spus_was_used_in_training
     heads = CopeHeads(HeadsConfig(IMAGE, TEXT, dim=16, raw_dim=8))
     heads.raw_XR[:8] = torch.eye(8)
     cope = heads_artifact(heads, BACKBONES.version, {"config": {"held_out": 0.5, "seed": 0}})
-    save_artifact(cope, tables.layout.encoders)
+    for artifact in (BACKBONES, cope):
+        save_artifact(artifact, tables.layout.encoders)
     shop = _write_truth(tmp_path, truth)
 
     scores = cope_scores(tables, shop, _release(cope=cope.version), NIGHT)
