@@ -24,6 +24,9 @@ from spark_jobs.training.cope_job import train_cope
 from spark_jobs.warehouse.encoder_store import encoder_info
 from spark_jobs.warehouse.tables import Tables
 
+# Two nights, two trainings and two backfills.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
 FIRST, SECOND = (Night.parse(ds) for ds in NIGHTS[:2])
 
 
