@@ -236,26 +236,32 @@ def test_steps_are_tonights_and_not_those_of_a_backfill_or_the_audit(
     spark: SparkSession, night: Night
 ) -> None:
     tonight = [
-        (night.ds, stage, "x", 10, 1)
-        for stage in ("ingest", "validation", "backfill_r2_item_embeddings")
+        (night.ds, stage, release, "x", "e@1", 10, 1)
+        for stage, release in (("ingest", None), ("validation", None), ("item_embeddings", "r2"))
     ]
-    before = (Night.parse("2026-01-30").ds, "ingest", "x", 7, 0)
-    columns = "ds date, stage string, step string, rows_in long, rows_quarantined long"
+    before = (Night.parse("2026-01-30").ds, "ingest", None, "x", None, 7, 0)
+    columns = (
+        "ds date, stage string, release string, step string, encoder_version string, "
+        "rows_in long, rows_quarantined long"
+    )
 
     found = steps(local_frame(spark, [*tonight, before], columns), night).collect()
 
-    assert [tuple(row) for row in found] == [("ingest", "x", 10, 1)]
+    assert [tuple(row) for row in found] == [("ingest", "x", "e@1", 10, 1)]
 
 
-def test_reasons_are_counted_by_the_merchant_that_a_row_names(
+def test_reasons_of_the_night_are_counted_by_the_merchant_that_a_row_names(
     spark: SparkSession, night: Night
 ) -> None:
     named, unnamed = '{"source": "m1"}', "no json"
     rows = [
-        (night.ds, "ingest", "pages", "title_empty", "row", payload)
-        for payload in (named, named, unnamed)
+        (night.ds, "ingest", release, "pages", "title_empty", "row", payload)
+        for payload, release in ((named, None), (named, None), (unnamed, None), (named, "r2"))
     ]
-    columns = "ds date, stage string, source string, reason string, scope string, payload string"
+    columns = (
+        "ds date, stage string, release string, source string, reason string, scope string, "
+        "payload string"
+    )
 
     found = reasons(local_frame(spark, rows, columns), night).collect()
 

@@ -63,5 +63,6 @@ def test_missing_unknown_and_changed_columns_are_named(
         SPU_EVENTS.name,
         "schema_differences",
         3.0,
-        "ds is string, not date; event is missing, not string; extra is int, not in the contract",
+        "ds should be date but is string; event should be string but is missing; "
+        "extra is not a column of the table",
     )
