@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 AIRFLOW_VENV := .venv-airflow
 PYTEST := $(BIN)/python -m pytest
+PRODUCT := encoders spark_jobs validation feature_repo scripts
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo airflow airflow-setup test test-fast test-slow fmt lint type bench clean
@@ -37,15 +38,17 @@ test: $(VENV)/.ready $(AIRFLOW_VENV)/.ready lint type ## every check, and every 
 test-fast: $(VENV)/.ready ## the tests that need no Spark and no Airflow, under a minute
 	@$(PYTEST) -m "not spark and not airflow and not bench" -q
 
-test-slow: $(VENV)/.ready $(AIRFLOW_VENV)/.ready ## nights under a real Airflow, on a Spark cluster and on a full disk, 50 minutes
+test-slow: $(VENV)/.ready $(AIRFLOW_VENV)/.ready ## nights under Airflow, on a Spark cluster, on a full disk, with other backbones; an hour
 	@$(PYTEST) -m slow
 
 fmt: $(VENV)/.ready ## format, and mend what can be mended
 	@$(BIN)/ruff format -q . && $(BIN)/ruff check -q --fix .
 
-lint: $(VENV)/.ready ## style, and the import rules
+lint: $(VENV)/.ready ## style, the import rules, and what is imported against what is declared
 	@$(BIN)/ruff format -q --check . && $(BIN)/ruff check -q .
 	@$(BIN)/lint-imports
+	@$(BIN)/deptry $(PRODUCT) --optional-dependencies-dev-groups analysts,bench,dev
+	@$(BIN)/deptry $(PRODUCT) tests
 
 type: $(VENV)/.ready ## mypy --strict on the three packages
 	@$(BIN)/mypy

@@ -7,7 +7,7 @@ tables.
 - **The night** is the UTC day of the run's logical date, however the run came to be.
 - **A broken feed or a failed audit** stops the night: nothing that is served changes, and the
   task is not retried.
-- **A failed night** stops the nights after it. Mend it, clear it, then clear those.
+- **A failed night** stops the nights after it. Correct its cause, clear its run, then clear those.
 
 Where to set the cluster, the pool and the alerts: `docs/guides/data-engineers.md`.
 """
@@ -49,13 +49,13 @@ STAGES = (
     ("reconcile", "spark_jobs/publish/reconcile_job.py"),
     ("report", "spark_jobs/report/job.py"),
 )
-# These run whatever became of the stages between ingest and them.
+# These run after ingest, whether or not the stages in between succeed.
 ALWAYS_RUN = ("report",)
 
-# These may find that the night must go no further.
+# These may stop the night.
 MAY_STOP = ("ingest", "validation")
 
-# The one place that says which night a run is about.
+# The night of a run; all tasks use this template.
 NIGHT = "{{ ds }}"
 CHECKOUT = str(Path(__file__).resolve().parents[1])
 HOME = "{{ var.value.get('embedmill_home', checkout) }}"
@@ -63,7 +63,7 @@ CONFIG = "{{ params.config or var.value.embedmill_config }}"
 SPARK_PROPERTIES = "{{ var.value.get('embedmill_spark_properties', local_properties) }}"
 POOL = "embedmill"
 ALERTS = "embedmill_alerts"
-# Read while the file is parsed, when Variables are dear: an environment variable.
+# An environment variable, because it is read at each parse of the file, where Variables are costly.
 FIRST_NIGHT = os.environ.get("EMBEDMILL_FIRST_NIGHT") or None
 STOPPED = 3  # as in spark_jobs/runs/stage.py
 
@@ -71,7 +71,7 @@ logger = logging.getLogger(__name__)
 
 
 class StopIsFinal(RetryPolicy):
-    """Retry what may pass by itself; a night that was stopped stays so until it is mended."""
+    """Retry other failures, but not a night that a stage has stopped."""
 
     def evaluate(
         self,
@@ -81,40 +81,40 @@ class StopIsFinal(RetryPolicy):
         context: Context | None = None,
     ) -> RetryDecision:
         if f"Error code is: {STOPPED}." in str(exception):
-            return RetryDecision.fail("the stage stopped the night; the log says why")
+            return RetryDecision.fail("the stage stopped the night; the reason is in the log")
         return RetryDecision.default()
 
 
 def _night(run) -> date | None:
-    """The night that NIGHT says, as a day; None for a run without a logical date."""
+    """Return the night of NIGHT as a day; None for a run without a logical date."""
     return run.logical_date and run.logical_date.astimezone(UTC).date()
 
 
 def alert(context: Context) -> None:
-    """Tell of a task that failed."""
+    """Post an alert about a failed task."""
     ti, night = context["task_instance"], _night(context["dag_run"]) or "?"
-    _tell(
+    _post(
         f"embedmill, night {night}: {ti.task_id} failed at try {ti.try_number}.\n"
         f"{context.get('exception')}\nLog: {ti.log_url}"
     )
 
 
 def alert_if_nothing_ran(context: Context) -> None:
-    """Tell of a run before the first night: Airflow gives it no tasks, and calls that success."""
+    """Post an alert about a run before the first night, a success without tasks to Airflow."""
     if context.get("task_instance") is None:
-        _tell(
-            f"embedmill, run {context['run_id']}: nothing ran, though Airflow says success. "
-            f"Its night is before the first one, {FIRST_NIGHT}. Set EMBEDMILL_FIRST_NIGHT to that "
+        _post(
+            f"embedmill, run {context['run_id']}: nothing ran, although Airflow shows success. "
+            f"Its night is before the first night, {FIRST_NIGHT}. Set EMBEDMILL_FIRST_NIGHT to its "
             "night or an earlier one, restart Airflow, delete this run, and trigger it again."
         )
 
 
-def _tell(text: str) -> None:
+def _post(text: str) -> None:
     """Post to the webhook of connection ``embedmill_alerts``; without one, only log.
 
     The path of a webhook is its secret: it is the connection's password, which Airflow encrypts.
-    What an audit quotes comes from feeds, and Slack reads a merchant named <!channel> as a call to
-    everybody: the three characters that begin its markup are escaped.
+    Values in a message come from feeds, and Slack takes a merchant named <!channel> for a mention
+    of everybody: the three characters of its markup are escaped.
     """
     logger.error("%s", text)
     try:
@@ -129,25 +129,25 @@ def _tell(text: str) -> None:
 def night_is_due(dag_run=None, ti=None, params=None) -> None:
     """Refuse a night that is not over, that has no configuration, or that follows a failed one."""
     problems = []
-    how = "Trigger the run with the night as its logical date"
+    advice = "Trigger the run with the night as its logical date"
     night = _night(dag_run)
     if night is None:
-        problems.append(f"the run has no logical date. {how}")
+        problems.append(f"the run has no logical date. {advice}")
     else:
         if night >= datetime.now(UTC).date():
-            problems.append(f"night {night} (UTC) is not over. {how}")
+            problems.append(f"night {night} (UTC) is not over. {advice}")
         problems += _problems_before(ti)
     if not params["config"] and not Variable.get("embedmill_config", default=None):
         problems.append(
-            "no configuration is named. Set the Variable embedmill_config to the path of a TOML "
-            "file, or the run's parameter config"
+            "no configuration is set. Set the Variable embedmill_config, or the run's parameter "
+            "config, to the path of a TOML file"
         )
     if problems:
         raise AirflowFailException("; ".join(problems) + ".")
 
 
 def _problems_before(ti) -> list[str]:
-    """Say what is wrong with the nights before: a feed of changes must not miss one."""
+    """Return problems of the night before: feeds of changes need every night."""
     mode = Variable.get("embedmill_after_failed_night", default="stop")
     if mode not in ("stop", "run"):
         return [f"Variable embedmill_after_failed_night should be 'stop' or 'run', but is {mode!r}"]
@@ -156,25 +156,25 @@ def _problems_before(ti) -> list[str]:
         return []
     night = _night(before)
     if succeeded is not None and _night(succeeded) == night:
-        return []  # another run of that night did
+        return []  # another run of that night has succeeded
     return [
-        f"night {night} before it is {before.state.value}. Mend it and clear its run, then clear "
-        f"this one. If night {night} may be left out, mark its run as success; if all feeds are "
-        "snapshots, set the Variable embedmill_after_failed_night to run"
+        f"night {night} before it is {before.state.value}. Correct its cause and clear its run, "
+        f"then clear this one. If night {night} may be left out, mark its run as success; if all "
+        "feeds are snapshots, set the Variable embedmill_after_failed_night to run"
     ]
 
 
 with DAG(
     dag_id="nightly_embeddings",
     doc_md=__doc__,
-    # Without a first night, nights run when somebody triggers them.
+    # Without a first night, nights run only when they are triggered.
     schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC") if FIRST_NIGHT else None,
     start_date=datetime.fromisoformat(FIRST_NIGHT).replace(tzinfo=UTC) if FIRST_NIGHT else None,
-    # A night needs the night before: none is left out, whatever stood still and for how long.
+    # A night needs the night before, so none is left out after a pause of the scheduler.
     catchup=FIRST_NIGHT is not None,
     max_active_runs=1,
     on_success_callback=alert_if_nothing_ran,
-    # A week of failures is not looked at by anyone.
+    # After a week of failures the DAG is paused.
     max_consecutive_failed_dag_runs=7,
     params={
         "config": Param(
@@ -217,8 +217,8 @@ with DAG(
     }
     chain(night_is_due(), *stages.values())
     for stage in ALWAYS_RUN:
-        # Of a night that was refused, or whose feeds could not be read, there is nothing to say.
+        # A night that was refused, or whose feeds could not be read, has nothing to report.
         stages["ingest"] >> stages[stage]
-    # A stage that always runs would otherwise make a success of a night that failed.
+    # Otherwise a stage that always runs would make the run of a failed night a success.
     ends = [stages["reconcile"], *(stages[stage] for stage in ALWAYS_RUN)]
     ends >> EmptyOperator(task_id="night_is_done")

@@ -1,4 +1,4 @@
-"""Checkpoint: how far was a training when it was killed?
+"""Checkpoints: the state of a training after each epoch, from which a killed one resumes.
 
 One safetensors file on any fsspec location, moved into place whole: a kill while it is written
 leaves the one before. No pickle.
@@ -61,9 +61,9 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Checkpoint) -> No
 
 def write_checkpoint(path: str, checkpoint: Checkpoint) -> None:
     """Replace the checkpoint at ``path``."""
-    said = {"run": checkpoint.run, "state": checkpoint.state}
+    state = {"run": checkpoint.run, "state": checkpoint.state}
     tensors = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}
-    content = save_tensors(tensors, metadata={_METADATA: json.dumps(said)})
+    content = save_tensors(tensors, metadata={_METADATA: json.dumps(state)})
     filesystem, target = fsspec.url_to_fs(path)
     filesystem.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
     filesystem.pipe_file(f"{target}.part", content)
@@ -78,10 +78,10 @@ def read_checkpoint(path: str, run: str) -> Checkpoint | None:
         tensors = load_tensors(content)
         # A safetensors file opens with the length of its JSON header.
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        said = json.loads(header["__metadata__"][_METADATA])
+        saved = json.loads(header["__metadata__"][_METADATA])
     except (FileNotFoundError, SafetensorError, KeyError, json.JSONDecodeError):
         return None
-    return Checkpoint(run, said["state"], tensors) if said["run"] == run else None
+    return Checkpoint(run, saved["state"], tensors) if saved["run"] == run else None
 
 
 def remove_checkpoint(path: str) -> None:

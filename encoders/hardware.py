@@ -1,4 +1,4 @@
-"""Hardware: which device and which precision a model runs in on this machine."""
+"""Choice of the device and the precision that a model runs in on this machine."""
 
 import re
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ def _has_bfloat16(device_type: str) -> bool:
 
 @cache
 def cpu_has_bfloat16(cpuinfo: str = "/proc/cpuinfo") -> bool:
-    """Say whether the CPU's flags name native bfloat16 products (AMX, AVX512 or Arm)."""
+    """Return whether the CPU's flags name native bfloat16 products (AMX, AVX512 or Arm)."""
     try:
         flags = Path(cpuinfo).read_text(errors="replace")
     except OSError:

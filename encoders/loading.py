@@ -1,4 +1,4 @@
-"""Loading: from the folder of an encoder version to an encoder that runs on this machine."""
+"""Loading an encoder version from its folder, to run on this machine."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,4 +1,4 @@
-"""Machine faults: errors that are the machine's, whatever input it was busy with.
+"""Machine faults: errors of the machine (no memory, no files), not of the input at hand.
 
 An input that cannot be read is recorded and left out, for good: its vectors are kept without it. A
 machine that is out of memory or of files says nothing of the input, so such errors end the stage.

@@ -1,4 +1,4 @@
-"""What an encoder is. Read this first.
+"""Protocol of encoders. Read this first.
 
 An encoder turns rows of content into vectors. It knows torch and model libraries, and nothing of
 Spark, Feast or tables: the inference engine hands it batches of columns and takes arrays back.
@@ -34,7 +34,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Encoded:
-    """What an encoder says about a batch.
+    """The outputs of an encoder for a batch.
 
     Attributes:
         vectors: output column -> float32 [B, D]. A row of NaN means "no vector" and becomes null.

@@ -1,4 +1,4 @@
-"""Resampling: could one encoder be ahead of another by the luck of what was held out?
+"""Resampling: confidence intervals of the difference between two encoders on held-out cases.
 
 A percentile bootstrap (Efron and Tibshirani 1993, chapter 13) over groups of held-out cases. A
 group is what is drawn as a whole: a user, or an SPU with all its items. Both encoders are judged

@@ -1,4 +1,7 @@
-"""Which things have features, and by what they are looked up."""
+"""Entities: the keys by which features are looked up.
+
+Keys are strings, as in the contracts of the tables.
+"""
 
 from feast import Entity
 from feast.value_type import ValueType
@@ -35,3 +38,4 @@ item = Entity(
     description="One piece of content; looked up together with its domain.",
     owner=OWNER,
 )
+ENTITIES = (spu, user, domain, item)

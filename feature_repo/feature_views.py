@@ -1,139 +1,168 @@
-"""Which features there are.
+"""Feature views: those of facts, and for each served release those of ``RELEASE_VIEWS``.
 
 Views of a release carry its name (``spu_cope__r3``), because Feast makes no new version of a view
 when only the model behind it changes. Feature names do not carry it: a model that moves to the next
 release reads the same names.
 """
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
-import data_sources
-from data_sources import RELEASES, item_spu_source, spu_facts_source
+from data_sources import RELEASES, change_log
 from entities import OWNER, domain, item, spu, user
 from feast import Entity, FeatureView, Field, OnDemandFeatureView
-from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Array, FeastType, Float32, Float64, Int32, String
 
+from spark_jobs.contracts import (
+    ENCODED,
+    ITEM_EMBEDDINGS,
+    SPU_EMBEDDINGS,
+    SPU_MEMBERS,
+    SPU_PREFERENCE_EMBEDDINGS,
+    SPU_SEMANTIC_IDS,
+    SPUS,
+    USER_EMBEDDINGS,
+    Table,
+)
 from spark_jobs.releases.release import Release
 
 # A row of a change log holds until the next row of its key, however long that takes.
 UNTIL_CHANGED = timedelta(days=3650)
+VECTOR = Array(Float32)
 
 
-def _view(
-    source: SparkSource,
-    entities: list[Entity],
-    features: dict[str, tuple[FeastType, str]],
-    *,
-    description: str,
-    tags: dict[str, str],
-) -> FeatureView:
-    """Return a view named like its source; features are name -> (type, description)."""
-    keys = [Field(name=entity.join_key, dtype=String) for entity in entities]
+@dataclass(frozen=True)
+class Feature:
+    """A feature, and the column of its table; None is the column of the same name."""
+
+    name: str
+    dtype: FeastType
+    description: str
+    column: str | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """A feature view over a table, looked up by entities."""
+
+    name: str
+    description: str
+    table: Table
+    entities: tuple[Entity, ...]
+    features: tuple[Feature, ...]
+
+
+FACT_VIEWS = (
+    View(
+        "spu_facts",
+        "What an SPU is: its canonical record.",
+        SPUS,
+        (spu,),
+        (
+            Feature("title", String, "canonical title"),
+            Feature("category", String, "path from general to special"),
+            Feature("brand", String, "brand, where the members agree on one"),
+            Feature("price", Float64, "median of the members"),
+            Feature("n_items", Int32, "members in all domains"),
+        ),
+    ),
+    View(
+        "item_spu",
+        "The SPU that an item belongs to.",
+        SPU_MEMBERS,
+        (domain, item),
+        (
+            Feature("item_spu_id", String, "SPU of the item; null when the item is gone", "spu_id"),
+            Feature("assigned_by", String, "attributes or link"),
+            Feature("confidence", Float64, "0 to 1"),
+        ),
+    ),
+)
+# One of each for every served release, over the rows of the release's encoder of that table.
+RELEASE_VIEWS = (
+    View(
+        "item_cope",
+        "COPE vector of an item: its content, comparable across domains.",
+        ITEM_EMBEDDINGS,
+        (domain, item),
+        (
+            Feature(
+                "item_cope",
+                VECTOR,
+                "L2 norm 1; null when the item is gone",
+                "embedding",
+            ),
+        ),
+    ),
+    View(
+        "spu_cope",
+        "COPE vector of an SPU, pooled over its items.",
+        SPU_EMBEDDINGS,
+        (spu,),
+        (Feature("spu_cope", VECTOR, "L2 norm 1; null when the SPU is gone", "embedding"),),
+    ),
+    View(
+        "spu_preference",
+        "LEARN vector of an SPU, in the space of user_preference.",
+        SPU_PREFERENCE_EMBEDDINGS,
+        (spu,),
+        (
+            Feature(
+                "spu_preference",
+                VECTOR,
+                "L2 norm 1; null when the SPU is gone",
+                "embedding",
+            ),
+        ),
+    ),
+    View(
+        "user_preference",
+        "LEARN vector of a user: the history up to the end of the night.",
+        USER_EMBEDDINGS,
+        (user,),
+        (
+            Feature("user_preference", VECTOR, "L2 norm 1", "embedding"),
+            Feature("n_events", Int32, "events of the history that was read"),
+        ),
+    ),
+    View(
+        "spu_semantic_ids",
+        "Semantic id of an SPU: residual k-means codes, ids to train embeddings of.",
+        SPU_SEMANTIC_IDS,
+        (spu,),
+        (
+            Feature("c1", Int32, "coarsest code; null when the SPU is gone"),
+            Feature("c2", Int32, "code of the residual"),
+            Feature("c3", Int32, "code of the residual of the residual"),
+        ),
+    ),
+)
+
+
+def feature_view(view: View, release: Release | None = None) -> FeatureView:
+    """Return Feast's definition of a view; of a release, where it is one of ``RELEASE_VIEWS``."""
+    name, tags = view.name, {"table": view.table.name}
+    if release is not None:
+        name = f"{view.name}__{release.name}"
+        version = release.encoders[ENCODED[view.table.name]]
+        tags |= {"release": release.name, "encoder_version": version}
+    keys = [Field(name=entity.join_key, dtype=String) for entity in view.entities]
     values = [
-        Field(name=name, dtype=dtype, description=meaning)
-        for name, (dtype, meaning) in features.items()
+        Field(name=each.name, dtype=each.dtype, description=each.description)
+        for each in view.features
     ]
+    columns = {each.name: each.column or each.name for each in view.features}
     return FeatureView(
-        name=source.name,
-        entities=entities,
+        name=name,
+        entities=list(view.entities),
         schema=[*keys, *values],
-        source=source,
+        source=change_log(name, view.table, columns, encoder_version=tags.get("encoder_version")),
         ttl=UNTIL_CHANGED,
         online=True,
-        description=description,
+        description=view.description,
         owner=OWNER,
         tags=tags,
-    )
-
-
-spu_facts = _view(
-    spu_facts_source,
-    [spu],
-    {
-        "title": (String, "canonical title"),
-        "category": (String, "path from general to special"),
-        "brand": (String, "brand, where the members agree on one"),
-        "price": (Float64, "median of the members"),
-        "n_items": (Int32, "members in all domains"),
-    },
-    description="What an SPU is: its canonical record.",
-    tags={"table": "spus"},
-)
-item_spu = _view(
-    item_spu_source,
-    [domain, item],
-    {
-        "item_spu_id": (String, "SPU of the item; null when the item is gone"),
-        "assigned_by": (String, "attributes or link"),
-        "confidence": (Float64, "0 to 1"),
-    },
-    description="The SPU that an item belongs to.",
-    tags={"table": "spu_members"},
-)
-
-
-def item_cope(release: Release) -> FeatureView:
-    """Return a release's COPE view of items."""
-    return _view(
-        data_sources.item_cope_source(release),
-        [domain, item],
-        {"item_cope": (Array(Float32), "128 floats, L2 norm 1; null when the item is gone")},
-        description="COPE vector of an item: its content, comparable across domains.",
-        tags=_tags(release, "cope", "item_embeddings"),
-    )
-
-
-def spu_cope(release: Release) -> FeatureView:
-    """Return a release's COPE view of SPUs."""
-    return _view(
-        data_sources.spu_cope_source(release),
-        [spu],
-        {"spu_cope": (Array(Float32), "128 floats, L2 norm 1; null when the SPU is gone")},
-        description="COPE vector of an SPU, pooled over its items.",
-        tags=_tags(release, "cope", "spu_embeddings"),
-    )
-
-
-def spu_preference(release: Release) -> FeatureView:
-    """Return a release's LEARN view of SPUs."""
-    return _view(
-        data_sources.spu_preference_source(release),
-        [spu],
-        {"spu_preference": (Array(Float32), "64 floats, L2 norm 1; null when the SPU is gone")},
-        description="LEARN vector of an SPU, in the space of user_preference.",
-        tags=_tags(release, "learn_item", "spu_preference_embeddings"),
-    )
-
-
-def user_preference(release: Release) -> FeatureView:
-    """Return a release's LEARN view of users."""
-    return _view(
-        data_sources.user_preference_source(release),
-        [user],
-        {
-            "user_preference": (Array(Float32), "64 floats, L2 norm 1"),
-            "n_events": (Int32, "events of the history that was read"),
-        },
-        description="LEARN vector of a user: the history up to the end of the night.",
-        tags=_tags(release, "learn_user", "user_embeddings"),
-    )
-
-
-def spu_semantic_ids(release: Release) -> FeatureView:
-    """Return a release's view of semantic ids."""
-    return _view(
-        data_sources.spu_semantic_ids_source(release),
-        [spu],
-        {
-            "c1": (Int32, "coarsest code; null when the SPU is gone"),
-            "c2": (Int32, "code of the residual"),
-            "c3": (Int32, "code of the residual of the residual"),
-        },
-        description="Semantic id of an SPU: residual k-means codes, ids to train embeddings of.",
-        tags=_tags(release, "semantic_id", "spu_semantic_ids"),
     )
 
 
@@ -168,33 +197,25 @@ def user_spu_affinity(release: Release, sources: list[FeatureView]) -> OnDemandF
     return affinity
 
 
-def _tags(release: Release, kind: str, table: str) -> dict[str, str]:
-    return {
-        "release": release.name,
-        "encoder_version": release.encoders[kind],
-        "table": table,
-    }
-
-
-_BUILDERS: tuple[Callable[[Release], FeatureView], ...] = (
-    item_cope,
-    spu_cope,
-    spu_preference,
-    user_preference,
-    spu_semantic_ids,
-)
-VIEWS = {
-    view.name: view for release in RELEASES for view in (build(release) for build in _BUILDERS)
-}
+_FACTS = [feature_view(view) for view in FACT_VIEWS]
+_RELEASED = [feature_view(view, release) for release in RELEASES for view in RELEASE_VIEWS]
+VIEWS = {view.name: view for view in (*_FACTS, *_RELEASED)}
 AFFINITIES = {
-    view.name: view
+    release.name: user_spu_affinity(
+        release,
+        [VIEWS[f"user_preference__{release.name}"], VIEWS[f"spu_preference__{release.name}"]],
+    )
     for release in RELEASES
-    for view in [
-        user_spu_affinity(
-            release,
-            [VIEWS[f"user_preference__{release.name}"], VIEWS[f"spu_preference__{release.name}"]],
-        )
-    ]
 }
-# Feast finds definitions among a module's own names.
-globals().update(VIEWS | AFFINITIES)
+_BY_NAME = VIEWS | {view.name: view for view in AFFINITIES.values()}
+
+
+def __dir__() -> list[str]:
+    """List the views among this module's names, where Feast's command line looks for them."""
+    return [*globals(), *_BY_NAME]
+
+
+def __getattr__(name: str) -> FeatureView | OnDemandFeatureView:
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""``make airflow``: Airflow's parts on this machine, its UI on loopback, until Ctrl-C.
+"""``make airflow``: run Airflow's processes on this machine, the UI on loopback, until Ctrl-C.
 
 Run by the project's own Python; Airflow itself is started through ``scripts/airflow``.
 """
@@ -42,18 +42,18 @@ class CannotStart(RuntimeError):
 
 
 class Stopped(Exception):
-    """Somebody asked for an end, by Ctrl-C or a signal."""
+    """Ctrl-C, or a signal to end."""
 
 
 def main() -> int:
-    """Serve until somebody asks for an end; 1 where Airflow cannot start or stay."""
+    """Serve until Ctrl-C or a signal; return 1 if Airflow cannot start, or a process of it ends."""
     arguments = _arguments()
     home = Path(os.environ.get("EMBEDMILL_AIRFLOW_HOME", CHECKOUT / ".airflow"))
     for number in SIGNALS:
         signal.signal(number, _stop)
     try:
         home.mkdir(parents=True, exist_ok=True)
-        with _alone(home):
+        with _locked(home):
             _serve(home, arguments.port, Path(arguments.config))
     except CannotStart as problem:
         print(f"airflow: {problem}", file=sys.stderr)
@@ -66,9 +66,11 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Airflow's UI over the nightly DAG.")
     parser.add_argument(
-        "--port", type=int, help=f"default: the first free one from {FIRST_PORT} on"
+        "--port", type=int, help=f"by default the first free one from {FIRST_PORT} on"
     )
-    parser.add_argument("--config", default="demo/config.toml", help="TOML file of the nights")
+    parser.add_argument(
+        "--config", default="demo/config.toml", help="TOML file of settings for the nights"
+    )
     return parser.parse_args()
 
 
@@ -77,8 +79,8 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 @contextlib.contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Two schedulers over one SQLite would run every task twice."""
+def _locked(home: Path) -> Iterator[None]:
+    """Hold the lock of the folder: two schedulers over one SQLite would run every task twice."""
     lock = FileLock(home / ".lock", timeout=0)
     try:
         lock.acquire()
@@ -104,7 +106,7 @@ def _serve(home: Path, wanted: int | None, config: Path) -> None:
         _wait_until_healthy(parts, f"http://{HOST}:{port}", home / "logs")
         _welcome(home, f"http://{HOST}:{port}", config)
         while True:
-            _refuse_dead(parts, home / "logs")
+            _check_alive(parts, home / "logs")
             time.sleep(1)
     finally:
         _end_all()
@@ -156,7 +158,7 @@ def _environment(port: int, config: Path) -> dict[str, str]:
 
 
 def _adopt_orphans() -> None:
-    """Let what outlives its parent become a child of this process, so that all of it is ended."""
+    """Become the parent of processes whose own has ended, so that all can be ended."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
@@ -195,7 +197,7 @@ def _start(logs: Path, environment: Mapping[str, str]) -> dict[str, subprocess.P
 def _wait_until_healthy(parts: Mapping[str, subprocess.Popen[bytes]], url: str, logs: Path) -> None:
     deadline = time.monotonic() + START_LIMIT_S
     while not _is_healthy(url):
-        _refuse_dead(parts, logs)
+        _check_alive(parts, logs)
         if time.monotonic() > deadline:
             raise CannotStart(f"no answer after {START_LIMIT_S} s. See {logs}/*.log.")
         time.sleep(0.5)
@@ -210,7 +212,7 @@ def _is_healthy(url: str) -> bool:
     return all(health[part]["status"] == "healthy" for part in ("scheduler", "dag_processor"))
 
 
-def _refuse_dead(parts: Mapping[str, subprocess.Popen[bytes]], logs: Path) -> None:
+def _check_alive(parts: Mapping[str, subprocess.Popen[bytes]], logs: Path) -> None:
     for name, part in parts.items():
         if part.poll() is not None:
             tail = (logs / f"{name}.log").read_text(errors="replace").splitlines()[-15:]
@@ -232,7 +234,7 @@ def _welcome(home: Path, url: str, config: Path) -> None:
 
 
 def _end_all() -> None:
-    """End every process that descends from this one: asked first, made to after a while."""
+    """End every descendant of this process: by SIGTERM, and after a while by SIGKILL."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of them
     for child in psutil.Process().children():

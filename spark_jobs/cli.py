@@ -1,4 +1,4 @@
-"""The ``embedmill`` command: what a person types. Each command is a module of ``commands``."""
+"""The ``embedmill`` command; each of its commands is a module of ``commands``."""
 
 import logging
 import sys
@@ -29,7 +29,7 @@ from spark_jobs.engine.worker_errors import worker_errors_named
 from spark_jobs.runs.stage import STOPPED, NightStopped
 
 app = typer.Typer(
-    help="Nightly batch embeddings around a feature store.",
+    help="Nightly batch embeddings around a feature store. Start with embedmill demo.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -49,17 +49,19 @@ app.add_typer(release.app, name="release")
 
 @app.command()
 def demo(
-    folder: Annotated[str, typer.Option(help="where the shop and its warehouse are made")] = "demo",
-    seed: Annotated[int, typer.Option(help="another seed is another shop")] = 7,
+    folder: Annotated[
+        str, typer.Option(help="folder to make the shop and its warehouse in")
+    ] = "demo",
+    seed: Annotated[int, typer.Option(help="seed of the generated shop")] = 7,
 ) -> None:
-    """Three nights in a generated shop, from ingest to features that a ranking model reads."""
-    from spark_jobs.demo.run import tell
+    """Run three nights in a generated shop, from ingest to features for a ranking model."""
+    from spark_jobs.demo.run import run_demo
 
-    tell(Path(folder), seed, console)
+    run_demo(Path(folder), seed, console)
 
 
 def main() -> None:
-    """Run the command; an error of ours is one clear message and an exit status."""
+    """Run the command; an error of ours ends it with one message and an exit status."""
     try:
         with worker_errors_named(" ".join(("embedmill", *sys.argv[1:2]))):
             app()
@@ -68,18 +70,18 @@ def main() -> None:
         if not is_ours and not is_disk_full(error):
             _log("unexpected", error)
             raise
-        said = "\n".join((str(error), *getattr(error, "__notes__", ()))) if is_ours else NO_ROOM
-        _log(said)
-        message = f"[bold red]error[/] {escape(said)}"
-        Console(stderr=True).print(message, highlight=False, soft_wrap=True)
+        message = "\n".join((str(error), *getattr(error, "__notes__", ()))) if is_ours else NO_ROOM
+        _log(message)
+        printed = f"[bold red]error[/] {escape(message)}"
+        Console(stderr=True).print(printed, highlight=False, soft_wrap=True)
         sys.exit(STOPPED if isinstance(error, NightStopped) else 1)
 
 
-def _log(said: str, error: Exception | None = None) -> None:
-    """Write why the command ends to its log, if it has come as far as having one."""
+def _log(message: str, error: Exception | None = None) -> None:
+    """Write why the command ends to its log, once it has one."""
     logger = logging.getLogger("spark_jobs")
     if logger.handlers:
-        logger.error("%s", said, exc_info=error)
+        logger.error("%s", message, exc_info=error)
 
 
 if __name__ == "__main__":

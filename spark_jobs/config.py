@@ -1,7 +1,8 @@
 """Configuration: frozen dataclasses with defaults in code, one TOML file an environment.
 
-``[a.b]`` in the file is ``Config.a.b`` here. Unknown keys, wrong types and
-values out of range are refused, all at once.
+``[a.b]`` in the file is ``Config.a.b`` here; ``[cope]``, ``[learn]`` and ``[semantic_ids]`` are in
+``encoders/settings.py``. Unknown keys, wrong types and values out of range are refused, all at
+once.
 Relative paths are relative to the folder the command runs in.
 """
 
@@ -23,33 +24,34 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
+from encoders.settings import CopeConfig, LearnConfig, SemanticIdConfig, Share
+
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _STRICT = ConfigDict(extra="forbid")
 
-Share = Annotated[float, Field(ge=0, le=1)]
-# Nanoseconds, in which pandas and others keep times, begin in 1677.
+# pandas and others store times as nanoseconds, which begin in 1677.
 EventDate = Annotated[date, Field(ge=date(1678, 1, 1))]
 
 DELTA_PACKAGE = "io.delta:delta-spark_4.1_2.13:4.4.0"
 
-# What pydantic calls a key that there is none of.
+# Pydantic's error types for an unknown key.
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 
-# What TOML has, in words.
+# Names of TOML's types in messages.
 _NUMBER = "a number"
 _KINDS: dict[type, str] = {str: "a text", bool: "true or false", int: _NUMBER, float: _NUMBER}
 _KINDS |= {dict: "a table", list: "a list"}
 
 
 class InvalidConfig(ValueError):
-    """The configuration file cannot be used; the message lists all that is wrong with it."""
+    """The configuration file cannot be used; the message lists all problems."""
 
 
 @dataclass(frozen=True, config=_STRICT)
 class SparkConfig:
-    """How the Spark session is made; under ``spark-submit`` the submitted settings win."""
+    """Settings of the Spark session; under ``spark-submit`` the submitted settings win."""
 
     master: str = "local[2]"
     driver_memory: str = "4g"
@@ -63,13 +65,12 @@ class Source:
     """One feed that ingest reads.
 
     Attributes:
-        format: a file format in the contract's columns, or a public data set read through its
-        adapter.
-        path: file or folder; ``{ds}`` stands for the night. Picture paths in it are relative to
-        its folder.
+        format: a file format in the columns of ``ingest/columns.py``, or a public data set.
+        path: file or folder; ``{ds}`` stands for the night. Picture paths in it are relative to its
+            folder.
         mode: ``changes``: the feed holds new and changed rows, ``is_deleted`` marks removed ones.
-            ``snapshot``: the feed holds all rows of the source, what is absent was removed.
-        optional: a night without this feed is fine.
+            ``snapshot``: the feed holds all rows of the source; absent ones are removed.
+        optional: a night without this feed is accepted.
     """
 
     name: str
@@ -93,15 +94,15 @@ class Source:
 
 @dataclass(frozen=True, config=_STRICT)
 class IngestConfig:
-    """Limits past which input goes to quarantine, and those past which a feed stops the night.
+    """Limits over which input goes to quarantine, and over which a feed stops the night.
 
     Attributes:
-        earliest_event: an event before this day, UTC, has no real time: empty dates of other
-            systems are 0001-01-01, 1899-12-30, 1900-01-01, 1970-01-01 and 1980-01-01.
-        max_refused: share of a feed's rows in quarantine past which nothing is staged. Wider than
-            ``audit.max_quarantined``, past which nothing is published: a quarter is no longer a
-            merchant with a bad day, and what is left is not worth the models' time.
-        max_pictures_refused: the same of the pictures that a feed's rows name.
+        earliest_event: an event before this day, UTC, is refused: other systems write 0001-01-01,
+            1899-12-30, 1900-01-01, 1970-01-01 or 1980-01-01 for "no date".
+        max_refused: share of a feed's rows in quarantine over which nothing is staged. Wider than
+            ``audit.max_quarantined``, over which nothing is published: with a quarter refused, the
+            feed is broken, and the rest is not worth encoding.
+        max_pictures_refused: the same for the pictures that a feed's rows name.
     """
 
     earliest_event: EventDate = date(1990, 1, 1)
@@ -115,16 +116,15 @@ class IngestConfig:
 
 @dataclass(frozen=True, config=_STRICT)
 class SpuConfig:
-    """How pages are grouped.
+    """How pages are resolved to SPUs.
 
     Attributes:
         exclusive_sources: sources that list a product at most once: two of their pages never share
-        an SPU.
-            ``["*"]`` means all of them. A property of a feed, declared and never assumed.
-        cut: least mean score of the pairs of two clusters that become one. Pairs that blocking
-        missed count as 0, so it lies below one half.
-        arrivals_at_most: share of pages that came or changed, up to which they alone are resolved.
-        all_pages_every: nights from one that resolves all pages to the next; 1 is every night.
+            an SPU. ``["*"]`` is all sources. It must be declared, and is never inferred.
+        cut: least mean score of the pairs of two clusters that are merged. Pairs that blocking does
+            not find count as 0, so it is below one half.
+        arrivals_at_most: share of new and changed pages up to which only these are resolved.
+        all_pages_every: all pages are resolved every so many nights; 1 is every night.
     """
 
     max_block_size: PositiveInt = 200
@@ -140,8 +140,8 @@ class EncodingConfig:
     """How the inference engine runs a model.
 
     Attributes:
-        device: ``auto`` takes CUDA where there is one.
-        precision: ``auto`` reads what the machine says of itself; name one where workers differ.
+        device: ``auto`` takes CUDA where it is available.
+        precision: ``auto`` takes bfloat16 where the hardware has it; name one where workers differ.
     """
 
     batch_size: PositiveInt = 32
@@ -151,69 +151,29 @@ class EncodingConfig:
 
 
 @dataclass(frozen=True, config=_STRICT)
-class CopeConfig:
-    """COPE: backbones by name, size of the vector, training of the heads."""
-
-    image_backbone: str = "efficientnet-lite0"
-    text_backbone: str = "all-minilm-l6-v2"
-    dim: PositiveInt = 128
-    epochs: NonNegativeInt = 40
-    batch_size: PositiveInt = 256
-    learning_rate: PositiveFloat = 1e-3
-    temperature: PositiveFloat = 0.1
-    label_smoothing: Share = 0.0
-    cosface: bool = False
-    held_out: Share = 0.25
-    seed: NonNegativeInt = 0
-
-
-@dataclass(frozen=True, config=_STRICT)
-class LearnConfig:
-    """LEARN: the frozen language model by name, sizes of the towers, their training."""
-
-    language_model: str = "smollm2-135m"
-    dim: PositiveInt = 64
-    width: PositiveInt = 64
-    layers: PositiveInt = 2
-    heads: PositiveInt = 4
-    max_history: PositiveInt = 80
-    max_target: PositiveInt = 40
-    sampled_positions: PositiveInt = 10
-    epochs: NonNegativeInt = 10
-    batch_size: PositiveInt = 64
-    learning_rate: PositiveFloat = 3e-3
-    temperature: PositiveFloat = 0.05
-    item_tower: Literal["shared_causal", "shared_single", "content"] = "shared_causal"
-    positions: bool = False
-    whitened_width: PositiveInt = 256
-    seed: NonNegativeInt = 0
-
-
-@dataclass(frozen=True, config=_STRICT)
-class SemanticIdConfig:
-    """Residual k-means codebooks."""
-
-    codebook_size: PositiveInt = 32
-    seed: NonNegativeInt = 0
-
-
-@dataclass(frozen=True, config=_STRICT)
 class AuditConfig:
-    """Thresholds of the audit; each has its evidence in ``validation/suites``."""
+    """Limits of the audit that shops set; all are in ``validation/check_table.py``.
+
+    Attributes:
+        great_expectations_site: whether Great Expectations writes its pages beside the night's
+            page. They load style and script from servers outside.
+    """
 
     min_coverage: Share = 0.98
     max_quarantined: Share = 0.05
     max_row_drop: Share = 0.3
     max_collisions: Share = 0.5
+    great_expectations_site: bool = False
 
 
 @dataclass(frozen=True, config=_STRICT)
 class FeatureStoreConfig:
-    """Where the Feast definitions are, and how much of the online store is reconciled.
+    """The Feast definitions, and the size of the sample that is reconciled.
 
     Attributes:
-        repo: their folder, which keeps values in SQLite; or a file in it with other settings, such
-            as ``feature_repo/redis.yaml``.
+        repo: folder of the definitions, with SQLite as the online store; or a file in it with other
+            settings, such as ``feature_repo/redis.yaml``.
+        reconcile_sample: about so many keys of each view whose values are compared with the tables.
     """
 
     repo: str = "feature_repo"
@@ -222,14 +182,15 @@ class FeatureStoreConfig:
 
 @dataclass(frozen=True, config=_STRICT)
 class RetentionConfig:
-    """How long maintenance keeps what nothing that is served needs.
+    """How long maintenance keeps rows and files that no served release needs.
 
     Attributes:
-        retired_release_days: rows of a retired release, from the day on which it was retired.
-        staged_nights: staged rows of so many nights before the last published one; a night before
-            them can be run again from ingest on only.
-        table_history_days: files of older versions of a table, which a reader may have open.
-        report_days: pages about a night, back from the last published one.
+        retired_release_days: days for the rows of a retired release, from its retirement on.
+        staged_nights: nights before the last published one whose staged rows are kept; an older
+            night can be run again from ingest on only.
+        table_history_days: days for files of older versions of a table, which a reader may have
+            open.
+        report_days: days before the last published night whose reports and Data Docs are kept.
     """
 
     retired_release_days: NonNegativeInt = 30
@@ -240,10 +201,10 @@ class RetentionConfig:
 
 @dataclass(frozen=True, config=_STRICT)
 class Config:
-    """Everything that may differ between environments.
+    """All settings that may differ between environments.
 
     Attributes:
-        min_free_gb: a stage does not start with less free disk, in the warehouse or for scratch.
+        min_free_gb: free disk space that a stage needs to start, for the warehouse and for scratch.
     """
 
     warehouse: str = "warehouse"
@@ -265,8 +226,8 @@ def load_config(path: str | Path) -> Config:
     """Read a TOML file.
 
     Raises:
-        InvalidConfig: the file is missing, is not TOML, or says something that ``Config`` does not
-        know.
+        InvalidConfig: the file is missing, is not TOML, or has keys or values that ``Config`` does
+            not allow.
     """
     try:
         with open(path, "rb") as file:
@@ -279,18 +240,18 @@ def load_config(path: str | Path) -> Config:
         return TypeAdapter(Config).validate_python(content)
     except ValidationError as error:
         message = f"config {str(path)!r}: {problems(error)}. The keys are in spark_jobs/config.py."
-        # Not from the error, whose own text shows values: it would be in the traceback of a stage.
+        # Not chained: the error's own text shows values, and would be in the traceback of a stage.
         raise InvalidConfig(message) from None
 
 
 def problems(error: ValidationError) -> str:
-    """Return what is wrong with settings, key by key; any value may be a secret."""
+    """Return the problems of settings by key, without values: any of them may be a secret."""
     listed = ((".".join(map(str, problem["loc"])), problem) for problem in error.errors())
     return "; ".join(f"{key}: {each['msg']} (found {_shown(each)})" for key, each in listed)
 
 
 def _shown(problem: "ErrorDetails") -> str:
-    """Return the kind of a value; of a known number out of range, the number."""
+    """Return the type of a value in words; a number where a known key is out of range."""
     value, kind = problem["input"], _KINDS.get(type(problem["input"]), "another type")
     is_ours = problem["type"] not in _UNKNOWN_KEY and "conf" not in problem["loc"]
     return repr(value) if is_ours and kind == _NUMBER else kind

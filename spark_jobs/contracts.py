@@ -1,6 +1,4 @@
-"""Contracts: what every table promises its readers.
-
-Read this second, after ``encoders/protocol.py``.
+"""Contracts: the columns, keys and grain of every table, on which its readers may rely.
 
 Standard library only, so that Feast's definitions, the audit and tests can read it without Spark.
 
@@ -8,15 +6,15 @@ Every table has one of three shapes:
 
 ``log``
     A change log, append-only. A stage stages the rows of its night; publish copies exactly the
-    audited rows into the served table. State at a night is the latest row of each key up to that
-    night; a row
-    with ``is_active = false`` says that the key is gone.
+    audited rows into the served table. The state at a night is the latest row of each key up to
+    that night; a row with ``is_active = false`` marks a key as removed.
 ``cache``
-    What an expensive model said about one content, by content hash and encoder version. A pure
-    function of its key: rows are added when missing, never changed, and need no audit of their own.
+    Outputs of an expensive model by content hash and encoder version. A pure function of its key:
+    missing rows are added, none is changed, and none needs an audit of its own.
 ``ledger``
-    What happened: written at once by the stage it is about, whatever the audit later says. A rerun
-    replaces the rows of the same night and stage.
+    A record of runs and decisions, written at once by the stage it is about, whether or not the
+    night passes its audit. A rerun replaces the rows of the same night and stage, and of the same
+    release where it is a backfill.
 """
 
 import re
@@ -27,12 +25,13 @@ from typing import Literal
 Shape = Literal["log", "cache", "ledger"]
 
 DOMAINS = ("page", "video", "live")
-# What an encoder version may be called: it stands in SQL and in the names of views.
+# Form of an encoder version, which is used in SQL and in the names of views.
 ENCODER_VERSION = re.compile(r"[a-z0-9_.-]+@[0-9a-f]{12}")
 ACTIONS = ("view", "click", "cart", "purchase", "like", "share")
 
 _SPU_ID = "STRING NOT NULL COMMENT 'stable from night to night; see spus'"
 _NIGHT = "DATE NOT NULL COMMENT 'night that the row is about'"
+_RELEASE = "STRING COMMENT 'release that was backfilled; null for the night itself'"
 _WRITTEN = "TIMESTAMP NOT NULL COMMENT 'when the row was written'"
 _LOG_COLUMNS = f"""
     event_timestamp   TIMESTAMP NOT NULL COMMENT 'end of the night, UTC: first moment at which the row could be known',
@@ -47,12 +46,12 @@ LOG_COLUMN_NAMES = ("event_timestamp", "created_timestamp", "ds")
 
 @dataclass(frozen=True)
 class Table:
-    """What the writer promises and every reader may rely on.
+    """Contract of one table: writers must keep it, and readers may rely on it.
 
     Attributes:
-        keys: columns that identify the thing a row is about. In a log, one row per key and night.
+        keys: columns that identify the subject of a row. In a log, one row per key and night.
         ddl: Spark DDL of all columns, comments included.
-        vector: name of the vector column, where the table is a vector table.
+        outputs: columns that an encoder fills.
     """
 
     name: str
@@ -60,7 +59,12 @@ class Table:
     grain: str
     keys: tuple[str, ...]
     ddl: str
-    vector: str | None = None
+    outputs: tuple[str, ...] = ()
+
+    @property
+    def vectors(self) -> tuple[str, ...]:
+        """Those outputs that are vectors."""
+        return tuple(c for c in self.outputs if re.search(rf"\b{c}\s+ARRAY<FLOAT>", self.ddl))
 
     @property
     def has_state(self) -> bool:
@@ -69,10 +73,10 @@ class Table:
 
 
 def _log(
-    name: str, grain: str, keys: tuple[str, ...], ddl: str, vector: str | None = None
+    name: str, grain: str, keys: tuple[str, ...], ddl: str, outputs: tuple[str, ...] = ()
 ) -> Table:
     active = _ACTIVE_COLUMN if name not in ("interactions", "spu_events") else ""
-    return Table(name, "log", grain, keys, f"{ddl},{active}{_LOG_COLUMNS}", vector)
+    return Table(name, "log", grain, keys, f"{ddl},{active}{_LOG_COLUMNS}", outputs)
 
 
 ITEMS = _log(
@@ -151,14 +155,14 @@ SPU_EVENTS = _log(
 )
 
 
-def _vector_log(name: str, grain: str, keys: tuple[str, ...], ddl: str, width: str) -> Table:
+def _vector_log(name: str, grain: str, keys: tuple[str, ...], ddl: str) -> Table:
     columns = f"""
     {ddl},
     encoder_version STRING NOT NULL COMMENT '<name>@<12 hex of the hash of weights and preprocessing>',
     content_hash    STRING NOT NULL COMMENT 'SHA-256 of what was encoded',
-    embedding       ARRAY<FLOAT> COMMENT '{width}; null when the key is gone'
+    embedding       ARRAY<FLOAT> COMMENT 'L2 norm 1; as wide as its encoder says; null when the key is gone'
     """
-    return _log(name, grain, (*keys, "encoder_version"), columns, "embedding")
+    return _log(name, grain, (*keys, "encoder_version"), columns, ("embedding",))
 
 
 ITEM_EMBEDDINGS = _vector_log(
@@ -167,21 +171,18 @@ ITEM_EMBEDDINGS = _vector_log(
     ("domain", "item_id"),
     "domain STRING NOT NULL COMMENT 'of the item: page, video or live', "
     "item_id STRING NOT NULL COMMENT 'id within the domain'",
-    "128 floats, L2 norm 1",
 )
 SPU_EMBEDDINGS = _vector_log(
     "spu_embeddings",
     "one row each time an SPU's COPE vector (pooled over its items) changes",
     ("spu_id",),
     f"spu_id {_SPU_ID}",
-    "128 floats, L2 norm 1",
 )
 SPU_PREFERENCE_EMBEDDINGS = _vector_log(
     "spu_preference_embeddings",
     "one row each time an SPU's LEARN vector changes; same space as user_embeddings",
     ("spu_id",),
     f"spu_id {_SPU_ID}",
-    "64 floats, L2 norm 1",
 )
 USER_EMBEDDINGS = _vector_log(
     "user_embeddings",
@@ -189,7 +190,6 @@ USER_EMBEDDINGS = _vector_log(
     ("user_id",),
     "user_id STRING NOT NULL COMMENT 'as the source names the user', "
     "n_events INT NOT NULL COMMENT 'events of the history that was read'",
-    "64 floats, L2 norm 1",
 )
 SPU_SEMANTIC_IDS = _log(
     "spu_semantic_ids",
@@ -203,6 +203,7 @@ SPU_SEMANTIC_IDS = _log(
     c2 INT COMMENT 'code of the residual',
     c3 INT COMMENT 'code of the residual of the residual'
     """,
+    ("c1", "c2", "c3"),
 )
 
 _CACHE_KEYS = f"""
@@ -220,6 +221,7 @@ ITEM_FEATURES = Table(
     image_features ARRAY<FLOAT> COMMENT 'image backbone, mean over pictures or frames; null without a readable picture',
     text_features  ARRAY<FLOAT> COMMENT 'text backbone; null without text'
     """,
+    ("image_features", "text_features"),
 )
 SPU_CONTENT_EMBEDDINGS = Table(
     "spu_content_embeddings",
@@ -227,17 +229,18 @@ SPU_CONTENT_EMBEDDINGS = Table(
     "one row a prompt: LEARN's frozen language model's state of it. Input to the towers, not to be served",
     ("content_hash", "encoder_version"),
     f"{_CACHE_KEYS}, embedding ARRAY<FLOAT> NOT NULL COMMENT 'mean of the last hidden states, L2 norm 1'",
-    "embedding",
+    ("embedding",),
 )
 
 QUARANTINE = Table(
     "quarantine",
     "ledger",
     "one row each input row, or part of one, that could not be used",
-    ("ds", "stage", "source", "reason", "record_key"),
+    ("ds", "stage", "release", "source", "reason", "record_key"),
     f"""
     ds                {_NIGHT},
     stage             STRING    NOT NULL COMMENT 'stage that refused it',
+    release           {_RELEASE},
     source            STRING    NOT NULL COMMENT 'feed or table it came from',
     reason            STRING    NOT NULL COMMENT 'one of a closed set, such as title_empty or image_corrupt',
     scope             STRING    NOT NULL COMMENT 'row: the row was refused; modality: one picture of it was left out',
@@ -250,11 +253,13 @@ STAGE_RUNS = Table(
     "stage_runs",
     "ledger",
     "one row a step of a stage in a night: what went in and what came out",
-    ("ds", "stage", "step"),
+    ("ds", "stage", "release", "step", "encoder_version"),
     f"""
     ds                {_NIGHT},
-    stage             STRING    NOT NULL COMMENT 'stage that ran; also maintenance, and those of backfills, such as backfill_r2_validation',
+    stage             STRING    NOT NULL COMMENT 'stage that ran; also maintenance',
+    release           {_RELEASE},
     step              STRING    NOT NULL COMMENT 'feed that was read or table that was written',
+    encoder_version   STRING    COMMENT 'encoder whose rows the step wrote; null where it has none',
     rows_in           BIGINT    NOT NULL COMMENT 'rows that the step was given',
     rows_out          BIGINT    NOT NULL COMMENT 'rows_in = rows_out + rows_quarantined',
     rows_quarantined  BIGINT    NOT NULL COMMENT 'rows that it could not use; see quarantine',
@@ -269,12 +274,16 @@ AUDIT_RESULTS = Table(
     "audit_results",
     "ledger",
     "one row a check of the audit of a night",
-    ("ds", "stage", "table_name", "check_name"),
+    ("ds", "stage", "release", "table_name", "check_name", "measure", "step", "encoder_version"),
     f"""
     ds                {_NIGHT},
-    stage             STRING    NOT NULL COMMENT 'validation; of the backfill of r2: backfill_r2_validation',
+    stage             STRING    NOT NULL COMMENT 'validation',
+    release           {_RELEASE},
     table_name        STRING    NOT NULL COMMENT 'table that was checked',
-    check_name        STRING    NOT NULL COMMENT 'expectation and the columns it is about',
+    check_name        STRING    NOT NULL COMMENT 'check, such as coverage or no_drift',
+    measure           STRING    COMMENT 'figure or columns held against the limit; null where the check has only one',
+    step              STRING    COMMENT 'of checks of quarantine: stage and step whose rows were counted',
+    encoder_version   STRING    COMMENT 'encoder whose rows were checked; null where the check is about all rows',
     success           BOOLEAN   NOT NULL COMMENT 'false: the night is not published',
     expected          STRING    NOT NULL COMMENT 'in words, thresholds included',
     seen              STRING    NOT NULL COMMENT 'in words',
@@ -289,10 +298,11 @@ NIGHTS = Table(
     "nights",
     "ledger",
     "one row a night, and one a night of a backfill: how it ended",
-    ("ds", "stage"),
+    ("ds", "stage", "release"),
     f"""
     ds                {_NIGHT},
-    stage             STRING    NOT NULL COMMENT 'publish, validation or ingest: who said so; of the backfill of r2: backfill_r2_publish or backfill_r2_validation',
+    stage             STRING    NOT NULL COMMENT 'publish, validation or ingest: stage that ended it',
+    release           {_RELEASE},
     state             STRING    NOT NULL COMMENT 'published or failed; backfilled, of a backfill',
     detail            STRING    NOT NULL COMMENT 'why it failed, or where the backfill began; empty otherwise',
     created_timestamp {_WRITTEN}
@@ -324,7 +334,7 @@ FORGOTTEN = Table(
     """,
 )
 
-# What a night stages, audits and publishes, in that order.
+# The tables that a night stages, audits and publishes, in this order.
 PUBLISHED = (
     ITEMS,
     INTERACTIONS,
@@ -341,15 +351,33 @@ CACHES = (ITEM_FEATURES, SPU_CONTENT_EMBEDDINGS)
 LEDGERS = (QUARANTINE, STAGE_RUNS, AUDIT_RESULTS, NIGHTS, RELEASES, FORGOTTEN)
 TABLES = {table.name: table for table in (*PUBLISHED, *CACHES, *LEDGERS)}
 
-KINDS = ("cope", "learn_content", "learn_user", "learn_item", "semantic_id")
 
-# Table -> encoder kind whose versions it has rows of; language model states are not published.
-ENCODED: Mapping[str, str] = {
-    ITEM_EMBEDDINGS.name: "cope",
-    SPU_EMBEDDINGS.name: "cope",
-    SPU_SEMANTIC_IDS.name: "semantic_id",
-    SPU_PREFERENCE_EMBEDDINGS.name: "learn_item",
-    USER_EMBEDDINGS.name: "learn_user",
+@dataclass(frozen=True)
+class Kind:
+    """A kind of encoder: the table of each stage that holds what its versions return."""
+
+    name: str
+    tables: Mapping[str, Table]
+
+
+# Not named by a release, but read by its COPE.
+COPE_FEATURES = Kind("cope_features", {"item_embeddings": ITEM_FEATURES})
+# The kinds that a release names one version of each of.
+KINDS = {
+    kind.name: kind
+    for kind in (
+        Kind("cope", {"item_embeddings": ITEM_EMBEDDINGS, "spu_embeddings": SPU_EMBEDDINGS}),
+        Kind("learn_content", {"spu_embeddings": SPU_CONTENT_EMBEDDINGS}),
+        Kind("learn_user", {"user_embeddings": USER_EMBEDDINGS}),
+        Kind("learn_item", {"user_embeddings": SPU_PREFERENCE_EMBEDDINGS}),
+        Kind("semantic_id", {"spu_embeddings": SPU_SEMANTIC_IDS}),
+    )
 }
-# The stages that write them.
-ENCODING_STAGES = ("item_embeddings", "spu_embeddings", "user_embeddings")
+# Of a published table, the kind whose versions it has rows of.
+ENCODED = {
+    table.name: kind.name
+    for table in PUBLISHED
+    for kind in KINDS.values()
+    if table in kind.tables.values()
+}
+ENCODING_STAGES = tuple(dict.fromkeys(stage for kind in KINDS.values() for stage in kind.tables))

@@ -1,11 +1,11 @@
-"""A night: the data interval that one run of the platform is about."""
+"""Night: the data interval of one run of the platform, a UTC day."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 
 class UnreadableNight(ValueError):
-    """The text does not name a night."""
+    """The text is not the date of a night."""
 
 
 @dataclass(frozen=True, order=True)
@@ -29,7 +29,7 @@ class Night:
 
     @property
     def end(self) -> datetime:
-        """First moment after the interval: what the night learned can be known from here on."""
+        """First moment after the interval; rows of the night are known from then on."""
         return self.start + timedelta(days=1)
 
     def __str__(self) -> str:

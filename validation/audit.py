@@ -1,140 +1,112 @@
-"""Audit: may tonight's rows be published?"""
+"""Audit: check what a night staged, and the state that it leads to, before it is published."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
-from great_expectations.expectations.expectation import Expectation
 from pyspark.sql import types as T
 
 from spark_jobs.config import Config
-from spark_jobs.contracts import ENCODED, PUBLISHED
+from spark_jobs.contracts import ENCODED, PUBLISHED, QUARANTINE
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.warehouse.tables import Tables
-from validation.checks import AuditReport, CheckResult
-from validation.evidence import gather, schema_figures
-from validation.expectation_runs import ExpectationRuns
-from validation.figures import Figure
-from validation.limits import served_limits
-from validation.profiles import Profile, kept_profiles
-from validation.suites import (
-    interactions,
-    item_embeddings,
-    items,
-    quarantine,
-    spu_embeddings,
-    spu_events,
-    spu_members,
-    spu_preference_embeddings,
-    spu_semantic_ids,
-    spus,
-    user_embeddings,
-)
-from validation.words import column_of, has_value, is_about_figure
+from validation.data_docs import SITE, write_page
+from validation.great_expectations_run import ExpectationRuns
+from validation.measurements.night import night_figures, schema_figures
+from validation.measurements.rows import Profile, cached_profiles, served_limits
+from validation.results import AuditReport, CheckResult
+from validation.suites import CheckKey, NightCheck, figure_column, suite
 
-Suite = Callable[[Sequence[Figure], Config], list[Expectation]]
-
-SUITES: Mapping[str, Suite] = {
-    "items": items.suite,
-    "interactions": interactions.suite,
-    "spus": spus.suite,
-    "spu_members": spu_members.suite,
-    "spu_events": spu_events.suite,
-    "item_embeddings": item_embeddings.suite,
-    "spu_embeddings": spu_embeddings.suite,
-    "spu_semantic_ids": spu_semantic_ids.suite,
-    "spu_preference_embeddings": spu_preference_embeddings.suite,
-    "user_embeddings": user_embeddings.suite,
-    "quarantine": quarantine.suite,
-}
+AUDITED = (*(table.name for table in PUBLISHED), QUARANTINE.name)
 
 
 def audit(tables: Tables, config: Config, night: Night) -> AuditReport:
-    """Hold tonight's staged rows, and the state they lead to, against every suite.
+    """Run every suite over tonight's staged rows and the state that they lead to.
 
-    Writes the Data Docs of the night to their place in the warehouse, and nothing else.
+    Writes the night's Data Docs (``Layout.night_data_docs``), and nothing else.
 
     Args:
-        tables: stages have staged tonight's rows in them.
+        tables: the stages have staged tonight's rows in them.
+        config: its ``[audit]`` holds limits, and whether Great Expectations writes its site too.
+        night: the audited night.
 
     Returns:
         One result a check, failures included.
     """
     # A backfill audits what it encodes: the other tables are published.
-    audited = SUITES if tables.backfills is None else {name: SUITES[name] for name in ENCODED}
+    audited = AUDITED if tables.backfills is None else tuple(ENCODED)
     profiled = [table for table in PUBLISHED if table.name in audited]
     figures = schema_figures(tables, night)
-    with ThreadPoolExecutor(1) as pool, ExitStack() as lent:
+    with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
         profiles: Mapping[str, Profile] = {}
         # Where a table breaks its contract, nothing else can be measured.
         if not any(figure.value for figure in figures):
             limits = served_limits(tables)
-            gathering = pool.submit(gather, tables, night, limits)
-            profiles = lent.enter_context(kept_profiles(tables, night, profiled, limits))
-            figures += gathering.result()
-        expectations = {
-            name: suite([f for f in figures if f.table == name], config)
-            for name, suite in audited.items()
-        }
+            measuring = pool.submit(night_figures, tables, night, limits)
+            profiles = stack.enter_context(cached_profiles(tables, night, profiled, limits))
+            figures += measuring.result()
+        checks = [check for table in audited for check in suite(table, figures, config)]
         runs = ExpectationRuns(str(night))
-        results = _figure_results(runs, tables, figures, expectations)
-        for name, profile in profiles.items():
-            about_rows = [e for e in expectations[name] if not is_about_figure(e)]
-            results += _row_results(runs, name, profile, about_rows)
-    runs.write_data_docs(tables.layout.night_data_docs(night, tables.backfills))
-    return AuditReport(night, results, {name: p.rows for name, p in profiles.items()})
+        results = _check_figures(runs, tables, [c for c in checks if c.figure is not None])
+        for table, profile in profiles.items():
+            of_rows = [c for c in checks if c.table == table and c.figure is None]
+            results += _check_rows(runs, profile, of_rows)
+    report = AuditReport(night, results, {name: p.rows for name, p in profiles.items()})
+    folder = tables.layout.night_data_docs(night, tables.backfills)
+    site = config.audit.great_expectations_site
+    write_page(folder, report, {c.key: c.check.evidence for c in checks}, links_site=site)
+    if site:
+        runs.write_site(f"{folder}/{SITE}")
+    return report
 
 
-def _figure_results(
-    runs: ExpectationRuns,
-    tables: Tables,
-    figures: Sequence[Figure],
-    expectations: Mapping[str, Sequence[Expectation]],
+def _check_figures(
+    runs: ExpectationRuns, tables: Tables, checks: Sequence[NightCheck]
 ) -> list[CheckResult]:
-    """Check every figure of every table at once, as a frame of one row."""
-    about_figures = [
-        e for of_table in expectations.values() for e in of_table if is_about_figure(e)
-    ]
-    measurable = [e for e in about_figures if has_value(e)]
-    values = {column_of(f): f.value for f in figures if f.value is not None}
-    verdicts = {}
-    if measurable:
+    """Check the figures of all tables together, as a frame of one row."""
+    measured = [check for check in checks if check.is_measured]
+    verdicts: Mapping[CheckKey, Any] = {}
+    if measured:
+        values = {figure_column(c.figure): c.figure.value for c in measured if c.figure}
         columns = T.StructType([T.StructField(name, T.DoubleType()) for name in values])
         frame = local_frame(tables.spark, [tuple(values.values())], columns)
-        verdicts = {_key(r): r for r in runs.figures("figures", frame, measurable)}
-    return [_figure_result(e, verdicts.get(_key_of(e.meta))) for e in about_figures]
+        verdicts = _by_check(runs.on_figures(frame, [check.expectation for check in measured]))
+    return [_figure_result(check, verdicts.get(check.key)) for check in checks]
 
 
-def _figure_result(expectation: Expectation, verdict: Any) -> CheckResult:
-    meta = expectation.meta
+def _figure_result(check: NightCheck, verdict: Any) -> CheckResult:
+    figure = check.figure
+    if figure is None:
+        raise ValueError(f"{check.name} of {check.table} is no check of a figure.")
     success = True if verdict is None else bool(verdict.success)
-    return _result(expectation, success, seen=meta["seen"], observed=meta["observed"])
+    return _result(check, success, seen=figure.seen, observed=figure.value)
 
 
-def _row_results(
-    runs: ExpectationRuns, table: str, profile: Profile, about_rows: Sequence[Expectation]
+def _check_rows(
+    runs: ExpectationRuns, profile: Profile, checks: Sequence[NightCheck]
 ) -> list[CheckResult]:
     """Check every staged row of a table."""
     if profile.rows == 0:
-        return [_result(e, True, seen="no rows tonight", observed=None) for e in about_rows]
-    verdicts = {_key(r): r for r in runs.verdicts(f"{table} rows", profile.frame, about_rows)}
-    return [_row_result(e, verdicts[_key_of(e.meta)], profile.rows) for e in about_rows]
+        return [_result(check, True, seen="no rows tonight", observed=None) for check in checks]
+    frame, expectations = profile.frame, [check.expectation for check in checks]
+    verdicts = _by_check(runs.on_rows(f"{checks[0].table} rows", frame, expectations))
+    return [_row_result(check, verdicts[check.key], profile.rows) for check in checks]
 
 
-def _row_result(expectation: Expectation, verdict: Any, rows: int) -> CheckResult:
+def _row_result(check: NightCheck, verdict: Any, rows: int) -> CheckResult:
     if verdict.success:
-        return _result(expectation, True, seen=f"{rows:,} rows", observed=0.0)
-    trouble = [info["exception_message"] for info in _exceptions(verdict.exception_info)]
-    if trouble:
-        seen = f"the check itself failed: {trouble[0]}"
-        return _result(expectation, False, seen=seen, observed=None)
+        return _result(check, True, seen=f"{rows:,} rows", observed=0.0)
+    raised = [info["exception_message"] for info in _exceptions(verdict.exception_info)]
+    if raised:
+        seen = f"the check itself failed: {raised[0]}"
+        return _result(check, False, seen=seen, observed=None)
     count = int(verdict.result["unexpected_count"])
     examples = list(dict.fromkeys(map(str, verdict.result["partial_unexpected_list"])))
     such_as = f", such as {', '.join(examples)}" if examples else ""
     seen = f"{count:,} of {rows:,} rows{such_as}"
-    return _result(expectation, False, seen=seen, observed=count / rows)
+    return _result(check, False, seen=seen, observed=count / rows)
 
 
 def _exceptions(info: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -143,27 +115,25 @@ def _exceptions(info: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [entry for entry in entries if entry["raised_exception"]]
 
 
-def _result(
-    expectation: Expectation, success: bool, *, seen: str, observed: float | None
-) -> CheckResult:
-    # A check of rows counts those that fail, whatever range its column has.
-    limits = expectation if is_about_figure(expectation) and observed is not None else None
+def _result(check: NightCheck, success: bool, *, seen: str, observed: float | None) -> CheckResult:
+    # What is observed of rows is the share that fails, whatever limits their column has.
+    has_limits = check.figure is not None and observed is not None
     return CheckResult(
-        table_name=expectation.meta["table"],
-        check_name=expectation.meta["check"],
+        table_name=check.table,
+        check_name=check.check.name,
+        measure=check.measure,
+        step=check.figure.step if check.figure else None,
+        encoder_version=check.figure.encoder_version if check.figure else None,
         success=success,
-        expected=expectation.description,
+        expected=check.expected,
         seen=seen,
         observed=observed,
-        advice=expectation.notes,
-        at_least=getattr(limits, "min_value", None),
-        at_most=getattr(limits, "max_value", None),
+        advice=check.check.advice,
+        at_least=check.at_least if has_limits else None,
+        at_most=check.at_most if has_limits else None,
     )
 
 
-def _key(verdict: Any) -> tuple[str, str]:
-    return _key_of(verdict.expectation_config.meta)
-
-
-def _key_of(meta: Mapping[str, Any]) -> tuple[str, str]:
-    return meta["table"], meta["check"]
+def _by_check(verdicts: Sequence[Any]) -> dict[CheckKey, Any]:
+    metas = [verdict.expectation_config.meta for verdict in verdicts]
+    return {(m["table"], m["check"]): v for m, v in zip(metas, verdicts, strict=True)}

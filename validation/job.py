@@ -1,4 +1,4 @@
-"""Audit one night, and stop it where what was staged must not reach a reader.
+"""Audit one night, and stop it where a check of what it staged fails.
 
 Reads the staged tables; writes ``audit_results``, the Data Docs and, for a night that failed,
 ``nights``.
@@ -16,7 +16,7 @@ from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step, job_main, record_state
 from spark_jobs.warehouse.tables import Tables
-from validation.checks import AuditFailed, AuditReport
+from validation.results import AuditFailed, AuditReport
 
 STAGE = "validation"
 
@@ -25,15 +25,15 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     """Audit a night and record the results.
 
     Raises:
-        AuditFailed: a check failed; the message says which, what was expected and seen, and what to
+        AuditFailed: a check failed; the message lists what was expected, what was seen and what to
             do.
     """
-    # Great Expectations takes seconds to import, and the exception is wanted without it.
+    # Great Expectations takes seconds to import, and callers of this module need the exception.
     from validation.audit import audit
 
     report = audit(tables, config, night)
     _record_results(tables, report)
-    failed = [f"{f.table_name}, {f.check_name}: {f.seen}" for f in report.failures]
+    failed = [f"{f.table_name}, {f.name}: {f.seen}" for f in report.failures]
     record_state(tables, night, STAGE, failed)
     if report.failures:
         raise AuditFailed(report, tables.layout.night_data_docs(night, tables.backfills))
@@ -41,17 +41,13 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
 
 
 def _record_results(tables: Tables, report: AuditReport) -> None:
-    rows = [
-        (
-            *(r.table_name, r.check_name, r.success, r.expected, r.seen),
-            *(r.observed, r.at_least, r.at_most, r.advice),
-        )
-        for r in report.results
-    ]
     ddl = (
-        "table_name string, check_name string, success boolean, expected string, seen string, "
+        "table_name string, check_name string, measure string, step string, "
+        "encoder_version string, success boolean, expected string, seen string, "
         "observed double, at_least double, at_most double, advice string"
     )
+    columns = [column.split()[0] for column in ddl.split(", ")]
+    rows = [tuple(getattr(result, name) for name in columns) for result in report.results]
     tables.record(local_frame(tables.spark, rows, ddl), AUDIT_RESULTS, report.night, STAGE)
 
 

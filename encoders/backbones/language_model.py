@@ -1,4 +1,4 @@
-"""Language model: which frozen decoder reads LEARN's prompts, and what are its states of a text?
+"""Language models: frozen decoders, by name, that turn LEARN's prompts into vectors.
 
 Names:
     ``smollm2-135m``: SmolLM2-135M-Instruct, which ships in a Python package; 576 numbers a text.
@@ -7,7 +7,6 @@ Names:
 Shapes: B texts, T tokens, D width of the states.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from encoders.backbones.gguf_model import converted_folder
 from encoders.backbones.weights import (
     check_sha256,
     folder_weights,
+    hidden_size,
     model_folder,
     package_file,
     sha256_of,
@@ -124,13 +124,7 @@ def weight_files(name: str) -> list[Path]:
 
 def language_model_width(name: str) -> int:
     """Return the width of the states, without loading the weights."""
-    folder = _folder(name, None)
-    said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if "hidden_size" in said:
-        return int(said["hidden_size"])
-    from transformers import AutoConfig  # knows what else models call it, and takes seconds
-
-    return int(AutoConfig.from_pretrained(folder).hidden_size)
+    return hidden_size(_folder(name, None))
 
 
 def _folder(name: str, sha256: str | None) -> Path:

@@ -5,12 +5,14 @@ Names:
     a folder or a Hugging Face id: a sentence-transformers model of a transformer and a pooling, or
     a plain transformers encoder, whose token states are then averaged.
 
+Vectors are those of sentence-transformers, which is not imported: its import costs a worker four
+seconds and 150 MB (docs/adr/0007-text-backbones-load-without-sentence-transformers.md).
+
 Shapes: B texts, T tokens, D features.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from encoders.backbones.weights import (
     model_folder,
     package_file,
     sha256_of,
+    transformers_silenced,
 )
 from encoders.hardware import Hardware
 
@@ -57,7 +60,7 @@ class TextBackbone:
         """Return L2-normalised features, float32 [B, D], in the order of ``texts``."""
         vectors = np.zeros((len(texts), self.width), np.float32)
         tokens = self.tokenize(texts) if texts else []
-        # Texts of one length share a batch: nothing is padded, so no text feels its neighbours.
+        # Texts of one length share a batch: nothing is padded, so no vector depends on the batch.
         by_length: dict[int, list[int]] = {}
         for row, ids in enumerate(tokens):
             by_length.setdefault(len(ids), []).append(row)
@@ -91,7 +94,7 @@ def load_text_backbone(
 
     folder = _folder(name)
     check_sha256(folder_weights(folder), sha256 or text_weights_sha256(name), name)
-    with _quiet():
+    with transformers_silenced():
         network = AutoModel.from_pretrained(folder, use_safetensors=True).eval()
     network.requires_grad_(False)
     network.to(device=hardware.device, dtype=hardware.dtype)
@@ -131,7 +134,7 @@ def _pooling(folder: Path) -> str:
     """Return how a sentence-transformers folder pools.
 
     Raises:
-        InvalidBackbone: it does something else after the transformer than pool and normalise.
+        InvalidBackbone: it has modules other than transformer, pooling and normalisation.
     """
     modules = folder / "modules.json"
     if not modules.is_file():
@@ -142,8 +145,8 @@ def _pooling(folder: Path) -> str:
             f"text backbone {str(folder)!r} is made of {kinds}; "
             "Transformer, Pooling and Normalize are supported."
         )
-    said = json.loads((folder / "1_Pooling" / "config.json").read_text())
-    modes = {name.removeprefix("pooling_mode_") for name, on in said.items() if on is True}
+    options = json.loads((folder / "1_Pooling" / "config.json").read_text())
+    modes = {name.removeprefix("pooling_mode_") for name, on in options.items() if on is True}
     modes &= {"cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "lasttoken"}
     if modes not in ({"mean_tokens"}, {"cls_token"}):
         raise InvalidBackbone(
@@ -151,18 +154,3 @@ def _pooling(folder: Path) -> str:
             "mean_tokens and cls_token are supported."
         )
     return "cls" if modes == {"cls_token"} else "mean"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers from reporting the pooler, which is left out on purpose."""
-    from transformers.utils import logging
-
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        logging.enable_progress_bar()

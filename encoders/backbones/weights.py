@@ -1,7 +1,9 @@
-"""Weights: where the files of a pretrained part lie, and the hash they are pinned by."""
+"""Weights of pretrained parts: files, the hash that pins them, their width, and quiet loading."""
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -67,6 +69,16 @@ def folder_weights(folder: Path) -> list[Path]:
     return files
 
 
+def hidden_size(folder: Path) -> int:
+    """Return the width of a transformer's states, without loading its weights."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if "hidden_size" in config:
+        return int(config["hidden_size"])
+    from transformers import AutoConfig  # knows what else models call it, and takes seconds
+
+    return int(AutoConfig.from_pretrained(folder).hidden_size)
+
+
 def sha256_of(files: Sequence[Path]) -> str:
     """Return the SHA-256 of one file, or of the hashes of several."""
     digests = []
@@ -93,3 +105,18 @@ def check_sha256(files: Sequence[Path], expected: str, name: str) -> None:
             f"weights of {name!r} ({', '.join(str(file) for file in files)}): sha256 should be "
             f"{expected} but is {found}. Restore the file, or make a new encoder version of these."
         )
+
+
+@contextmanager
+def transformers_silenced() -> Iterator[None]:
+    """Silence transformers' progress bars, and its reports of weights that are left out."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        logging.enable_progress_bar()

@@ -1,8 +1,8 @@
-"""COPE evaluation: is an item's SPU found in another domain, better than with the raw features?
+"""Evaluation of COPE: retrieval of an item's SPU across domains, beside the raw features.
 
 Retrieval in every direction between two domains, many positives a query, as in COPE (section 4.2).
 
-Shapes: Q queries, C candidates, D numbers.
+Shapes: N items, Q queries, C candidates, D numbers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,17 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from encoders.cope.model import CopeHeads, Features
 from encoders.cope.sampling import CopeData
 from encoders.resampling import Scores
-
-_RANKS = (1, 5, 10)
-_QUERIES_AT_ONCE = 512
+from encoders.retrieval import rank_relevant, relevant_by_label
 
 
 def raw_vectors(heads: CopeHeads, items: Features) -> torch.Tensor:
-    """Return what heads have to beat: both modalities, centred by domain, unreduced, unit norm.
+    """Return the baseline of heads: both modalities, centred by domain, unreduced, unit norm.
 
     NaN where both are missing, as in the heads' vectors.
     """
@@ -32,7 +31,7 @@ def raw_vectors(heads: CopeHeads, items: Features) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Retrieved:
-    """What searching gave, for each query that has a positive.
+    """Scores of the queries that have a positive.
 
     Attributes:
         spu_Q: SPU of each query.
@@ -40,8 +39,8 @@ class Retrieved:
             precision) and MRR (1 by the rank of its first positive), each [Q].
     """
 
-    spu_Q: torch.Tensor
-    scores: Mapping[str, torch.Tensor]
+    spu_Q: NDArray[np.int64]
+    scores: Mapping[str, NDArray[np.float64]]
 
     @property
     def means(self) -> dict[str, float]:
@@ -59,34 +58,21 @@ def retrieval(
 
     A candidate without a vector (NaN) is never found, and a query without one finds nothing.
     """
-    known = torch.isin(query_spu_Q, candidate_spu_C)
-    queries_QD, query_spu_Q = queries_QD[known], query_spu_Q[known]
-    if not len(queries_QD):
+    known_Q = torch.isin(query_spu_Q, candidate_spu_C)
+    queries_QD, spu_Q = queries_QD[known_Q], query_spu_Q[known_Q].numpy()
+    if not len(spu_Q):
         return None
-    parts = []
-    for start in range(0, len(queries_QD), _QUERIES_AT_ONCE):
-        rows = slice(start, start + _QUERIES_AT_ONCE)
-        cosine_QC = (queries_QD[rows] @ candidates_CD.T).nan_to_num(nan=-torch.inf)
-        cosine_QC, order_QC = cosine_QC.sort(dim=1, descending=True, stable=True)
-        positive_QC = candidate_spu_C[order_QC] == query_spu_Q[rows].unsqueeze(1)
-        parts.append(_scores(positive_QC, positive_QC & cosine_QC.isfinite()))
-    return Retrieved(query_spu_Q, {name: torch.cat([p[name] for p in parts]) for name in parts[0]})
 
+    def cosines(rows: slice) -> NDArray[np.float32]:
+        return (queries_QD[rows] @ candidates_CD.T).numpy()
 
-def _scores(positive_QC: torch.Tensor, hits_QC: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Return each query's scores.
-
-    Args:
-        positive_QC: which candidates, best first, are of the query's SPU.
-        hits_QC: which of them can be found.
-    """
-    rank_C = torch.arange(1, hits_QC.shape[1] + 1, dtype=torch.float64)
-    precision_QC = hits_QC.cumsum(dim=1) / rank_C
-    average_Q = (precision_QC * hits_QC).sum(dim=1) / positive_QC.sum(dim=1)
-    first_Q = hits_QC.int().argmax(dim=1).double()
-    first_Q = first_Q.masked_fill(~hits_QC.any(dim=1), torch.inf)
-    found = {f"R@{k}": (first_Q < k).double() for k in _RANKS}
-    return {**found, "mAP": average_Q, "MRR": 1 / (first_Q + 1)}
+    ranks = rank_relevant(cosines, relevant_by_label(spu_Q, candidate_spu_C.numpy()))
+    scores = {
+        **{f"R@{k}": ranks.hit(k) for k in (1, 5, 10)},
+        "mAP": ranks.average_precision(),
+        "MRR": ranks.reciprocal_rank(),
+    }
+    return Retrieved(spu_Q, scores)
 
 
 def directions(
@@ -102,11 +88,9 @@ def directions(
         for right, right_rows in enumerate(rows):
             if left == right:
                 continue
-            said = retrieval(
-                emb_ND[left_rows], data.spu_N[left_rows], emb_ND[right_rows], data.spu_N[right_rows]
-            )
-            if said is not None:
-                retrieved[f"{domains[left]}>{domains[right]}"] = said
+            found = _search(emb_ND, data, left_rows, right_rows)
+            if found is not None:
+                retrieved[f"{domains[left]}>{domains[right]}"] = found
     return retrieved or _within(emb_ND, data, domains)
 
 
@@ -118,33 +102,40 @@ def _within(emb_ND: torch.Tensor, data: CopeData, domains: Sequence[str]) -> dic
         repeated = spu.bincount(minlength=1)[spu] > 1
         if repeated.sum() < 2:
             continue
-        # One item of each SPU asks, the others answer: an item is never its own candidate.
+        # The first item of each SPU is a query, the others are candidates: none is its own.
         order = torch.argsort(spu, stable=True)
         first = torch.zeros(len(spu), dtype=torch.bool)
         first[order] = torch.cat((torch.ones(1, dtype=torch.bool), spu[order].diff() != 0))
-        queries, rest = rows[first & repeated], rows[~first]
-        said = retrieval(emb_ND[queries], data.spu_N[queries], emb_ND[rest], data.spu_N[rest])
-        if said is not None:
-            retrieved[f"{name}>{name}"] = said
+        found = _search(emb_ND, data, rows[first & repeated], rows[~first])
+        if found is not None:
+            retrieved[f"{name}>{name}"] = found
     return retrieved
+
+
+def _search(
+    emb_ND: torch.Tensor, data: CopeData, queries_Q: torch.Tensor, candidates_C: torch.Tensor
+) -> Retrieved | None:
+    return retrieval(
+        emb_ND[queries_Q], data.spu_N[queries_Q], emb_ND[candidates_C], data.spu_N[candidates_C]
+    )
 
 
 def means(retrieved: Mapping[str, Retrieved]) -> dict[str, dict[str, float]]:
     """Return the figures of each direction."""
-    return {direction: said.means for direction, said in retrieved.items()}
+    return {direction: found.means for direction, found in retrieved.items()}
 
 
 def mean_of(retrieved: Mapping[str, Retrieved], name: str) -> float:
     """Return one figure's mean over directions; 0 without any."""
-    return sum(said.means[name] for said in retrieved.values()) / max(1, len(retrieved))
+    return sum(found.means[name] for found in retrieved.values()) / max(1, len(retrieved))
 
 
 def scores_by_spu(retrieved: Mapping[str, Retrieved], name: str) -> Scores:
     """Return one figure as what resampling of SPUs needs; its parts are the directions."""
-    spus = torch.from_numpy(np.unique(np.concatenate([its.spu_Q for its in retrieved.values()])))
+    spus = np.unique(np.concatenate([found.spu_Q for found in retrieved.values()]))
     sums, cases = [], []
-    for said in retrieved.values():
-        group_Q = torch.searchsorted(spus, said.spu_Q)
-        sums.append(group_Q.bincount(said.scores[name], minlength=len(spus)))
-        cases.append(group_Q.bincount(minlength=len(spus)))
-    return Scores(torch.stack(sums).double().numpy(), torch.stack(cases).double().numpy())
+    for found in retrieved.values():
+        group_Q = np.searchsorted(spus, found.spu_Q)
+        sums.append(np.bincount(group_Q, found.scores[name], len(spus)))
+        cases.append(np.bincount(group_Q, minlength=len(spus)).astype(float))
+    return Scores(np.stack(sums), np.stack(cases))

@@ -1,4 +1,4 @@
-"""COPE features: what the frozen backbones say about an item, the dear and cacheable half of COPE.
+"""COPE features: the frozen backbones' outputs for an item, the expensive and cached half of COPE.
 
 Shapes: B items, P pictures, D features.
 """
@@ -6,18 +6,30 @@ Shapes: B items, P pictures, D features.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from encoders.artifacts import Artifact, InvalidArtifact
-from encoders.backbones.image import ImageBackbone, image_weights_sha256, load_image_backbone
-from encoders.backbones.text import TextBackbone, load_text_backbone, text_weights_sha256
-from encoders.backbones.weights import InvalidBackbone
+from encoders.artifacts import Artifact, InvalidArtifact, with_outputs
+from encoders.backbones.image import (
+    ImageBackbone,
+    image_weights_sha256,
+    image_width,
+    load_image_backbone,
+    settings_files,
+)
+from encoders.backbones.text import (
+    TextBackbone,
+    load_text_backbone,
+    text_weights_sha256,
+    weight_files,
+)
+from encoders.backbones.weights import InvalidBackbone, check_sha256, hidden_size, sha256_of
 from encoders.cope.preprocessing import BadPicture, Limits, item_text, read_picture
 from encoders.hardware import choose_hardware
 from encoders.protocol import Batch, Encoded, Problem
+from encoders.settings import CopeConfig
 
 KIND = "cope_features"
 _PICTURES_AT_ONCE = 32
@@ -26,31 +38,25 @@ _TOKENS_A_PICTURE = 200
 Features = NDArray[np.float32]
 
 
-class BackboneNames(Protocol):
-    """Where the names of the backbones come from, such as ``CopeConfig``."""
-
-    @property
-    def image_backbone(self) -> str: ...
-
-    @property
-    def text_backbone(self) -> str: ...
-
-
-def feature_artifact(names: BackboneNames, limits: Limits | None = None) -> Artifact:
+def feature_artifact(settings: CopeConfig, limits: Limits | None = None) -> Artifact:
     """Return the encoder version of frozen backbones: no weights of its own, the hashes of theirs.
 
     Raises:
         InvalidBackbone: a backbone is unknown, or its weights are not there.
     """
-    image, text = names.image_backbone, names.text_backbone
+    image, text = settings.image_backbone, settings.text_backbone
+    files = settings_files(image)
+    pinned = {} if files is None else {"settings_sha256": sha256_of(files)}
     config = {
         "kind": KIND,
-        "image_backbone": {"name": image, "sha256": image_weights_sha256(image)},
+        "image_backbone": {"name": image, "sha256": image_weights_sha256(image), **pinned},
         "text_backbone": {"name": text, "sha256": text_weights_sha256(text)},
     }
+    text_folder = weight_files(text)[0].parent
+    widths = {"image_features": image_width(image), "text_features": hidden_size(text_folder)}
     return Artifact(
         name=KIND,
-        config=config,
+        config=with_outputs(config, widths),
         preprocessing=(limits or Limits()).as_json(),
         tensors={},
         metrics={},
@@ -70,6 +76,7 @@ def load_features(
     limits = Limits(**{name: int(str(value)) for name, value in artifact.preprocessing.items()})
     image, text = _named(artifact, "image_backbone"), _named(artifact, "text_backbone")
     try:
+        _check_settings(image)
         return CopeFeatures(
             artifact.version,
             load_image_backbone(image["name"], hardware, sha256=image["sha256"]),
@@ -82,13 +89,30 @@ def load_features(
         raise InvalidArtifact(f"encoder {artifact.version}: {error}") from error
 
 
+def _check_settings(image: Mapping[str, str]) -> None:
+    """Refuse an image backbone that is not built and fed as it was when its version was made.
+
+    Raises:
+        InvalidBackbone: the library's settings are others, or are not pinned.
+    """
+    settings = settings_files(image["name"])
+    if settings is None:
+        return
+    if "settings_sha256" not in image:
+        raise InvalidBackbone(
+            f"{image['name']!r} was pinned before December 2026, when we prepared pictures for it "
+            "ourselves; its library does now. Train COPE again and release that"
+        )
+    check_sha256(settings, image["settings_sha256"], image["name"])
+
+
 def _named(artifact: Artifact, part: str) -> Mapping[str, str]:
-    said = artifact.config.get(part)
-    if not isinstance(said, dict) or not {"name", "sha256"} <= said.keys():
+    pinned = artifact.config.get(part)
+    if not isinstance(pinned, dict) or not {"name", "sha256"} <= pinned.keys():
         raise InvalidArtifact(
             f"encoder {artifact.version}: config.json should give name and sha256 of {part}."
         )
-    return said
+    return pinned
 
 
 @dataclass(frozen=True)
@@ -150,23 +174,24 @@ class CopeFeatures:
         places: dict[str, list[str]] = {}
         for picture in dict.fromkeys(picture for row in pictures for picture in row):
             places.setdefault(picture.sha256, []).append(picture.uri)
-        said = dict(self._encode_pictures(places))
+        results = dict(self._encode_pictures(places))
         problems = [
             Problem(row, bad.reason, bad.detail, bad.fatal)
-            for row, its in enumerate(pictures)
-            for sha256 in dict.fromkeys(picture.sha256 for picture in its)
-            if isinstance(bad := said[sha256], BadPicture)
+            for row, shown in enumerate(pictures)
+            for sha256 in dict.fromkeys(picture.sha256 for picture in shown)
+            if isinstance(bad := results[sha256], BadPicture)
         ]
-        return _stacked([self._mean(its, said) for its in pictures], self._image.width), problems
+        return _stacked([self._mean(row, results) for row in pictures], self._image.width), problems
 
     def _mean(
-        self, pictures: Sequence[_Picture], said: Mapping[str, Features | BadPicture]
+        self, pictures: Sequence[_Picture], results: Mapping[str, Features | BadPicture]
     ) -> Features:
-        seen = [v for picture in pictures if not isinstance(v := said[picture.sha256], BadPicture)]
-        if not seen:
+        found = [results[picture.sha256] for picture in pictures]
+        vectors = [vector for vector in found if not isinstance(vector, BadPicture)]
+        if not vectors:
             return np.full(self._image.width, np.nan, np.float32)
-        total_D: NDArray[np.float64] = np.sum(np.stack(seen), axis=0, dtype=np.float64)
-        return (total_D / len(seen)).astype(np.float32)
+        total_D: NDArray[np.float64] = np.sum(np.stack(vectors), axis=0, dtype=np.float64)
+        return (total_D / len(vectors)).astype(np.float32)
 
     def _encode_pictures(
         self, places: Mapping[str, Sequence[str]]
@@ -178,7 +203,7 @@ class CopeFeatures:
         """
         queue = iter(places.items())
         while chunk := list(islice(queue, _PICTURES_AT_ONCE)):
-            pixels: dict[str, NDArray[np.uint8]] = {}
+            pixels: dict[str, torch.Tensor] = {}
             for sha256, uris in chunk:
                 decoded = self._pixels(sha256, uris)
                 if isinstance(decoded, BadPicture):
@@ -187,13 +212,12 @@ class CopeFeatures:
                     pixels[sha256] = decoded
             yield from zip(pixels, self._image.encode(list(pixels.values())), strict=True)
 
-    def _pixels(self, sha256: str, uris: Sequence[str]) -> NDArray[np.uint8] | BadPicture:
+    def _pixels(self, sha256: str, uris: Sequence[str]) -> torch.Tensor | BadPicture:
         """Decode the first file that can be read; say what is wrong with the last if none can."""
-        preprocessing = self._image.preprocessing
         first, *others = uris
-        decoded = read_picture(first, sha256, limits=self._limits, side=preprocessing.resize)
+        decoded = read_picture(first, sha256, limits=self._limits, side=self._image.side)
         if not isinstance(decoded, BadPicture):
-            return preprocessing.pixels(decoded)
+            return self._image.pixels(decoded)
         return self._pixels(sha256, others) if others else decoded
 
     def _pictures(self, images: object) -> list[_Picture]:

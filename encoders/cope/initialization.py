@@ -66,8 +66,8 @@ def _joint_directions(image: _Reduced, text: _Reduced, dims: int) -> torch.Tenso
 
 def _map(part: _Reduced, items: Features, spu_N: torch.Tensor, dims: int) -> torch.Tensor:
     there = (part.x_NP != 0).any(dim=1)
-    its = part.x_NP[there], spu_N[there], items.domain_B[there]
-    return (part.basis_FP @ discriminant_directions(*its, dims)).float()
+    present = part.x_NP[there], spu_N[there], items.domain_B[there]
+    return (part.basis_FP @ discriminant_directions(*present, dims)).float()
 
 
 def domain_means(
@@ -83,9 +83,9 @@ def domain_means(
     if there.sum() > 1:
         means_DF[:] = _centre(unit_NF[there])
     for domain in range(len(means_DF)):
-        its = there & (domain_N == domain)
-        if its.sum() > 1:
-            means_DF[domain] = _centre(unit_NF[its])
+        of_domain_N = there & (domain_N == domain)
+        if of_domain_N.sum() > 1:
+            means_DF[domain] = _centre(unit_NF[of_domain_N])
     return means_DF
 
 

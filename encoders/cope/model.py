@@ -1,11 +1,11 @@
 """COPE heads: from the features of the frozen backbones to one comparable vector of an item.
 
-After COPE (Bai et al., ICCV 2023, section 3): a fusion head over both modalities, 128 numbers, L2
-norm. Two changes keep it good on products that training never saw. The backbones' geometry stays:
-the image map and the text map are shared by the domains and start where ``initialization.py`` puts
-them; domains differ by their centre and a low-rank correction. And part of the vector is raw:
-features, centred by domain, reduced by PCA. Where a domain was never trained, its vectors are the
-raw part alone.
+After COPE (Bai et al., ICCV 2023, section 3): a fusion head over both modalities, L2 norm. Two
+changes keep it good on products that training never saw. The backbones' geometry stays: the image
+map and the text map are shared by the domains and start where ``initialization.py`` puts them;
+domains differ by their centre and a low-rank correction. And part of the vector is raw: features,
+centred by domain, reduced by PCA. Where a domain was never trained, its vectors are the raw part
+alone.
 
 Shapes: B items, N domains, I image features, T text features, R raw part, L learned part, K rank,
 D = R + L, X = I + T.
@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from encoders.artifacts import Artifact, InvalidArtifact
 from encoders.protocol import Batch, Encoded
+from encoders.settings import CopeConfig
 
 KIND = "cope"
 
@@ -46,8 +47,8 @@ class HeadsConfig:
 
     image_width: int
     text_width: int
-    dim: int = 128
-    raw_dim: int = 64
+    dim: int = CopeConfig().dim
+    raw_dim: int = CopeConfig().raw_dim
     rank: int = 4
     missing_below: float = MISSING_BELOW
     domains: tuple[str, ...] = ("page", "video", "live")
@@ -180,14 +181,14 @@ def heads_artifact(
         for name, share in zip(heads.config.domains, heads.share_N.tolist(), strict=True)
         if share > 0
     ]
-    said = ", ".join(trained) or "no domain: raw features alone"
+    domains = ", ".join(trained) or "no domain: raw features alone"
     return Artifact(
         name=KIND,
         config={"kind": KIND, "features": features_version, "heads": asdict(heads.config)},
         preprocessing={"normalize": "l2", "centre": "domain mean", "trained_domains": trained},
         tensors={name: tensor.detach().cpu() for name, tensor in heads.state_dict().items()},
         metrics=metrics,
-        description=f"COPE heads over {features_version}, trained on {said}.",
+        description=f"COPE heads over {features_version}, trained on {domains}.",
     )
 
 
@@ -197,14 +198,14 @@ def artifact_heads(artifact: Artifact) -> CopeHeads:
     Raises:
         InvalidArtifact: the weights do not fit the sizes that the config gives.
     """
-    said = artifact.config.get("heads")
-    if not isinstance(said, dict):
+    given = artifact.config.get("heads")
+    if not isinstance(given, dict):
         raise InvalidArtifact(f"encoder {artifact.version}: config.json should give heads.")
     # A vector never changes under its version: encoders saved without the rule go on without it.
     sizes: dict[str, Any] = {
         "missing_below": 0.0,
-        **said,
-        "domains": tuple(said.get("domains", ())),
+        **given,
+        "domains": tuple(given.get("domains", ())),
     }
     try:
         heads = CopeHeads(HeadsConfig(**sizes))

@@ -1,4 +1,4 @@
-"""Preprocessing of COPE: what text and which pictures of an item the backbones see.
+"""Preprocessing of COPE: the text and the pictures of an item that the backbones encode.
 
 Pictures are untrusted: their bytes must be those that were ingested, their size is looked at before
 a pixel is decoded, and whatever a decoder throws at them costs one picture, never the item or the

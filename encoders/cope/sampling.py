@@ -1,4 +1,4 @@
-"""Sampling: which items of one SPU, from different domains, make a row of a training batch?
+"""Sampling of training batches: pairs of items of one SPU, from different domains.
 
 Shapes: N items, S SPUs, M domains, B rows.
 """

@@ -21,10 +21,10 @@ from encoders.checkpoint import (
 )
 from encoders.cope.evaluation import directions, mean_of, means, raw_vectors
 from encoders.cope.initialization import initialize
-from encoders.cope.losses import cosface, info_nce
+from encoders.cope.losses import cosface, info_nce, warm_up_and_cosine
 from encoders.cope.model import CopeHeads, Features, HeadsConfig
 from encoders.cope.sampling import CopeData, Pair, PairSampler
-from encoders.cope.schedule import TrainingConfig, warm_up_and_cosine
+from encoders.settings import CopeConfig
 
 # Share of the squared norm that the learned part has. On grocery_store, products not trained on,
 # photo to page R@1 among new pages / among all: .3 67/41, .5 71/40, .7 74/36, 1 74/23; raw 63/42.
@@ -56,7 +56,7 @@ Progress = Callable[[int, int], None]
 
 def train(
     data: CopeData,
-    config: TrainingConfig,
+    config: CopeConfig,
     *,
     domains: Sequence[str] = ("page", "video", "live"),
     checkpoint: str | None = None,
@@ -65,8 +65,7 @@ def train(
     """Train heads; the same data and config give the same heads, interrupted or not.
 
     Args:
-        checkpoint: file that a killed run resumes from; removed in the end by no one but the
-            caller.
+        checkpoint: file that a killed run resumes from; the caller removes it in the end.
         progress: called with epochs done and epochs in all.
 
     Raises:
@@ -87,7 +86,7 @@ def train(
 class _Run:
     """State of one training; randomness depends on the seed and the epoch alone."""
 
-    def __init__(self, data: CopeData, config: TrainingConfig, domains: Sequence[str]) -> None:
+    def __init__(self, data: CopeData, config: CopeConfig, domains: Sequence[str]) -> None:
         self._config, self._domains = config, tuple(domains)
         self._split = {
             name: data.of(name, held_out=config.held_out, seed=config.split_seed)
@@ -127,13 +126,12 @@ class _Run:
             text_width=items.text_BT.shape[1],
             dim=self._config.dim,
             raw_dim=self._config.raw_dim,
-            missing_below=self._config.missing_below,
             domains=self._domains,
         )
 
     def _parameters(self) -> list[torch.nn.Parameter]:
-        its = list(self._heads.parameters())
-        return its if self._classes_SD is None else [*its, self._classes_SD]
+        parameters = list(self._heads.parameters())
+        return parameters if self._classes_SD is None else [*parameters, self._classes_SD]
 
     def _fit_gain(self) -> float:
         """Start with the weight of pictures against texts that validates best; return the figure.
@@ -238,8 +236,8 @@ class _Run:
         raw = directions(raw_vectors(heads, data.items), data, self._domains)
         return {
             "config": asdict(self._config),
-            "spus": {name: len(set(its.spu_N.tolist())) for name, its in self._split.items()},
-            "items": {name: len(its.items) for name, its in self._split.items()},
+            "spus": {name: len(set(part.spu_N.tolist())) for name, part in self._split.items()},
+            "items": {name: len(part.items) for name, part in self._split.items()},
             "test": means(learned),
             "test_raw": means(raw),
             "test_mean_R@1": mean_of(learned, "R@1"),
@@ -271,7 +269,7 @@ class _Run:
         restore_optimizer(self._optimiser, found)
 
 
-def _identity(data: CopeData, config: TrainingConfig) -> str:
+def _identity(data: CopeData, config: CopeConfig) -> str:
     """Return the hash of all that a training depends on."""
     digest = hashlib.sha256(json.dumps([asdict(config), list(data.spu_ids)]).encode())
     for tensor in (data.items.domain_B, data.items.image_BI, data.items.text_BT, data.spu_N):

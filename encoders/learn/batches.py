@@ -1,4 +1,4 @@
-"""Batches: how are users' sequences cut into history and target, and put together for training?
+"""Batches of training: users' sequences, each cut into a history and a target.
 
 All that is random is drawn from seed and epoch: a resumed run sees the batches of an uninterrupted
 one.

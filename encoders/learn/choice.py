@@ -1,4 +1,4 @@
-"""Choice: which towers come out of a training, and their figures beside the alternatives.
+"""Choice of the towers that a training saves, with their figures beside the alternatives.
 
 The epoch is chosen on the users watched; epoch 0, the untrained towers, competes. The held-out time
 chooses nothing, for figures on what something was chosen on are too good. It has one veto: where
@@ -113,7 +113,7 @@ def _held_out(
         "untrained": summed_up(untrained),
         **compared(towers_and_rules, cases),
     }
-    lead = difference(*(scores_of_users(its[FIGURE]) for its in (ours, untrained)))
+    lead = difference(*(scores_of_users(scores[FIGURE]) for scores in (ours, untrained)))
     return figures, lead
 
 

@@ -1,4 +1,4 @@
-"""Content: what does the frozen language model say about an SPU's prompt? (LEARN, section 3.2.)
+"""Content embeddings: the frozen language model's states of SPUs' prompts (LEARN, section 3.2).
 
 Its states are nearly parallel: they are inputs of the towers, which whiten them, and not features
 to serve.
@@ -7,7 +7,6 @@ Shapes: B prompts, D width of the model's states.
 """
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import numpy as np
 
@@ -22,26 +21,20 @@ from encoders.backbones.weights import InvalidBackbone
 from encoders.hardware import choose_hardware
 from encoders.learn.prompt import PREPROCESSING
 from encoders.protocol import Batch, Encoded, Problem
+from encoders.settings import LearnConfig
 
 KIND = "learn_content"
 # The longest prompts have some 150 tokens; what is cut is the tail of the attributes.
 MAX_TOKENS = 128
 
 
-class LanguageModelName(Protocol):
-    """Where the name of the language model comes from, such as ``LearnConfig``."""
-
-    @property
-    def language_model(self) -> str: ...
-
-
-def content_artifact(config: LanguageModelName) -> Artifact:
+def content_artifact(settings: LearnConfig) -> Artifact:
     """Return the encoder version of a frozen language model: no weights, but their hash.
 
     Raises:
         InvalidBackbone: the language model is unknown, or its weights are not there.
     """
-    name = config.language_model
+    name = settings.language_model
     return Artifact(
         name=KIND,
         config={
@@ -65,18 +58,18 @@ def load(artifact: Artifact, device: str = "auto", precision: str = "auto") -> "
     Raises:
         InvalidArtifact: the model is not there, or its weights are not those of the artifact.
     """
-    said = artifact.config.get("language_model")
-    if not isinstance(said, dict) or not {"name", "sha256"} <= said.keys():
+    pinned = artifact.config.get("language_model")
+    if not isinstance(pinned, dict) or not {"name", "sha256"} <= pinned.keys():
         raise InvalidArtifact(
             f"encoder {artifact.version}: "
             "config.json should give name and sha256 of language_model."
         )
     try:
         model = load_language_model(
-            said["name"],
+            pinned["name"],
             choose_hardware(device, precision),
             max_tokens=int(str(artifact.preprocessing["max_tokens"])),
-            sha256=said["sha256"],
+            sha256=pinned["sha256"],
         )
     except InvalidBackbone as error:
         raise InvalidArtifact(f"encoder {artifact.version}: {error}") from error

@@ -1,4 +1,4 @@
-"""Evaluation: how often is what comes next among the first ten, and how far do simple rules get?
+"""Evaluation of LEARN: recall@k and nDCG@k of the items that users meet next, beside baselines.
 
 Every item of the catalogue is ranked. The baseline to beat is ``neighbour_blend``, which is not
 trained.
@@ -6,7 +6,6 @@ trained.
 Shapes: B users, N items, K whitened width, D dimension.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,19 +16,19 @@ from numpy.typing import NDArray
 
 from encoders.learn.batches import History
 from encoders.learn.towers import PreferenceTowers
+from encoders.retrieval import rank_relevant
 
 Scores = NDArray[np.float32]
 # Histories of some users, oldest event first -> scores [B, N].
 Ranker = Callable[[Sequence[History]], Scores]
 
-_CHUNK = 256
-# Of the whitened text beside the logarithm of the co-occurrence.
+# Weight of the whitened text beside the logarithm of the co-occurrence.
 TEXT_WEIGHT = 2.0
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is known of a user, and what came next.
+    """A user's items before and after a moment.
 
     Attributes:
         history: items before the cut, oldest first; one at least.
@@ -52,27 +51,14 @@ def user_scores(
         mask_seen: rank the items of the history last, and count no target that is among them. A
             user whose every target was seen is then left out.
     """
-    kept = [(case, wanted) for case in cases if len(wanted := _wanted(case, mask_seen))]
-    recalls, gains = [], []
-    for start in range(0, len(kept), _CHUNK):
-        chunk = kept[start : start + _CHUNK]
-        scores = np.array(ranker([case.history for case, _ in chunk]), dtype=np.float32)
-        if mask_seen:
-            for row, (case, _) in enumerate(chunk):
-                scores[row, case.history] = -np.inf
-        for row, (_, wanted) in enumerate(chunk):
-            hits = np.isin(_first(scores[row], k), wanted)
-            recalls.append(hits.sum() / min(k, len(wanted)))
-            gains.append(_ndcg(hits, len(wanted)))
-    return {f"recall@{k}": np.array(recalls, float), f"ndcg@{k}": np.array(gains, float)}
-
-
-def ranking_metrics(
-    ranker: Ranker, cases: Sequence[Case], *, k: int = 10, mask_seen: bool = True
-) -> dict[str, float]:
-    """Return the means of ``user_scores``, and of how many ``users``; that alone without any."""
-    by_user = user_scores(ranker, cases, k=k, mask_seen=mask_seen)
-    return _means(by_user) | {"users": len(by_user[f"recall@{k}"])}
+    targets = [_targets(case, mask_seen) for case in cases]
+    histories = [case.history for case, its in zip(cases, targets, strict=True) if len(its)]
+    ranks = rank_relevant(
+        lambda users: ranker(histories[users]),
+        [its for its in targets if len(its)],
+        masked=histories if mask_seen else None,
+    )
+    return {f"recall@{k}": ranks.recall(k), f"ndcg@{k}": ranks.ndcg(k)}
 
 
 def both_ways(
@@ -80,14 +66,15 @@ def both_ways(
 ) -> dict[str, NDArray[np.float64]]:
     """Return ``user_scores`` with seen items ranked last, and without as ``..._unmasked``."""
     unmasked = user_scores(ranker, cases, k=k, mask_seen=False)
-    return user_scores(ranker, cases, k=k) | {f"{m}_unmasked": its for m, its in unmasked.items()}
+    masked = user_scores(ranker, cases, k=k)
+    return masked | {f"{metric}_unmasked": of_users for metric, of_users in unmasked.items()}
 
 
 def compared(
     rankers: Mapping[str, Ranker], cases: Sequence[Case], *, k: int = 10
 ) -> dict[str, dict[str, float]]:
     """Return every ranker's metrics on the same cases, with seen items ranked last and without."""
-    return {name: summed_up(both_ways(its, cases, k=k), k=k) for name, its in rankers.items()}
+    return {name: summed_up(both_ways(r, cases, k=k), k=k) for name, r in rankers.items()}
 
 
 def summed_up(by_user: Mapping[str, NDArray[np.float64]], *, k: int = 10) -> dict[str, float]:
@@ -155,7 +142,7 @@ def rankers(
     content_NC: NDArray[np.float32],
     sequences: Sequence[History],
 ) -> dict[str, Ranker]:
-    """Return the towers as a ranker, and the rules they are held against.
+    """Return the towers as a ranker, and the untrained rules to compare them with.
 
     Args:
         sequences: what the towers were trained on.
@@ -165,7 +152,7 @@ def rankers(
 
 
 def untrained_rankers(white_NK: torch.Tensor, sequences: Sequence[History]) -> dict[str, Ranker]:
-    """Return the rules that towers are held against.
+    """Return the untrained rules that towers are compared with.
 
     Args:
         sequences: what users have met.
@@ -182,26 +169,10 @@ def _means(by_user: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
     return {name: float(of_users.mean()) for name, of_users in by_user.items() if len(of_users)}
 
 
-def _wanted(case: Case, mask_seen: bool) -> NDArray[np.int64]:
+def _targets(case: Case, mask_seen: bool) -> NDArray[np.int64]:
+    """Return a user's different targets; those not in the history where seen items are masked."""
     targets: NDArray[np.int64] = np.unique(case.targets)
     return np.setdiff1d(targets, case.history) if mask_seen else targets
-
-
-def _first(scores: Scores, k: int) -> NDArray[np.int64]:
-    """Return the k best items, best first; equal scores in the order of the items."""
-    if k < len(scores):
-        # To sort a whole catalogue for each user costs twenty times as much.
-        (leading,) = np.nonzero(scores >= np.partition(scores, -k)[-k])
-    else:
-        leading = np.arange(len(scores))
-    order: NDArray[np.int64] = leading[np.argsort(-scores[leading], kind="stable")][:k]
-    return order
-
-
-def _ndcg(hits: NDArray[np.bool_], wanted: int) -> float:
-    discounts = [1 / math.log2(rank + 2) for rank in range(len(hits))]
-    gained = sum(discount for discount, hit in zip(discounts, hits, strict=True) if hit)
-    return gained / sum(discounts[: min(wanted, len(hits))])
 
 
 def _co_occurrence(sequences: Sequence[History], n_items: int) -> sp.csr_array:

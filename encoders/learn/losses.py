@@ -1,4 +1,4 @@
-"""Losses: how far are users from what they turned to next, and close to what others turned to?
+"""Losses of LEARN, which draw users to the items that they met next and off those of others.
 
 Dense all-action InfoNCE (PinnerFormer, section 3.3; LEARN, section 3.3): several positions of a
 history each predict several positions of the user's target, so one user gives many pairs.
@@ -70,7 +70,7 @@ def sampled_positions(
 
 
 def known_targets(items_BQ: torch.Tensor, known_BL: torch.Tensor) -> torch.Tensor:
-    """Say which targets of the batch each user knows [B, M], whoever's they are.
+    """Return which targets of the batch each user knows [B, M], whoever's they are.
 
     Args:
         items_BQ: item of each target.

@@ -1,4 +1,4 @@
-"""Preference: trained towers as the encoders ``learn_user`` and ``learn_item``.
+"""Preference encoders: trained towers as ``learn_user`` and ``learn_item``.
 
 Both kinds come out of one training run and hold the same weights.
 
@@ -32,7 +32,7 @@ def tower_artifacts(
         content_version: of the ``learn_content`` encoder whose states the towers read.
         summary: of the metrics, for the card: lines of text.
     """
-    said = {USER: "history of contents -> user", ITEM: "one content -> SPU"}
+    directions = {USER: "history of contents -> user", ITEM: "one content -> SPU"}
     return {
         kind: Artifact(
             name=kind,
@@ -40,10 +40,12 @@ def tower_artifacts(
             preprocessing={"content": "whitened", "history": "oldest first, the newest kept"},
             tensors={name: tensor.detach().cpu() for name, tensor in towers.state_dict().items()},
             metrics=metrics,
-            description=f"LEARN, {what}; users and SPUs share a space. Reads {content_version}."
+            description=(
+                f"LEARN, {direction}; users and SPUs share a space. Reads {content_version}."
+            )
             + (f"\n\n```\n{summary}\n```" if summary else ""),
         )
-        for kind, what in said.items()
+        for kind, direction in directions.items()
     }
 
 

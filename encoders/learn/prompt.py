@@ -1,4 +1,4 @@
-"""Prompt: how is an SPU put into words for LEARN's language model?
+"""Prompts: the text of an SPU that LEARN's language model encodes.
 
 Standard library only, so that a stage can write and hash prompts without loading a model.
 """

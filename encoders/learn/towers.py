@@ -9,42 +9,37 @@ Shapes: B rows, T positions, C content width, K whitened width, W width of the t
 D dimension, N contents.
 """
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, fields
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-ItemTower = Literal["shared_causal", "shared_single", "content"]
-ITEM_TOWERS: tuple[str, ...] = get_args(ItemTower)
+from encoders.settings import ITEM_TOWERS, ItemTower, LearnConfig
+
+_DEFAULTS = LearnConfig()
 
 
 @dataclass(frozen=True)
 class TowerConfig:
-    """Sizes of the towers.
+    """Sizes of the towers, as an encoder's ``config.json`` has them; see ``LearnConfig``.
 
     Attributes:
         content_width: C, of the language model's states.
         whitened_width: K, leading directions of the catalogue that are kept.
         dim: D.
         width: W.
-        max_history: a longer history loses its oldest events.
-        positions: learn an embedding of the position; without, the causal mask alone carries order.
-        item_tower: ``shared_causal``: the user's weights, over the sequence of targets in
-            training, one item at a time in use. ``shared_single``: one at a time always.
-            ``content``: whitened content as it is.
     """
 
     content_width: int
     whitened_width: int
-    dim: int = 64
-    width: int = 64
-    layers: int = 2
-    heads: int = 4
-    max_history: int = 80
-    positions: bool = False
-    item_tower: ItemTower = "shared_causal"
+    dim: int = _DEFAULTS.dim
+    width: int = _DEFAULTS.width
+    layers: int = _DEFAULTS.layers
+    heads: int = _DEFAULTS.heads
+    max_history: int = _DEFAULTS.max_history
+    positions: bool = _DEFAULTS.positions
+    item_tower: ItemTower = _DEFAULTS.item_tower
 
     def __post_init__(self) -> None:
         problems = []
@@ -60,6 +55,18 @@ class TowerConfig:
             )
         if problems:
             raise ValueError(f"LEARN's towers cannot be built: {'; '.join(problems)}.")
+
+
+def tower_config(settings: LearnConfig, content_width: int) -> TowerConfig:
+    """Return the sizes that settings give over contents of some width.
+
+    Raises:
+        ValueError: towers of these sizes cannot be built.
+    """
+    names = [each.name for each in fields(TowerConfig) if each.name != "content_width"]
+    sizes = {name: getattr(settings, name) for name in names}
+    sizes["whitened_width"] = min(content_width, settings.whitened_width)
+    return TowerConfig(content_width, **sizes)
 
 
 @dataclass(frozen=True)

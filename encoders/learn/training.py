@@ -25,12 +25,12 @@ from encoders.learn.training_run import (
     FIGURE,
     VALIDATION_STREAM,
     Curve,
-    TrainingConfig,
     TrainingRun,
     best_epoch,
 )
+from encoders.settings import LearnConfig
 
-__all__ = ["TooFewSequences", "Trained", "TrainingConfig", "train"]
+__all__ = ["TooFewSequences", "Trained", "train"]
 
 # Of finished epochs and all epochs.
 Progress = Callable[[int, int], None]
@@ -67,7 +67,7 @@ def train(
     content_NC: NDArray[np.float32],
     sequences: Sequence[History],
     sizes: TowerConfig,
-    config: TrainingConfig,
+    config: LearnConfig,
     *,
     checkpoint: str | None = None,
     device: str = "auto",
@@ -145,7 +145,7 @@ def _started(
     sequences: Sequence[History],
     sizes: TowerConfig,
     *,
-    config: TrainingConfig,
+    config: LearnConfig,
     device: str,
 ) -> TrainingRun:
     learners, watched = _split(sequences, config)
@@ -160,7 +160,7 @@ def _started(
 
 
 def _split(
-    sequences: Sequence[History], config: TrainingConfig
+    sequences: Sequence[History], config: LearnConfig
 ) -> tuple[list[History], list[History]]:
     """Return the sequences to learn from, and those to watch."""
     usable = [np.asarray(s, dtype=np.int64) for s in sequences if len(s) > 1]
@@ -179,7 +179,7 @@ def _identity(
     content_NC: NDArray[np.float32],
     sequences: Sequence[History],
     sizes: TowerConfig,
-    config: TrainingConfig,
+    config: LearnConfig,
 ) -> str:
     """Return the hash of all that decides how a training goes, and what its epochs are judged by.
 

@@ -17,7 +17,6 @@ Shapes: B users, T positions, N contents, K whitened width, P and Q sampled posi
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -32,9 +31,10 @@ from encoders.learn.batches import (
     drawn_cuts,
     shuffled_batches,
 )
-from encoders.learn.evaluation import Case, ranking_metrics, tower_ranker
+from encoders.learn.evaluation import Case, tower_ranker, user_scores
 from encoders.learn.losses import dense_all_action_loss, known_targets, sampled_positions
 from encoders.learn.towers import PreferenceTowers
+from encoders.settings import LearnConfig
 
 # First number of the random streams that are not an epoch's.
 VALIDATION_STREAM = 1 << 31
@@ -45,38 +45,6 @@ _EPOCHS = 1_000_003
 FIGURE = "ndcg@10"
 
 Curve = list[dict[str, float]]
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How the towers are trained.
-
-    Attributes:
-        sampled_positions: of each history and each target.
-        max_target: events after the cut that count as target.
-        recency: sample positions by recency weight; evenly without.
-        ridge: of the whitening, see ``fitted_whitening``.
-        validation_share: of users, not learned from but watched, to choose the epoch by.
-        max_watched: users; more would cost a large part of an epoch to rank for.
-        patience: epochs without a better ranking before training stops.
-        threads: of a CPU. Towers of this size are no faster with two, and a hundred times slower
-            where another process wants the second core. Their number changes the last bits.
-    """
-
-    epochs: int = 10
-    batch_size: int = 64
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-2
-    temperature: float = 0.05
-    sampled_positions: int = 10
-    max_target: int = 40
-    recency: bool = True
-    ridge: float = 0.03
-    validation_share: float = 0.1
-    max_watched: int = 2_000
-    patience: int = 4
-    threads: int = 1
-    seed: int = 0
 
 
 def best_epoch(curve: Curve) -> int:
@@ -91,7 +59,7 @@ class TrainingRun:
         self,
         towers: PreferenceTowers,
         white_NK: torch.Tensor,
-        config: TrainingConfig,
+        config: LearnConfig,
         *,
         learners: Sequence[History],
         watched: Sequence[History],
@@ -147,7 +115,8 @@ class TrainingRun:
     def ranking_quality(self) -> float:
         """Return nDCG@10 of the users watched; 0 where none of them met anything new."""
         self.towers.eval()
-        return ranking_metrics(tower_ranker(self.towers, self.white_NK), self.cases).get(FIGURE, 0)
+        of_users = user_scores(tower_ranker(self.towers, self.white_NK), self.cases)[FIGURE]
+        return float(of_users.mean()) if len(of_users) else 0.0
 
     def validation_loss(self) -> float:
         """Return the loss of the users watched, at the same cuts and positions every time."""

@@ -12,14 +12,14 @@ from spark_jobs.config import FeatureStoreConfig, SparkConfig
 
 
 def dictionary(
-    output: Annotated[Path, typer.Option(help="page to write; - writes it to stdout")] = Path(
+    output: Annotated[Path, typer.Option(help="file to write; - is stdout")] = Path(
         "docs/data-dictionary.md"
     ),
     repo: Annotated[
-        str, typer.Option(help="folder of the feature definitions")
+        str, typer.Option(help="folder of Feast's definitions")
     ] = FeatureStoreConfig().repo,
 ) -> None:
-    """Write a page about every table and column. It needs no warehouse."""
+    """Write the data dictionary: every table and column. Needs no warehouse."""
     from spark_jobs.engine.session import build_session
     from spark_jobs.publish.feast_definitions import views_by_table
     from spark_jobs.queries.data_dictionary import data_dictionary

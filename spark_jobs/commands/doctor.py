@@ -1,4 +1,4 @@
-"""``embedmill doctor``: what is wrong here, and how to mend it."""
+"""``embedmill doctor``: check the set-up, and say how to mend what is wrong."""
 
 import tempfile
 from collections.abc import Sequence
@@ -18,22 +18,24 @@ _MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]![/]", "bad": "[bold red]bad[/]
 def doctor(
     config: Annotated[
         str | None,
-        typer.Option("--config", help="TOML file; without it, the machine alone is looked at"),
+        typer.Option(
+            "--config", help="TOML file of settings; without it, the machine alone is checked"
+        ),
     ] = None,
     ds: Annotated[
-        str | None, typer.Option("--ds", help="night whose feeds to look for, YYYY-MM-DD")
+        str | None, typer.Option("--ds", help="night whose feeds to check, YYYY-MM-DD")
     ] = None,
 ) -> None:
-    """Look at the machine, the models, the warehouse and the online store. Changes nothing.
+    """Check the machine, the models, the warehouse and the online store. Changes nothing.
 
-    Exit status 1: something is bad.
+    Exit status 1: a check is bad.
     """
     from spark_jobs.night import Night
     from spark_jobs.operations.doctor.examination import examine
 
     night = None if ds is None else str(Night.parse(ds))
     findings: list[Finding] = []
-    with tempfile.TemporaryDirectory() as folder, console.status("looking"):
+    with tempfile.TemporaryDirectory() as folder, console.status("checking"):
         findings += examine(config, night, log=Path(folder) / "spark.log")
     print_findings(findings)
     if any(finding.state == "bad" for finding in findings):
@@ -41,7 +43,7 @@ def doctor(
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
-    """Print a line a finding, and at the end what to do."""
+    """Print a line a finding, and at the end the advice."""
     grid = Grid(box=None, show_header=False, pad_edge=False)
     grid.add_column(width=3)
     grid.add_column(max_width=28, overflow="fold")
@@ -49,7 +51,7 @@ def print_findings(findings: Sequence[Finding]) -> None:
     for finding in findings:
         grid.add_row(_MARKS[finding.state], escape(finding.what), escape(finding.seen))
     console.print(grid, highlight=False)
-    ailing = [finding for finding in findings if finding.do]
+    ailing = [finding for finding in findings if finding.advice]
     counts = {state: sum(f.state == state for f in findings) for state in _MARKS}
     console.print(
         f"\n{counts['ok']} well, {counts['warn']} to watch, {counts['bad']} bad", highlight=False
@@ -59,5 +61,5 @@ def print_findings(findings: Sequence[Finding]) -> None:
     for finding in sorted(ailing, key=lambda finding: finding.state != "bad"):
         mark = _MARKS[finding.state]
         # Unbroken, so that a command in it can be copied.
-        said = f"{mark} {escape(finding.what)}: {escape(finding.do)}"
+        said = f"{mark} {escape(finding.what)}: {escape(finding.advice)}"
         console.print(said, highlight=False, soft_wrap=True)

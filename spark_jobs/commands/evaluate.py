@@ -1,4 +1,4 @@
-"""``embedmill evaluate``: encoders side by side, on what none of them was trained on."""
+"""``embedmill evaluate``: releases and encoders side by side, on held-out products and users."""
 
 import json
 import math
@@ -9,7 +9,13 @@ import typer
 from rich.table import Table as Grid
 
 from spark_jobs.commands.progress import working
-from spark_jobs.commands.session import ConfigOption, check_is_there, console, notes, open_to_read
+from spark_jobs.commands.session import (
+    ConfigOption,
+    check_warehouse_exists,
+    console,
+    notes,
+    open_to_read,
+)
 from spark_jobs.config import load_config
 from spark_jobs.engine.session import start_workers
 from spark_jobs.night import Night
@@ -30,42 +36,46 @@ def evaluate(
     names: Annotated[
         list[str],
         typer.Argument(
-            help="releases (r1) and encoder versions (cope@..., learn_user@...); the first one is "
-            "what the others are held against"
+            help="releases (r1) or encoder versions (cope@..., learn_user@...); the others are "
+            "compared with the first"
         ),
     ],
     ds: Annotated[
         str | None,
-        typer.Option(help="as of this night, YYYY-MM-DD; the last published one if not given"),
+        typer.Option(help="as of this night, YYYY-MM-DD; by default the last published one"),
     ] = None,
     form: Annotated[
-        Literal["table", "json"], typer.Option("--format", help="json goes to stdout alone")
+        Literal["table", "json"], typer.Option("--format", help="table, or json, alone on stdout")
     ] = "table",
-    every: Annotated[bool, typer.Option("--all", help="every figure")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="show every figure, not the main ones alone")
+    ] = False,
 ) -> None:
-    """Judge encoders on the same products and users, which none of them was trained on."""
+    """Compare releases or encoders on products and users that none of them was trained on."""
     from spark_jobs.evaluation.job import candidates, evaluations
     from spark_jobs.evaluation.outcome import Unevaluable
 
-    settings, asked = load_config(config), Night.parse(ds) if ds else None
-    check_is_there(settings)
+    settings, requested = load_config(config), Night.parse(ds) if ds else None
+    check_warehouse_exists(settings)
     with warehouse_lock(settings.warehouse):
-        tables = open_to_read(settings, quick=False)
+        tables = open_to_read(settings, quick=False, locked=True)
         start_workers(tables.spark)
-        given = candidates(tables, names)
-        night = asked or _last_published(tables)
-        found, refused = [], []
-        for title, evaluated in evaluations(tables, settings, night, given):
+        compared = candidates(tables, names)
+        night = requested or _last_published(tables)
+        evaluated, refused = [], []
+        for title, evaluate_all in evaluations(tables, settings, night, compared):
             try:
                 with working(notes, f"evaluate {title} as of {night}"):
-                    found.append(evaluated())
-            except Unevaluable as error:  # of COPE, which says nothing of LEARN
+                    evaluated.append(evaluate_all())
+            except Unevaluable as error:  # COPE may be, and LEARN not
                 refused.append(str(error))
                 continue
             if form == "table":
-                print_evaluation(found[-1], every=every)
+                print_evaluation(evaluated[-1], every=every)
     if form == "json":
-        print(json.dumps({"ds": str(night), "evaluations": list(map(as_json, found))}, indent=2))
+        print(
+            json.dumps({"ds": str(night), "evaluations": list(map(as_json, evaluated))}, indent=2)
+        )
     if refused:
         raise Unevaluable("\n".join(refused))
 
@@ -81,8 +91,8 @@ def _last_published(tables: Tables) -> Night:
 
 
 def print_evaluation(evaluation: "Evaluation", *, every: bool) -> None:
-    """Print figures side by side, and how far each column is ahead of the first."""
-    counts = ", ".join(f"{count:,} {what}" for what, count in evaluation.counts.items())
+    """Print figures side by side, and each column's difference from the first."""
+    counts = ", ".join(f"{count:,} {noun}" for noun, count in evaluation.counts.items())
     console.print(f"\n[bold]{evaluation.title}[/]: {evaluation.held_out}", highlight=False)
     console.print(f"{counts}\n", style="dim", highlight=False)
     grid = Grid(box=None, header_style="bold", pad_edge=False)
@@ -95,9 +105,9 @@ def print_evaluation(evaluation: "Evaluation", *, every: bool) -> None:
             grid.add_row(figure, *(f"{value:.3f}" for value in values))
     console.print(grid, "")
     first = next(iter(evaluation.figures))
-    for name, ahead in evaluation.differences.items():
+    for name, difference in evaluation.differences.items():
         console.print(
-            f"{name} against {first}: {evaluation.headline} {_verdict(ahead)}", highlight=False
+            f"{name} against {first}: {evaluation.headline} {_verdict(difference)}", highlight=False
         )
 
 
@@ -105,21 +115,21 @@ def _is_shown(figure: str) -> bool:
     return figure.startswith("mean ") or figure.endswith("R@1") or "@10" in figure.partition(">")[0]
 
 
-def _verdict(ahead: "Difference") -> str:
+def _verdict(difference: "Difference") -> str:
     from encoders.resampling import CONFIDENCE
 
-    if math.isnan(ahead.low):
-        return f"{ahead.mean:+.3f}, too few cases to say how sure that is"
-    interval = f"{CONFIDENCE:.0%} between {ahead.low:+.3f} and {ahead.high:+.3f}"
-    between = f"{ahead.mean:+.3f} ({interval})"
-    if ahead.is_clear:
-        return f"{between}, [bold]{'better' if ahead.mean > 0 else 'worse'}[/]"
-    return f"{between}, no clear difference"
+    if math.isnan(difference.low):
+        return f"{difference.mean:+.3f}, too few cases for an interval"
+    interval = f"{CONFIDENCE:.0%} between {difference.low:+.3f} and {difference.high:+.3f}"
+    measured = f"{difference.mean:+.3f} ({interval})"
+    if difference.is_clear:
+        return f"{measured}, [bold]{'better' if difference.mean > 0 else 'worse'}[/]"
+    return f"{measured}, no clear difference"
 
 
 def as_json(evaluation: "Evaluation") -> object:
-    """Return what JSON can say: it has no nan."""
+    """Return an evaluation as JSON values: nan becomes null."""
     plain = asdict(evaluation)
-    for ahead in plain["differences"].values():
-        ahead |= {name: None for name, value in ahead.items() if math.isnan(value)}
+    for difference in plain["differences"].values():
+        difference |= {name: None for name, value in difference.items() if math.isnan(value)}
     return plain

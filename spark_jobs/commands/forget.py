@@ -1,4 +1,4 @@
-"""``embedmill forget``: remove a user, everywhere, for good."""
+"""``embedmill forget``: erase a user."""
 
 from typing import Annotated
 
@@ -15,10 +15,10 @@ from spark_jobs.warehouse.locks import warehouse_lock
 
 def forget(
     config: ConfigOption,
-    user: Annotated[str, typer.Option(help="id of the user, as the feed of interactions has it")],
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    user: Annotated[str, typer.Option(help="user_id, as in the feed of interactions")],
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask for confirmation")] = False,
 ) -> None:
-    """Remove a user from every table, its files, pages and logs, and the online store."""
+    """Erase a user: from every table, its files, reports and logs, and the online store."""
     from spark_jobs.operations.erasure.job import forget as erase
 
     settings = load_config(config)
@@ -29,27 +29,27 @@ def forget(
             abort=True,
         )
     with warehouse_lock(settings.warehouse):
-        tables = open_tables(settings)
+        tables = open_tables(settings, locked=True)
         receipt = erase(tables, settings, user, watch=lambda what: working(console, what))
     print_receipt(receipt, tables.warehouse)
 
 
 def print_receipt(receipt: Receipt, warehouse: str) -> None:
-    """Print what was removed, that nothing is left, and what is beyond reach."""
+    """Print what was removed, the search that found nothing left, and what is out of reach."""
     if receipt.removed:
         _print_removed(receipt)
         if receipt.killed_runs:
-            runs = f"{receipt.killed_runs} earlier run(s) that did not end"
-            console.print(f"What {runs} removed is counted.", highlight=False)
+            runs = f"{receipt.killed_runs} earlier run(s) that did not finish"
+            console.print(f"The counts include what {runs} removed.", highlight=False)
     else:
-        console.print("\nNothing was left to remove: an earlier run had removed the user.")
+        console.print("\nNothing to remove: an earlier run had removed the user.")
     console.print(
-        f"\n[bold]proof[/] {receipt.files_searched:,} files and the online store were searched "
-        "afterwards, old versions of tables and their logs included: [bold]0[/] mentions.",
+        f"\n[bold]checked[/] {receipt.files_searched:,} files, old versions of tables and logs "
+        "included, and the online store were searched afterwards: the user is in none.",
         highlight=False,
     )
     console.print(f"online store: {receipt.online}.", highlight=False)
-    console.print("\n[bold]not reached[/]")
+    console.print("\n[bold]out of reach[/]")
     for sentence in NOT_REACHED:
         console.print(f"- {sentence}", highlight=False)
     console.print(
@@ -61,7 +61,7 @@ def print_receipt(receipt: Receipt, warehouse: str) -> None:
 def _print_removed(receipt: Receipt) -> None:
     grid = Grid(title="removed", title_justify="left", box=None, header_style="bold")
     grid.add_column("where", overflow="fold")
-    grid.add_column("what")
+    grid.add_column("kind")
     grid.add_column("count", justify="right")
     grid.add_column("table version", justify="right")
     for each in receipt.removed:

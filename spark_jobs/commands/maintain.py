@@ -1,4 +1,4 @@
-"""``embedmill maintain``: remove what has outlived its use, and make small files large."""
+"""``embedmill maintain``: remove expired data and compact tables."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -19,18 +19,23 @@ if TYPE_CHECKING:
 
 def maintain(
     config: ConfigOption,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be done")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="list the tasks, change nothing")
+    ] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="allow table_history_days under 7: nobody reads now")
+        bool,
+        typer.Option(
+            "--force", help="allow table_history_days under 7; safe while nothing reads the tables"
+        ),
     ] = False,
 ) -> None:
-    """Remove what nothing that is served needs, and compact tables. Safe to run every night."""
+    """Remove expired data that nothing serves, and compact tables. Safe to run every night."""
     from spark_jobs.operations.maintenance.job import maintain as maintained
 
     settings = load_config(config)
     before = free_bytes(settings.warehouse)
     with warehouse_lock(settings.warehouse):
-        tables = open_tables(settings)
+        tables = open_tables(settings, locked=True)
         done = maintained(
             tables,
             settings,
@@ -47,15 +52,15 @@ def maintain(
 
 
 def print_tasks(done: Sequence["Task"], *, dry_run: bool) -> None:
-    """Print what was done, or would be."""
+    """Print the tasks that were done, or would be."""
     if not done:
-        console.print("there is nothing to do")
+        console.print("nothing to do")
         return
     title = "would be done" if dry_run else "done"
     grid = Grid(title=title, title_justify="left", box=None, header_style="bold")
-    for column in ("what", "where"):
+    for column in ("task", "where"):
         grid.add_column(column, overflow="fold")
-    grid.add_column("how much", justify="right")
+    grid.add_column("amount", justify="right")
     for task in done:
         grid.add_row(task.what, task.where, task.amount)
     console.print()

@@ -19,10 +19,15 @@ from spark_jobs.runs.stage import STAGES
 def run(
     config: ConfigOption,
     ds: NightOption,
-    first: Annotated[str, typer.Option("--from", help="first stage")] = STAGES[0],
+    first: Annotated[
+        str, typer.Option("--from", help=f"first stage, of {', '.join(STAGES)}")
+    ] = STAGES[0],
     last: Annotated[str, typer.Option("--to", help="last stage")] = STAGES[-1],
 ) -> None:
-    """Run a night, or some stages of it. Exit status 3: ingest or the audit stopped it."""
+    """Run a night, or some stages of it.
+
+    Exit status 3: ingest or the audit stopped the night, and what is served has not changed.
+    """
     settings, night = load_config(config), Night.parse(ds)
     stages = stages_between(first, last)
     tables = open_tables(settings)
@@ -36,17 +41,17 @@ def run(
 
 
 def print_steps(night: Night, results: Sequence[StageResult]) -> None:
-    """Print what each stage took in and gave out."""
+    """Print the rows and inputs that each step counted, and its remarks."""
     grid = Grid(title=f"night {night}", title_justify="left", box=None, header_style="bold")
     grid.add_column("stage, step", overflow="fold")
-    for column in ("in", "out", "quarantined", "encoded", "spared", "seconds"):
+    for column in ("in", "out", "quarantined", "encoded", "reused", "seconds"):
         grid.add_column(column, justify="right")
     for result in results:
         grid.add_row(f"[bold]{result.stage}[/]", "", "", "", "", "", f"{result.seconds:.1f}")
         for step in result.steps:
             counts = (step.rows_in, step.rows_out, step.rows_quarantined)
-            models = (step.rows_encoded, step.rows_spared)
-            grid.add_row(f"  {step.name}", *map(_count, (*counts, *models)), "")
+            models = (step.rows_encoded, step.rows_reused)
+            grid.add_row(f"  {step.label}", *map(_count, (*counts, *models)), "")
     console.print(grid)
     for step in (step for result in results for step in result.steps if step.remarks):
         console.print(f"\n[bold]{escape(step.name)}[/]", highlight=False)

@@ -1,4 +1,4 @@
-"""Answers: rows as a table for a person, or as CSV or JSON on stdout for the next program."""
+"""Query results on stdout: a table for people, CSV or JSON for programs."""
 
 import csv
 import os
@@ -16,60 +16,61 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from spark_jobs.commands.session import console, notes
-from spark_jobs.queries.read_only_sql import QueryFailed, explained
+from spark_jobs.queries.read_only_sql import QueryFailed, plain_errors
 
 Format = Literal["table", "csv", "json"]
-FormatOption = Annotated[Format, typer.Option("--format", help="csv and json go to stdout alone")]
-Change = Callable[[Column, T.DataType], Column]
+FormatOption = Annotated[
+    Format, typer.Option("--format", help="table; or csv or json, alone on stdout")
+]
 
-# A terminal holds no more; files and pipes do.
-_SHOWN_ROWS = 50
-_NUMBERS_SHOWN = 2
+# Rows of a table on a terminal; files and pipes take more.
+_TABLE_ROWS = 50
+_VECTOR_NUMBERS = 2
 _NESTED = (T.ArrayType, T.MapType, T.StructType, T.VariantType)
-_WHOLE_WORD = 24
-_NARROWEST = 10
+# A word up to this length is never broken, so that ids can be copied.
+_LONGEST_WHOLE_WORD = 24
+_LEAST_COLUMN_WIDTH = 10
 _GAP = "  "
 
 
-def give(answer: DataFrame, form: Format, limit: int | None) -> None:
-    """Write an answer to stdout; what there is to say about it goes to stderr.
+def print_result(result: DataFrame, form: Format, limit: int | None) -> None:
+    """Write a result to stdout, and the number of its rows under a table to stderr.
 
     Args:
-        limit: most rows to write; None: a table stops where a screen does, CSV and JSON do not.
+        limit: most rows to write. Without one, a table has ``_TABLE_ROWS`` and CSV and JSON all.
 
     Raises:
-        QueryFailed: Spark cannot compute the answer.
+        QueryFailed: Spark cannot compute the result.
     """
-    wanted = limit if limit is not None else _SHOWN_ROWS
-    with explained(), _readers_may_leave():
+    with plain_errors(), _closed_pipe_ends_output():
         if form == "table":
-            rows = _as_shown(answer).limit(wanted + 1).collect()
-            print_rows(console, answer.schema, rows[:wanted])
-            notes.print(_count(len(rows), wanted), style="dim", highlight=False)
+            most = limit if limit is not None else _TABLE_ROWS
+            rows = _with_dates_as_text(result).limit(most + 1).collect()
+            print_rows(console, result.schema, rows[:most])
+            notes.print(_row_count(len(rows), most), style="dim", highlight=False)
             return
-        whole = answer if limit is None else answer.limit(limit)
+        limited = result if limit is None else result.limit(limit)
         write = _write_csv if form == "csv" else _write_json
-        write(whole)
+        write(limited)
 
 
-def print_rows(on: Console, schema: T.StructType, rows: Sequence[Row]) -> None:
-    """Print rows side by side, or, where they are wider than the terminal, one below another."""
+def print_rows(console: Console, schema: T.StructType, rows: Sequence[Row]) -> None:
+    """Print rows as a table, or, where that is wider than the terminal, as a block a row."""
     cells = [[_cell(value) for value in row] for row in rows]
-    columns = [
-        [name, *(row[position].plain for row in cells)]
-        for position, name in enumerate(schema.names)
-    ]
-    room = on.width - len(_GAP) * (len(columns) - 1)
-    widths = _fitted([max(map(len, c)) for c in columns], [_least_width(c) for c in columns], room)
+    texts = [[name, *(row[i].plain for row in cells)] for i, name in enumerate(schema.names)]
+    room = console.width - len(_GAP) * (len(texts) - 1)
+    widths = _column_widths(
+        [max(map(len, column)) for column in texts], [_least_width(c) for c in texts], room
+    )
     if sum(widths) <= room:
-        on.print(_side_by_side(schema, cells, widths))
+        console.print(_table(schema, cells, widths))
         return
     for number, row in enumerate(cells, 1):
-        on.print(_below_another(schema, row, number), "")
+        console.print(_block(schema, row, number), "")
 
 
-def _fitted(natural: Sequence[int], least: Sequence[int], room: int) -> list[int]:
-    """Return widths of columns: the widest give way first, none below its least."""
+def _column_widths(natural: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+    """Return widths of columns: the widest is narrowed first, none below its least."""
     widths = [max(low, min(width, room)) for width, low in zip(natural, least, strict=True)]
     while sum(widths) > room:
         spare = [(w, i) for i, (w, low) in enumerate(zip(widths, least, strict=True)) if w > low]
@@ -80,25 +81,22 @@ def _fitted(natural: Sequence[int], least: Sequence[int], room: int) -> list[int
 
 
 def _least_width(texts: Sequence[str]) -> int:
-    """Return how narrow a column may be: its words stay whole, so that ids can be copied."""
     word = max(len(word) for text in texts for word in text.split(" "))
-    return min(max(map(len, texts)), max(min(word, _WHOLE_WORD), _NARROWEST))
+    return min(max(map(len, texts)), max(min(word, _LONGEST_WHOLE_WORD), _LEAST_COLUMN_WIDTH))
 
 
-def _side_by_side(
-    schema: T.StructType, cells: Sequence[Sequence[Text]], widths: Sequence[int]
-) -> Grid:
+def _table(schema: T.StructType, cells: Sequence[Sequence[Text]], widths: Sequence[int]) -> Grid:
     grid = Grid(box=None, header_style="bold", pad_edge=False, padding=(0, len(_GAP), 0, 0))
     for field, width in zip(schema, widths, strict=True):
-        right = isinstance(field.dataType, T.NumericType)
-        justify: Literal["right", "left"] = "right" if right else "left"
+        is_number = isinstance(field.dataType, T.NumericType)
+        justify: Literal["right", "left"] = "right" if is_number else "left"
         grid.add_column(Text(field.name), justify=justify, overflow="fold", width=width)
     for row in cells:
         grid.add_row(*row)
     return grid
 
 
-def _below_another(schema: T.StructType, row: Sequence[Text], number: int) -> Grid:
+def _block(schema: T.StructType, row: Sequence[Text], number: int) -> Grid:
     grid = Grid(
         box=None,
         show_header=False,
@@ -114,8 +112,8 @@ def _below_another(schema: T.StructType, row: Sequence[Text], number: int) -> Gr
     return grid
 
 
-def shown(value: object) -> str:
-    """Return a value as a person reads it; a vector as its first numbers and its width."""
+def display_text(value: object) -> str:
+    """Return a value as text for people; a vector as its first numbers and its width."""
     match value:
         case bool():
             return str(value).lower()
@@ -125,59 +123,48 @@ def shown(value: object) -> str:
             return _braces(value.asDict())
         case dict():
             return _braces(value)
-        case [float(), *_] if len(value) > _NUMBERS_SHOWN:
-            numbers = ", ".join(f"{x:.2f}" for x in value[:_NUMBERS_SHOWN])
+        case [float(), *_] if len(value) > _VECTOR_NUMBERS:
+            numbers = ", ".join(f"{number:.2f}" for number in value[:_VECTOR_NUMBERS])
             return f"[{numbers}, … {len(value)}]"
         case list():
-            return f"[{', '.join(map(shown, value))}]"
+            return f"[{', '.join(map(display_text, value))}]"
         case None:
             return "NULL"
-    # What strangers wrote may hold codes that a terminal obeys.
+    # Text of a feed may hold control codes, which a terminal would obey.
     return "".join(c if c.isprintable() else " " for c in str(value))
 
 
 def _cell(value: object) -> Text:
-    return Text(shown(value), style="dim" if value is None else "")
+    return Text(display_text(value), style="dim" if value is None else "")
 
 
 def _braces(values: dict[str, object]) -> str:
-    return "{" + ", ".join(f"{shown(name)}: {shown(value)}" for name, value in values.items()) + "}"
+    pairs = (f"{display_text(name)}: {display_text(value)}" for name, value in values.items())
+    return "{" + ", ".join(pairs) + "}"
 
 
-def _count(found: int, wanted: int) -> str:
-    if found > wanted:
-        return f"the first {wanted} rows; there are more: --limit N, or --format csv for all"
+def _row_count(found: int, most: int) -> str:
+    if found > most:
+        return f"the first {most} rows; there are more: --limit N, or --format csv for all"
     return f"{found} row{'' if found == 1 else 's'}"
 
 
-def _as_shown(answer: DataFrame) -> DataFrame:
-    """Leave to Spark how dates are written: Python would write them in this machine's time zone."""
-    return _mapped(
-        answer,
-        lambda column, kind: (
-            column
-            if isinstance(kind, (*_NESTED, T.NumericType, T.BooleanType))
-            else _as_text(column, kind)
-        ),
-    )
-
-
-def _write_csv(answer: DataFrame) -> None:
+def _write_csv(result: DataFrame) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(answer.columns)
-    writer.writerows(_mapped(answer, _as_text).toLocalIterator())
+    writer.writerow(result.columns)
+    writer.writerows(_each_column(result, _as_text).toLocalIterator())
 
 
-def _write_json(answer: DataFrame) -> None:
-    """Write one array, an object a line: whole for a parser, and a line a row for others."""
-    twice = sorted({name for name in answer.columns if answer.columns.count(name) > 1})
+def _write_json(result: DataFrame) -> None:
+    """Write an array with an object a line: JSON as a whole, and a row a line for grep."""
+    twice = sorted({name for name in result.columns if result.columns.count(name) > 1})
     if twice:
         raise QueryFailed(
-            f"the answer has more than one column {twice[0]!r}, and an object of JSON cannot. "
+            f"the result has more than one column {twice[0]!r}, and a JSON object cannot. "
             f"Name them with AS."
         )
-    nulls = {"ignoreNullFields": "false"}
-    objects = answer.select(F.to_json(F.struct("*"), nulls)) if answer.columns else answer
+    with_nulls = {"ignoreNullFields": "false"}
+    objects = result.select(F.to_json(F.struct("*"), with_nulls)) if result.columns else result
     print("[", end="")
     separator = "\n"
     for (row,) in objects.toLocalIterator():
@@ -186,12 +173,14 @@ def _write_json(answer: DataFrame) -> None:
     print("\n]")
 
 
-def _mapped(answer: DataFrame, change: Change) -> DataFrame:
-    # By position: names may be there twice, or have dots in them.
-    names = [f"c{position}" for position in range(len(answer.columns))]
-    pairs = zip(names, answer.schema, strict=True)
-    return answer.toDF(*names).select(
-        *(change(F.col(name), field.dataType).alias(name) for name, field in pairs)
+def _with_dates_as_text(result: DataFrame) -> DataFrame:
+    """Cast dates and times to text in Spark: Python would show them in this machine's time zone."""
+    shown_as_values = (*_NESTED, T.NumericType, T.BooleanType)
+    return _each_column(
+        result,
+        lambda column, kind: (
+            column if isinstance(kind, shown_as_values) else _as_text(column, kind)
+        ),
     )
 
 
@@ -201,9 +190,18 @@ def _as_text(column: Column, kind: T.DataType) -> Column:
     return F.hex(column) if isinstance(kind, T.BinaryType) else column.cast("string")
 
 
+def _each_column(result: DataFrame, change: Callable[[Column, T.DataType], Column]) -> DataFrame:
+    # By position: names may be there twice, or have dots in them.
+    names = [f"c{position}" for position in range(len(result.columns))]
+    pairs = zip(names, result.schema, strict=True)
+    return result.toDF(*names).select(
+        *(change(F.col(name), field.dataType).alias(name) for name, field in pairs)
+    )
+
+
 @contextmanager
-def _readers_may_leave() -> Iterator[None]:
-    """Let ``| head`` close the pipe."""
+def _closed_pipe_ends_output() -> Iterator[None]:
+    """Stop without an error when the reader of a pipe is done, as ``| head`` is."""
     try:
         yield
         sys.stdout.flush()

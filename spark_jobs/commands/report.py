@@ -1,4 +1,4 @@
-"""``embedmill report``: the page of a night, written anew."""
+"""``embedmill report``: write the report of a night again."""
 
 from spark_jobs.commands.progress import working
 from spark_jobs.commands.session import ConfigOption, NightOption, console, open_tables
@@ -7,7 +7,7 @@ from spark_jobs.night import Night
 
 
 def report(config: ConfigOption, ds: NightOption) -> None:
-    """Write the report of a night anew, of a night that the audit stopped too; print its path."""
+    """Write the report of a night again, even of one that the audit stopped; print its path."""
     from spark_jobs.report.job import run
 
     settings, night = load_config(config), Night.parse(ds)

@@ -1,4 +1,4 @@
-"""What every command shares: its options, the terminal, and how it opens the warehouse."""
+"""Shared by the commands: options, the terminal, logs, and opening the warehouse."""
 
 import logging
 import os
@@ -13,18 +13,19 @@ from spark_jobs.commands.progress import working
 from spark_jobs.config import Config
 from spark_jobs.engine.session import build_session
 from spark_jobs.warehouse.layout import Layout
+from spark_jobs.warehouse.migration import migrate, migrate_if_free
 from spark_jobs.warehouse.tables import Tables
 
 OURS = ("encoders", "spark_jobs", "validation")
 
-# Columns where nobody's terminal says how many: a log of CI, a pipe. Tables are cut at fewer.
-_WIDTH_OF_A_FILE = 120
+# Columns where there is no terminal: a log of CI, a pipe. Rich would cut tables at 80.
+_FILE_WIDTH = 120
 
 
 def _console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     is_unknown = not stream.isatty() and "COLUMNS" not in os.environ
-    return Console(stderr=stderr, width=_WIDTH_OF_A_FILE if is_unknown else None)
+    return Console(stderr=stderr, width=_FILE_WIDTH if is_unknown else None)
 
 
 console = _console()
@@ -36,43 +37,61 @@ class WarehouseMissing(LookupError):
     """The folder that the configuration names is not there."""
 
 
-ConfigOption = Annotated[str, typer.Option("--config", help="TOML file, see spark_jobs/conf/")]
+ConfigOption = Annotated[
+    str, typer.Option("--config", help="TOML file of settings; examples are in spark_jobs/conf/")
+]
 NightOption = Annotated[str, typer.Option("--ds", help="night, YYYY-MM-DD")]
 
 
-def open_tables(config: Config, said_on: Console = console, *, quick: bool = False) -> Tables:
-    """Open the warehouse. Logs go beside it, so that the terminal stays readable.
+def open_tables(
+    config: Config, progress_on: Console = console, *, quick: bool = False, locked: bool = False
+) -> Tables:
+    """Open the warehouse, and migrate it where an earlier version wrote it.
+
+    Logs go beside it, so that the terminal stays readable.
 
     Args:
         quick: the command takes seconds.
+        locked: the caller holds the warehouse's lock.
     """
     logs = log_folder(config.warehouse)
     log_to(logs / "embedmill.log")
-    with working(said_on, "start Spark"):
+    with working(progress_on, "start Spark"):
         session = build_session(
             config.spark,
             log=logs / "spark.log",
             quick=quick,
             scratch=Layout.of(config.warehouse).tmp,
         )
-    return Tables(session, config.warehouse)
+    tables = Tables(session, config.warehouse)
+    if locked:
+        migrate(tables)
+    elif not migrate_if_free(tables):
+        progress_on.print(
+            "[yellow]warning[/] the ledgers are those of an earlier version, and another run is "
+            "writing to the warehouse: rows from before have nulls in columns that are new. The "
+            "first command after that run brings them up to date.",
+            soft_wrap=True,
+        )
+    return tables
 
 
-def open_to_read(config: Config, *, quick: bool = True) -> Tables:
-    """Open a warehouse that is there, for a command whose stdout is for its answer alone.
+def open_to_read(config: Config, *, quick: bool = True, locked: bool = False) -> Tables:
+    """Open an existing warehouse, for a command whose stdout holds nothing but its result.
 
     Args:
-        quick: as of ``open_tables``.
+        quick: as for ``open_tables``.
+        locked: likewise.
 
     Raises:
         WarehouseMissing: there is no such folder; none is made.
     """
-    check_is_there(config)
-    return open_tables(config, notes, quick=quick)
+    check_warehouse_exists(config)
+    return open_tables(config, notes, quick=quick, locked=locked)
 
 
-def check_is_there(config: Config) -> None:
-    """Pass if there is a warehouse, as far as one can tell without Spark.
+def check_warehouse_exists(config: Config) -> None:
+    """Check that a local warehouse exists; any other location needs Spark to tell.
 
     Raises:
         WarehouseMissing: there is no such folder.
@@ -86,7 +105,7 @@ def check_is_there(config: Config) -> None:
 
 
 class _Log(logging.FileHandler):
-    """A log file. What a full disk keeps out of it is left out: the command says why it ends."""
+    """A log file that loses lines on a full disk; the command itself reports the full disk."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         if not isinstance(sys.exc_info()[1], OSError):

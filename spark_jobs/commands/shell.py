@@ -1,4 +1,4 @@
-"""``embedmill shell``: Python with a Spark session, in which the warehouse's tables have names."""
+"""``embedmill shell``: Python with a Spark session that knows the warehouse's tables by name."""
 
 import code
 import importlib
@@ -16,8 +16,8 @@ from spark_jobs.queries.views import VIEWS, Catalog
 from spark_jobs.warehouse.tables import Tables
 
 
-class Lazily:
-    """Something that is opened when it is first used: Feast takes eight seconds."""
+class OpenedOnUse:
+    """Stands for an object that is opened at its first use: Feast takes eight seconds."""
 
     def __init__(self, open_it: Callable[[], object]) -> None:
         self._open_it = open_it
@@ -38,7 +38,7 @@ def shell(
         str | None, typer.Option("--command", "-c", help="Python to run instead of a prompt")
     ] = None,
 ) -> None:
-    """Open Python with spark, tables, sql and store. Without a terminal, stdin is run.
+    """Open Python with spark, tables, sql and store (Feast). Without a terminal, run stdin.
 
     Unlike embedmill sql, this session can write: it is for those who run the warehouse.
     """
@@ -50,11 +50,11 @@ def shell(
     if source is None:
         _interact(names, _banner(Catalog(tables)))
         return
-    exec(compile(source, "<embedmill shell>", "exec"), names)  # noqa: S102 - what it is for
+    exec(compile(source, "<embedmill shell>", "exec"), names)  # noqa: S102 - the command's purpose
 
 
 def shell_names(tables: Tables, settings: Config) -> dict[str, object]:
-    """Return what the shell knows by name; views are registered as of the last published night."""
+    """Return the shell's variables; views are registered as of the last published night."""
 
     def open_store() -> object:
         from spark_jobs.publish.feast_definitions import open_store
@@ -62,7 +62,7 @@ def shell_names(tables: Tables, settings: Config) -> dict[str, object]:
         return open_store(settings.feature_store.repo, tables.warehouse)
 
     def refresh() -> None:
-        """Look at the warehouse again, after a night or a promote."""
+        """Register the views anew, after a night or a promote."""
         Catalog(tables).register(VIEWS)
 
     refresh()
@@ -70,7 +70,7 @@ def shell_names(tables: Tables, settings: Config) -> dict[str, object]:
         "spark": tables.spark,
         "tables": tables,
         "sql": tables.spark.sql,
-        "store": Lazily(open_store),
+        "store": OpenedOnUse(open_store),
         "refresh": refresh,
     }
 

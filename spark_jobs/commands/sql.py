@@ -1,4 +1,4 @@
-"""``embedmill sql``: a question in SQL, answered from the warehouse's tables; it never writes."""
+"""``embedmill sql``: run a read-only SQL statement over the warehouse's tables."""
 
 import sys
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table as Grid
 
-from spark_jobs.commands.output import FormatOption, give
+from spark_jobs.commands.output import FormatOption, print_result
 from spark_jobs.commands.session import ConfigOption, console, open_to_read
 from spark_jobs.config import load_config
 
@@ -15,19 +15,24 @@ def sql(
     config: ConfigOption,
     statement: Annotated[
         str | None,
-        typer.Argument(help="SELECT ..., DESCRIBE <table> or SHOW TABLES", show_default=False),
+        typer.Argument(
+            help="SELECT ..., DESCRIBE <table> or SHOW TABLES; by default read from stdin",
+            show_default=False,
+        ),
     ] = None,
     form: FormatOption = "table",
     limit: Annotated[
         int | None,
         typer.Option(
-            min=0, help="most rows; a table shows 50, csv and json all", show_default=False
+            min=0,
+            help="most rows; by default a table shows 50, csv and json all",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Answer a SELECT over the warehouse's tables. Nothing is ever written.
+    """Run a read-only SQL statement over the warehouse's tables.
 
-    Without a statement it is read from stdin; where there is none, the tables are listed.
+    Without a statement, list the tables.
     """
     settings = load_config(config)
     if statement is None:
@@ -35,9 +40,9 @@ def sql(
         if not statement.strip():
             _list_tables()
             return
-    from spark_jobs.queries.read_only_sql import answer
+    from spark_jobs.queries.read_only_sql import run_read_only
 
-    give(answer(open_to_read(settings), statement), form, limit)
+    print_result(run_read_only(open_to_read(settings), statement), form, limit)
 
 
 def _list_tables() -> None:

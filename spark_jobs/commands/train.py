@@ -1,4 +1,4 @@
-"""``embedmill train``: new encoder versions from the warehouse's own data."""
+"""``embedmill train``: make new encoder versions from the warehouse's data."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,12 +12,15 @@ from spark_jobs.night import Night
 from spark_jobs.warehouse.locks import warehouse_lock
 from spark_jobs.warehouse.tables import Tables
 
-app = typer.Typer(help="Train an encoder from the warehouse's own data.", no_args_is_help=True)
+app = typer.Typer(
+    help="Train encoders on the warehouse's data, and print the encoder versions made.",
+    no_args_is_help=True,
+)
 
 
 @app.command("cope")
 def train_cope(config: ConfigOption, ds: NightOption) -> None:
-    """Train COPE's heads on the items and SPUs as of a night, and the semantic ids on top."""
+    """Train COPE's heads on the items and SPUs as of a night, then the semantic ids."""
     from spark_jobs.training.cope_job import train_cope as train
 
     _train(config, ds, train, "COPE")
@@ -44,7 +47,7 @@ def _train(
 ) -> None:
     settings, night = load_config(config), Night.parse(ds)
     with warehouse_lock(settings.warehouse):
-        tables = open_tables(settings)
+        tables = open_tables(settings, locked=True)
         start_workers(tables.spark)
         with working_with_bar(console, f"train {title}") as advance:
             versions = train(tables, settings, night, progress=advance)

@@ -1,1 +1,1 @@
-"""The demo shop: a deterministic catalogue, its feeds and users, and the truth behind them."""
+"""The demo: a deterministic shop, its three nights, and its ground truth."""

@@ -1,53 +1,80 @@
-"""Measurement: the warehouse of the demo, held against the shop's ground truth."""
+"""Quality of the demo's SPUs and encoders, by the shop's ground truth instead of the SPUs.
 
-from collections.abc import Iterable, Mapping, Sequence
+Ranking, metrics and baselines are those of ``spark_jobs/evaluation``.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from sklearn.metrics.cluster import pair_confusion_matrix
 
-from encoders.cope.sampling import split_of
-from spark_jobs.config import CopeConfig
-from spark_jobs.contracts import (
-    INTERACTIONS,
-    ITEM_EMBEDDINGS,
-    ITEM_FEATURES,
-    ITEMS,
-    SPU_MEMBERS,
-    SPU_PREFERENCE_EMBEDDINGS,
-    USER_EMBEDDINGS,
-    Table,
-)
-from spark_jobs.demo.evaluation import (
-    Items,
-    Matrix,
-    NextInteractions,
-    PairwiseScores,
-    Retrieval,
-    Vectors,
-    cross_domain_retrieval,
-    next_interactions,
-    pairwise_scores,
-    raw_vectors,
-)
+from encoders.learn.evaluation import compared
+from spark_jobs.config import Config
+from spark_jobs.contracts import INTERACTIONS, SPU_EVENTS, SPU_MEMBERS
+from spark_jobs.engine.local_frames import local_frame
+from spark_jobs.evaluation.cope import BACKBONES, held_out_spus, items_to_search, search
+from spark_jobs.evaluation.job import PublishedTables
+from spark_jobs.evaluation.learn import cases_of, rankers, spu_contents
 from spark_jobs.night import Night
+from spark_jobs.releases.encoders import encoder_artifact
 from spark_jobs.releases.release import Release
-from spark_jobs.training.cope_job import training_config
+from spark_jobs.training.learn_data import cut_at, event_sequences, known_events, user_sequences
 from spark_jobs.warehouse.tables import Tables
 
+if TYPE_CHECKING:
+    from encoders.cope.evaluation import Retrieved
+
 ITEM_KEY = ["domain", "item_id"]
-Directions = Mapping[tuple[str, str], Retrieval]
+_EVENT_COLUMNS = ["user_id", *ITEM_KEY, "action", "occurred_at"]
+_EVENT_DDL = "user_id string, domain string, item_id string, action string, occurred_at timestamp"
+# More than the demo has.
+_MAX_USERS = 100_000
+
+
+@dataclass(frozen=True)
+class PairwiseScores:
+    """Pairs of items in one SPU against pairs of one product; None where there are no pairs."""
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
 
 
 @dataclass(frozen=True)
 class CopeScores:
-    """Retrieval among products that COPE was not trained on, beside the untrained backbones."""
+    """Retrieval by direction, such as ``page>video``, of COPE and of its backbones alone.
 
-    cope: Directions
-    raw: Directions
+    Attributes:
+        products: how many are searched: those that COPE was not trained on.
+    """
+
+    cope: Mapping[str, "Retrieved"]
+    raw: Mapping[str, "Retrieved"]
     products: int
+
+
+def pairwise_scores(predicted: Sequence[str], truth: Sequence[str]) -> PairwiseScores:
+    """Compare a grouping of items with the true one, over all unordered pairs of items.
+
+    Args:
+        predicted: the SPU of each item.
+        truth: the product of each item, in the same order.
+    """
+    if len(predicted) != len(truth):
+        raise ValueError(f"{len(predicted)} predicted groups, but {len(truth)} true ones.")
+    if not truth:
+        return PairwiseScores(None, None, None)
+    (_, wrong), (missed, right) = pair_confusion_matrix(truth, predicted).tolist()
+    return PairwiseScores(
+        right / (right + wrong) if right + wrong else None,
+        right / (right + missed) if right + missed else None,
+        2 * right / (2 * right + wrong + missed) if right + wrong + missed else None,
+    )
 
 
 def spu_scores(tables: Tables, shop: Path) -> dict[str, PairwiseScores]:
@@ -61,103 +88,66 @@ def spu_scores(tables: Tables, shop: Path) -> dict[str, PairwiseScores]:
     }
 
 
-def cope_scores(tables: Tables, shop: Path, release: Release, config: CopeConfig) -> CopeScores:
-    """Search across domains among products none of whose SPUs were used in training."""
-    content = tables.current(ITEMS).select(*ITEM_KEY, "content_hash")
-    features = tables.read(ITEM_FEATURES).select("content_hash", "image_features", "text_features")
-    vectors = tables.current(ITEM_EMBEDDINGS).filter(
-        F.col("encoder_version") == release.encoders["cope"]
-    )
-    members = tables.current(SPU_MEMBERS).select(*ITEM_KEY, "spu_id")
-    rows = (
-        vectors.select(*ITEM_KEY, "embedding")
-        .join(content, on=ITEM_KEY, how="inner")
-        .join(features, on="content_hash", how="inner")
-        .join(members, on=ITEM_KEY, how="left")
-        .orderBy(*ITEM_KEY)
-        .toPandas()
-        .merge(_true_products(shop), on=ITEM_KEY, how="inner")
-    )
-    split = training_config(config)
-    was_used = [
-        spu is not None and split_of(spu, held_out=split.held_out, seed=split.split_seed) != "test"
-        for spu in rows["spu_id"]
-    ]
-    trained = set(rows.loc[was_used, "product_id"])
-    unseen = sorted(set(rows["product_id"]) - trained)
-    domains, products = (rows[name].to_numpy(dtype=str) for name in ("domain", "product_id"))
-    raw = raw_vectors(_matrix(rows["image_features"]), _matrix(rows["text_features"]), domains)
-    return CopeScores(
-        cross_domain_retrieval(
-            Items(domains, products, _matrix(rows["embedding"])), products=unseen
-        ),
-        cross_domain_retrieval(Items(domains, products, raw), products=unseen),
-        len(unseen),
-    )
+def cope_scores(tables: Tables, shop: Path, release: Release, night: Night) -> CopeScores:
+    """Search across domains among products none of whose SPUs was used in training.
+
+    Args:
+        night: published; its items are searched.
+    """
+    encoders = {"COPE": encoder_artifact(tables.warehouse, "cope", release.encoders["cope"])}
+    members = tables.current(SPU_MEMBERS, [*ITEM_KEY, "spu_id"])
+    held_out = held_out_spus(members, tables.read(SPU_EVENTS), encoders)
+    used = members.join(held_out, on="spu_id", how="left_anti").select(*ITEM_KEY).toPandas()
+    products = _true_products(shop)
+    trained = set(products.merge(used, on=ITEM_KEY, how="inner")["product_id"])
+    unseen = products[~products["product_id"].isin(trained)]
+    rows = list(unseen.itertuples(index=False, name=None))
+    groups = local_frame(tables.spark, rows, "domain string, item_id string, spu_id string")
+    published = PublishedTables(tables.spark, tables.warehouse)
+    data = items_to_search(published, night, groups, encoders)
+    found = search(encoders, data)
+    (items,) = data.values()
+    return CopeScores(found["COPE"], found[BACKBONES], len(items.spu_ids))
 
 
 def learn_scores(
-    tables: Tables, shop: Path, release: Release, *, trained: Night, later: list[Night]
-) -> NextInteractions:
-    """Rank SPUs for users by the vectors of night ``trained``; what they did ``later`` is sought.
+    tables: Tables, shop: Path, release: Release, config: Config, *, nights: Sequence[Night]
+) -> dict[str, dict[str, float]]:
+    """Rank SPUs for users by their history up to the first night; later events are the targets.
 
     The events of later nights are read from the feeds: the last of them was never published.
+
+    Returns:
+        ``learn`` and each untrained rule -> metric -> mean over users.
     """
-    members = tables.before(SPU_MEMBERS, later[0]).select(*ITEM_KEY, "spu_id").toPandas()
-    known = tables.read(INTERACTIONS).filter(F.col("ds") <= F.lit(trained.ds))
-    events = pd.concat(
-        [
-            known.select("user_id", *ITEM_KEY, "occurred_at").toPandas(),
-            *(_feed_events(shop, night) for night in later),
-        ]
+    first, *later = nights
+    version = release.encoders["learn_user"]
+    encoders = {"learn": encoder_artifact(tables.warehouse, "learn_user", version)}
+    published = PublishedTables(tables.spark, tables.warehouse)
+    spu_ids, contents = spu_contents(published, config, first, encoders)
+    events = known_events(
+        _events(tables, shop, first, later),
+        tables.before(SPU_MEMBERS, later[0], [*ITEM_KEY, "spu_id"]),
+        end=later[-1].end,
     )
-    events["occurred_at"] = pd.to_datetime(events["occurred_at"], utc=True, format="mixed")
-    texts = tables.read(ITEM_FEATURES).select("content_hash", "text_features")
-    content = tables.before(ITEMS, later[0]).select(*ITEM_KEY, "content_hash")
-    item_texts = (
-        content.join(texts, on="content_hash", how="inner")
-        .filter("text_features IS NOT NULL")
-        .toPandas()
-        .merge(members, on=ITEM_KEY, how="inner")
-    )
-    pooled = item_texts.groupby("spu_id")["text_features"].apply(lambda v: np.mean(list(v), axis=0))
-    return next_interactions(
-        events.merge(members, on=ITEM_KEY, how="inner")[["user_id", "spu_id", "occurred_at"]],
-        pd.Timestamp(trained.end),
-        users=_vectors(tables, USER_EMBEDDINGS, release.encoders["learn_user"], later[0]),
-        spus=_vectors(tables, SPU_PREFERENCE_EMBEDDINGS, release.encoders["learn_item"], later[0]),
-        texts=Vectors(list(pooled.index), _matrix(pooled)),
-        masked=False,
-    )
+    sequences = event_sequences(events, cut=first.end, max_users=_MAX_USERS)
+    parts = cut_at(user_sequences(sequences.toArrow(), spu_ids), first.end)
+    return compared(rankers(encoders, contents, parts.before), cases_of(parts))
 
 
-def _vectors(tables: Tables, table: Table, version: str, before: Night) -> Vectors:
-    key = table.keys[0]
-    rows = (
-        tables.before(table, before)
-        .filter(F.col("encoder_version") == version)
-        .select(key, "embedding")
-        .orderBy(key)
-        .toPandas()
-    )
-    return Vectors(list(rows[key]), _matrix(rows["embedding"]))
+def _events(tables: Tables, shop: Path, first: Night, later: Sequence[Night]) -> DataFrame:
+    published = tables.read(INTERACTIONS).filter(F.col("ds") <= F.lit(first.ds))
+    fed = pd.concat([_feed_events(shop, night) for night in later])
+    fed["occurred_at"] = pd.to_datetime(fed["occurred_at"], utc=True, format="mixed")
+    rows = list(fed.itertuples(index=False, name=None))
+    return published.select(_EVENT_COLUMNS).unionByName(local_frame(tables.spark, rows, _EVENT_DDL))
 
 
 def _feed_events(shop: Path, night: Night) -> pd.DataFrame:
     file = shop / "feeds" / str(night) / "interactions.jsonl"
-    return pd.read_json(file, lines=True, dtype=False, convert_dates=False)[
-        ["user_id", *ITEM_KEY, "occurred_at"]
-    ]
+    return pd.read_json(file, lines=True, dtype=False, convert_dates=False)[_EVENT_COLUMNS]
 
 
 def _true_products(shop: Path) -> pd.DataFrame:
     items = pd.read_json(shop / "truth" / "items.jsonl", lines=True, dtype=False)
     return items[[*ITEM_KEY, "product_id"]]
-
-
-def _matrix(vectors: Iterable[Sequence[float] | None]) -> Matrix:
-    """Stack vectors; a missing one becomes a row of NaN."""
-    rows = list(vectors)
-    width = next(len(row) for row in rows if row is not None)
-    nothing = [float("nan")] * width
-    return np.asarray([nothing if row is None else row for row in rows], dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What the demo prints: counts, checksums, features and figures as small tables."""
+"""Output of the demo: counts, checksums, features and quality figures as small tables."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,13 +20,13 @@ from spark_jobs.night import Night
 from spark_jobs.releases.release import Release
 from spark_jobs.runs.night_run import StageResult
 from spark_jobs.warehouse.tables import Tables
-from validation.checks import AuditReport
+from validation.results import AuditReport
 
-_FETCHED = 10
+_FETCHED = 10  # users and SPUs
 
 
 def grid(*columns: str, numbers: Sequence[str] = ()) -> Grid:
-    """Return an empty table for the terminal; columns in ``numbers`` are flush right."""
+    """Return an empty table for the terminal; columns in ``numbers`` are right-aligned."""
     table = Grid(box=None, header_style="bold", pad_edge=False, padding=(0, 2))
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left")
@@ -34,7 +34,7 @@ def grid(*columns: str, numbers: Sequence[str] = ()) -> Grid:
 
 
 def print_shop(console: Console, shop: Shop) -> None:
-    """Say how large the shop is."""
+    """Print the size of the shop."""
     first = NIGHTS[0]
     console.print(
         f"  {shop.products} products, {shop.items[first]:,} items with {shop.pictures[first]:,} "
@@ -43,8 +43,8 @@ def print_shop(console: Console, shop: Shop) -> None:
     )
 
 
-def print_refused(console: Console, tables: Tables, night: Night, shop: Shop) -> None:
-    """Say how much of the bad input that is known to be in the feed was caught."""
+def print_quarantined(console: Console, tables: Tables, night: Night, shop: Shop) -> None:
+    """Print how much of the bad input that was put into the feed is in quarantine."""
     rows = (
         tables.read(QUARANTINE)
         .filter(F.col("ds") == F.lit(night.ds))
@@ -64,9 +64,9 @@ def print_refused(console: Console, tables: Tables, night: Night, shop: Shop) ->
 
 
 def print_costs(console: Console, nights: Mapping[str, Sequence[StageResult]]) -> None:
-    """Print, model by model and stage by stage, what each night had to do beside the other."""
-    columns = [f"{night}, {what}" for night in nights for what in ("read", "spared")]
-    models = grid("inputs that a model", *columns, numbers=columns)
+    """Print the inputs that models encoded, and the seconds of each stage, night beside night."""
+    columns = [f"{night}: {count}" for night in nights for count in ("encoded", "reused")]
+    models = grid("inputs", *columns, numbers=columns)
     counted = {night: _counts(results) for night, results in nights.items()}
     for table in dict.fromkeys(table for counts in counted.values() for table in counts):
         cells = (f"{n:,}" for counts in counted.values() for n in counts.get(table, (0, 0)))
@@ -82,16 +82,16 @@ def print_costs(console: Console, nights: Mapping[str, Sequence[StageResult]]) -
 
 
 def _counts(results: Sequence[StageResult]) -> dict[str, tuple[int, int]]:
-    """Inputs read and spared by table: of its first step, later ones find the work done."""
+    """Return inputs encoded and reused by table, of its first step: later ones reuse all."""
     counts: dict[str, tuple[int, int]] = {}
     for step in (step for result in results for step in result.steps):
         if step.rows_encoded is not None:
-            counts.setdefault(step.name.split()[0], (step.rows_encoded, step.rows_spared or 0))
+            counts.setdefault(step.name, (step.rows_encoded, step.rows_reused or 0))
     return counts
 
 
 def print_audit(console: Console, report: AuditReport) -> None:
-    """Say in words what the audit did not let pass."""
+    """Print the checks of the audit that failed."""
     failures = report.failures
     console.print(
         f"  [red]stopped by the audit[/]: {len(failures)} of {len(report.results)} checks failed "
@@ -100,7 +100,7 @@ def print_audit(console: Console, report: AuditReport) -> None:
     )
     for failure in failures:
         console.print(
-            f"  [bold]{failure.table_name}[/] {escape(failure.check_name)}\n"
+            f"  [bold]{failure.table_name}[/] {escape(failure.name)}\n"
             f"      expected {escape(failure.expected)}\n      seen     {escape(failure.seen)}",
             highlight=False,
             soft_wrap=True,
@@ -108,7 +108,7 @@ def print_audit(console: Console, report: AuditReport) -> None:
 
 
 def print_checksums(console: Console, before: Mapping[str, str], after: Mapping[str, str]) -> None:
-    """Print what readers see, before and after the night that was stopped."""
+    """Print the checksums of what is served, before and after the stopped night."""
     table = grid("served", "rows:checksum after night two", "after night three")
     for name in before:
         same = before[name] == after[name]
@@ -122,8 +122,8 @@ def print_features(console: Console, tables: Tables, config: Config, night: Nigh
     from spark_jobs.publish.fetching import online_features, training_set
 
     store = open_store(config.feature_store.repo, tables.warehouse)
-    users = _some(tables.current(USER_EMBEDDINGS), "user_id")
-    spus = _some(tables.current(SPUS), "spu_id")
+    users = _sample_keys(tables.current(USER_EMBEDDINGS), "user_id")
+    spus = _sample_keys(tables.current(SPUS), "spu_id")
     with working(console, f"online, service 'ranking', {_FETCHED} users and {_FETCHED} SPUs"):
         online = online_features(store, {"user_id": users, "spu_id": spus})
     _print_frame(console, online, ["user_id", "title", "c1", "c2", "user_spu_affinity"])
@@ -145,48 +145,47 @@ def print_features(console: Console, tables: Tables, config: Config, night: Nigh
 def print_quality(
     console: Console, tables: Tables, folder: Path, *, config: Config, release: Release
 ) -> None:
-    """Print SPU, COPE and LEARN figures against the truth, each beside its baselines."""
-    # They import torch, which would keep Spark from starting for seconds.
-    from spark_jobs.demo.evaluation import DIRECTIONS
+    """Print the quality of SPUs, COPE and LEARN against the ground truth, and of baselines."""
+    # They import torch, which would delay Spark's start by seconds.
     from spark_jobs.demo.ground_truth import cope_scores, learn_scores, spu_scores
 
-    first, second, third = (Night.parse(ds) for ds in NIGHTS)
+    nights = [Night.parse(ds) for ds in NIGHTS]
     for name, pairs in spu_scores(tables, folder).items():
         console.print(
             f"  SPUs, {name}: pairwise F1 {_figure(pairs.f1)}, precision "
             f"{_figure(pairs.precision)}, recall {_figure(pairs.recall)}",
             highlight=False,
         )
-    scores = cope_scores(tables, folder, release, config.cope)
+    scores = cope_scores(tables, folder, release, nights[1])
     table = grid("R@1, query to candidates", "COPE", "backbones", "queries")
-    for direction in DIRECTIONS:
-        if direction in scores.cope:
-            ours, raw = scores.cope[direction], scores.raw[direction]
-            name = f"{direction[0]} to {direction[1]}"
-            table.add_row(name, _figure(ours.recall), _figure(raw.recall), str(ours.queries))
-    console.print(f"  COPE, among {scores.products} products that it was not trained on")
+    for direction, cope in scores.cope.items():
+        figures = (_figure(found.means["R@1"]) for found in (cope, scores.raw[direction]))
+        table.add_row(direction.replace(">", " to "), *figures, str(len(cope.spu_Q)))
+    console.print(f"  COPE, among {scores.products} products not used in training")
     console.print(table)
     console.print(
-        "  [dim]A direction has a few dozen queries: a tenth of difference is chance. Heads that "
-        "lose to the backbones are not worth releasing: docs/guides/ml-engineers.md[/]",
+        "  [dim]A direction has a few dozen queries: differences below 0.1 are chance. Do not "
+        "release an encoder below its backbones: docs/guides/ml-engineers.md[/]",
         highlight=False,
         soft_wrap=True,
     )
-    learn = learn_scores(tables, folder, release, trained=first, later=[second, third])
+    learn = learn_scores(tables, folder, release, config, nights=nights)
+    recalls = {name: _figure(of_users["recall@10_unmasked"]) for name, of_users in learn.items()}
+    users = learn["learn"]["users_unmasked"]
     console.print(
-        f"  LEARN, next SPUs of {learn.users} users, R@{learn.k}: {_figure(learn.learn)}; "
-        f"popularity {_figure(learn.popularity)}; nearest text {_figure(learn.nearest_text)}, "
-        f"to the whole history {_figure(learn.history_text)}",
+        f"  LEARN, next SPUs of {users} users, R@10: {recalls['learn']}; "
+        f"popularity {recalls['popularity']}; nearest text {recalls['nearest_text']}; "
+        f"neighbour blend {recalls['neighbour_blend']}",
         highlight=False,
     )
 
 
 def print_what_next(console: Console, config_file: Path, night: Night, seconds: float) -> None:
-    """Say what there is now, and what to try."""
+    """Print commands to try next."""
     console.print(
         f"\n[bold]Done[/] in {seconds:.0f} s. Try next (source .venv/bin/activate first):"
     )
-    tried = (
+    commands = (
         (
             f"embedmill run --config {config_file} --ds {night}",
             "the same night again: the same tables",
@@ -197,10 +196,10 @@ def print_what_next(console: Console, config_file: Path, night: Night, seconds: 
             "the report of each night, in a browser",
         ),
         (f"ls {config_file.parent}/warehouse", "the Delta tables; audit pages in data_docs/"),
-        ("make demo", "all of it again, with nothing left to encode"),
+        ("make demo", "the demo again, with nothing left to encode"),
     )
-    for command, why in tried:
-        console.print(f"  [cyan]{command}[/]\n      {why}", highlight=False, soft_wrap=True)
+    for command, result in commands:
+        console.print(f"  [cyan]{command}[/]\n      {result}", highlight=False, soft_wrap=True)
 
 
 def _print_frame(console: Console, frame: pd.DataFrame, columns: Sequence[str]) -> None:
@@ -221,13 +220,9 @@ def _cell(value: object) -> str:
     return f"{vector[0]:+.2f} {vector[1]:+.2f} .. ({len(vector)})"
 
 
-def _some(frame: DataFrame, key: str) -> list[str]:
+def _sample_keys(frame: DataFrame, key: str) -> list[str]:
     rows = frame.select(key).distinct().orderBy(F.xxhash64(key)).limit(_FETCHED).collect()
     return [row[key] for row in rows]
-
-
-def _sum(counts: Sequence[int]) -> str:
-    return f"{sum(counts):,}" if counts else ""
 
 
 def _figure(value: float | None) -> str:

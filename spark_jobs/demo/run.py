@@ -1,4 +1,4 @@
-"""The demo: three nights in a generated shop, told on the terminal."""
+"""The demo: three nights in a generated shop, with their results on the terminal."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ from spark_jobs.demo.output import (
     print_costs,
     print_features,
     print_quality,
-    print_refused,
+    print_quarantined,
     print_shop,
     print_what_next,
 )
@@ -33,13 +33,13 @@ from spark_jobs.runs.stage import STAGES
 from spark_jobs.warehouse.locks import warehouse_lock
 from spark_jobs.warehouse.tables import Tables
 
-# In the order in which they are wanted.
+# Slow to import: done while Spark works, in the order in which they are used.
 _IMPORTS = ("encoders.learn.training", "encoders.cope.training", "validation.audit", "feast")
 
 
 @dataclass(frozen=True)
 class Demo:
-    """Where the demo plays."""
+    """Console, folder, configuration and tables of a run of the demo."""
 
     console: Console
     folder: Path
@@ -47,8 +47,8 @@ class Demo:
     tables: Tables
 
 
-def tell(folder: Path, seed: int, console: Console) -> None:
-    """Generate the shop, run its three nights, and hold the outcome against the truth."""
+def run_demo(folder: Path, seed: int, console: Console) -> None:
+    """Generate the shop, run its three nights, and compare the results with the ground truth."""
     from spark_jobs.commands.session import open_tables
 
     started = time.monotonic()
@@ -59,56 +59,59 @@ def tell(folder: Path, seed: int, console: Console) -> None:
     config_file.write_text(demo_config(folder, folder / "warehouse"), encoding="utf-8")
     config = load_config(config_file)
     with ThreadPoolExecutor(1) as pool:
-        # Spark takes as long to start as the pictures take to draw.
-        drawn = pool.submit(build_shop, folder, seed)
+        # Drawing the pictures takes as long as starting Spark.
+        built = pool.submit(build_shop, folder, seed)
         demo = Demo(console, folder, config, open_tables(config))
         start_workers(demo.tables.spark)
         with working(console, "draw the shop: products, pages, videos, live slices, users"):
-            shop = drawn.result()
+            shop = built.result()
     import_ahead(_IMPORTS)
     print_shop(console, shop)
 
     release, night_one = _night_one(demo, first)
-    print_refused(console, demo.tables, first, shop)
+    print_quarantined(console, demo.tables, first, shop)
     console.print(f"\n[bold]Night two[/], {second}: a twentieth of the items is new or changed")
     night_two = run_night(demo.tables, config, second, watch=_watch(console))
     print_costs(console, {"night one": night_one, "night two": night_two})
     _night_three(demo, third)
 
-    console.print("\n[bold]A ranking team reads features[/]")
+    console.print("\n[bold]Features[/], as a ranking team reads them")
     print_features(console, demo.tables, config, second)
-    console.print("\n[bold]How good is it?[/] Held against the shop's ground truth")
+    console.print("\n[bold]Quality[/] against the shop's ground truth")
     print_quality(console, demo.tables, folder, config=config, release=release)
     print_what_next(console, config_file, second, time.monotonic() - started)
 
 
 def _night_one(demo: Demo, night: Night) -> tuple[Release, list[StageResult]]:
-    """Ingest and group, train and release the first encoders, embed, audit and publish."""
+    """Run the first night; train and release encoders on the way where there is no release yet."""
     console, tables, config = demo.console, demo.tables, demo.config
     console.print(f"\n[bold]Night one[/], {night}: everything is new")
     watch = _watch(console)
     results = run_night(tables, config, night, stages=stages_between("ingest", "spu"), watch=watch)
-    results += _read_by_frozen_models(demo, night)
+    results += _cache_frozen_models(demo, night)
     release = live_release(tables)
     if release is None:
         release = _first_release(demo, night)
     else:
-        console.print(f"  release [bold]{release.name}[/] is there from the last time")
+        console.print(f"  release [bold]{release.name}[/] of an earlier run is live")
     later = stages_between("item_embeddings", STAGES[-1])
     results += run_night(tables, config, night, stages=later, watch=watch)
     return release, results
 
 
-def _read_by_frozen_models(demo: Demo, night: Night) -> list[StageResult]:
-    """Put every picture, text and prompt through the frozen models: training starts from there."""
-    from spark_jobs.training.warm_caches import read_items, read_prompts
+def _cache_frozen_models(demo: Demo, night: Night) -> list[StageResult]:
+    """Cache the frozen models' outputs for all pictures, texts and prompts: training reads them."""
+    from spark_jobs.training.warm_caches import warm_item_features, warm_spu_content_embeddings
 
     results = []
     with warehouse_lock(demo.tables.warehouse):
-        for title, read in (("frozen backbones", read_items), ("language model", read_prompts)):
+        for title, warm in (
+            ("frozen backbones", warm_item_features),
+            ("language model", warm_spu_content_embeddings),
+        ):
             started = time.monotonic()
-            with working(demo.console, f"{title} read what is new"):
-                step = read(demo.tables, demo.config, night)
+            with working(demo.console, f"encode new content: {title}"):
+                _, step = warm(demo.tables, demo.config, night)
             results.append(StageResult(title, [step], time.monotonic() - started))
     return results
 
@@ -120,8 +123,8 @@ def _first_release(demo: Demo, night: Night) -> Release:
     encoders: dict[str, str] = {}
     with warehouse_lock(demo.tables.warehouse):
         for title, train in (("COPE", train_cope), ("LEARN", train_learn)):
-            with working_with_bar(demo.console, f"train {title}") as told:
-                encoders |= train(demo.tables, demo.config, night, progress=told)
+            with working_with_bar(demo.console, f"train {title}") as progress:
+                encoders |= train(demo.tables, demo.config, night, progress=progress)
         figures = indent(training_summary(demo.tables, encoders["learn_user"]), "  ")
         demo.console.print(figures, highlight=False, markup=False, soft_wrap=True)
         create_release(demo.tables, encoders)
@@ -131,10 +134,10 @@ def _first_release(demo: Demo, night: Night) -> Release:
 
 
 def _night_three(demo: Demo, night: Night) -> None:
-    """Let the audit stop a broken feed, and show that nothing that is served has moved."""
+    """Run the night of the broken feed, which the audit stops: served tables must not change."""
     from spark_jobs.publish.feast_definitions import open_store
     from spark_jobs.publish.online_values import online_checksum
-    from validation.checks import AuditFailed
+    from validation.results import AuditFailed
 
     console, tables, config = demo.console, demo.tables, demo.config
     console.print(
@@ -150,7 +153,7 @@ def _night_three(demo: Demo, night: Night) -> None:
             for view, checksum in online_checksum(store, tables.spark).items()
         }
 
-    with working(console, "checksums of all that is served"):
+    with working(console, "checksums of what is served"):
         before = served()
     try:
         run_night(tables, config, night, watch=_watch(console))
@@ -158,7 +161,7 @@ def _night_three(demo: Demo, night: Night) -> None:
         print_audit(console, failed.report)
     else:
         raise RuntimeError(f"the audit let the broken feed of night {night} through.")
-    with working(console, "checksums once more"):
+    with working(console, "checksums again"):
         after = served()
     print_checksums(console, before, after)
 

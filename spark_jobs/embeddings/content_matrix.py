@@ -1,4 +1,4 @@
-"""Content matrix: where does the user tower look up the contents that a history numbers?
+"""Content matrix: the content embeddings that histories refer to by row number.
 
 One ``.npy`` file, float32 [n, width], in the warehouse for as long as the stage runs. Workers fill
 it and map it into memory, so that neither the driver nor a worker holds it; on a cluster the
@@ -37,7 +37,7 @@ def remove_leftovers(folder: str) -> None:
 
 
 class ContentMatrix:
-    """The matrix of a ``learn_content`` version: written when first asked for, removed at exit."""
+    """The matrix of a ``learn_content`` version; the first ``path`` writes it, exit removes it."""
 
     def __init__(self, vectors: DataFrame, folder: str, *, width: int) -> None:
         """Lay out the matrix, without writing it.

@@ -1,7 +1,7 @@
-"""Histories: what did each user do up to the end of the night, in terms of SPU contents?
+"""Histories: each user's last events up to the end of the night, as SPU contents.
 
 Point-in-time: an event counts from the moment it happened, and only where tonight's SPUs know its
-item. Users whose history cannot have changed are not looked at.
+item. Users whose history cannot have changed are left out.
 """
 
 from datetime import datetime

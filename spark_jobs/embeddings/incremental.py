@@ -1,7 +1,7 @@
-"""Vector tables: which vectors must be found tonight, and which of them are known already?
+"""Incremental encoding: stage vectors of new or changed content only.
 
-A vector is a pure function of its content hash and encoder version, so changes are told by the
-hashes alone, before any model runs.
+A vector is a pure function of its content hash and encoder version, so the hashes alone tell what
+changed, before any model runs.
 """
 
 import time
@@ -17,9 +17,10 @@ from spark_jobs.contracts import LOG_COLUMN_NAMES, Table
 from spark_jobs.night import Night
 from spark_jobs.releases.ledger import served_releases
 from spark_jobs.releases.release import Release
-from spark_jobs.runs.stage import Step, encoder_step
+from spark_jobs.runs.stage import Step
 from spark_jobs.warehouse.change_log import changed_rows
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 
 # From contents (content_hash), and how many there are, to their vectors: content_hash and the
 # table's vector columns.
@@ -32,14 +33,14 @@ class NothingServed(LookupError):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What should have a vector of one encoder version tonight.
+    """The keys that should have a vector of one encoder version tonight.
 
     Attributes:
         tonight: keys, content_hash and the table's own columns; one row a key. Used several times.
         compute: gives the vectors of contents; lazy, and run once, as the rows are written.
         keys: how many keys should have a vector.
         eligible: how many of them were not quarantined.
-        among: the keys that may have changed, where ``tonight`` holds those alone.
+        candidates: the keys that may have changed, where ``tonight`` holds those alone.
     """
 
     encoder_version: str
@@ -47,7 +48,7 @@ class Wanted:
     compute: Compute
     keys: int
     eligible: int
-    among: DataFrame | None = None
+    candidates: DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,9 @@ class VectorRows:
     encoder_version: str
 
     @property
-    def vector(self) -> tuple[str, ...]:
-        """Columns that an encoder fills."""
-        return (self.table.vector,) if self.table.vector else ("c1", "c2", "c3")
-
-    @property
     def columns(self) -> list[str]:
-        """All columns but the vector, the dates and is_active."""
-        left_out = {*self.vector, *LOG_COLUMN_NAMES, "is_active"}
+        """All columns but the encoder's outputs, the dates and is_active."""
+        left_out = {*self.table.outputs, *LOG_COLUMN_NAMES, "is_active"}
         return [name for name in schema(self.table).names if name not in left_out]
 
     def before(self) -> DataFrame:
@@ -107,7 +103,7 @@ class VectorRows:
     def earlier(self) -> DataFrame:
         """Every vector of nights before this one, tombstones left out."""
         rows = self.tables.read(self.table).filter(F.col("ds") < F.lit(self.night.ds))
-        return rows.filter(self._is_mine() & F.col(self.vector[0]).isNotNull())
+        return rows.filter(self._is_mine() & F.col(self.table.outputs[0]).isNotNull())
 
     def _is_mine(self) -> Column:
         return F.col("encoder_version") == self.encoder_version
@@ -116,15 +112,15 @@ class VectorRows:
 def stage_vectors(
     tables: Tables, table: Table, night: Night, wanted: Sequence[Wanted]
 ) -> list[Step]:
-    """Write what changes in a vector table, all encoder versions at once; rows of others stay.
+    """Stage what changes in a vector table, all encoder versions together; rows of others stay.
 
     Only contents that the table never had a vector of are computed, each once. A content that turns
     out to have no vector makes a tombstone.
     """
     started = time.monotonic()
-    with ExitStack() as lent:
+    with ExitStack() as stack:
         changes = [
-            lent.enter_context(_changes(VectorRows(tables, table, night, w.encoder_version), w))
+            stack.enter_context(_changes(VectorRows(tables, table, night, w.encoder_version), w))
             for w in wanted
         ]
         rows = reduce(DataFrame.unionByName, [change.rows for change in changes])
@@ -142,66 +138,68 @@ def _step(table: Table, wanted: Wanted, change: _Changes, *, written: int, secon
     # Keys that got no vector although nothing said why are missing from rows_out: a defect, and
     # run_stage says so.
     return Step(
-        encoder_step(table.name, wanted.encoder_version),
+        table.name,
+        encoder_version=wanted.encoder_version,
         rows_in=wanted.keys,
         rows_out=wanted.eligible - (change.keys - written),
         rows_quarantined=wanted.keys - wanted.eligible,
         rows_encoded=change.computed,
-        rows_spared=wanted.eligible - change.computed,
+        rows_reused=wanted.eligible - change.computed,
         seconds=seconds,
     )
 
 
 @contextmanager
-def _changes(of: VectorRows, wanted: Wanted) -> Iterator[_Changes]:
-    """Lend the rows of one encoder version that change tonight, until they are written."""
-    before = of.before()
-    if wanted.among is not None:
-        before = before.join(wanted.among, on=wanted.among.columns, how="left_semi")
-    tonight = wanted.tonight.withColumn("encoder_version", F.lit(of.encoder_version))
+def _changes(rows: VectorRows, wanted: Wanted) -> Iterator[_Changes]:
+    """Give the rows of one encoder version that change tonight; cached until they are written."""
+    before, outputs = rows.before(), rows.table.outputs
+    if wanted.candidates is not None:
+        keys = wanted.candidates.columns
+        before = before.join(wanted.candidates, on=keys, how="left_semi")
+    tonight = wanted.tonight.withColumn("encoder_version", F.lit(rows.encoder_version))
     changed = changed_rows(
-        before, tonight.select(*of.columns), keys=of.table.keys, payload=("content_hash",)
+        before, tonight.select(*rows.columns), keys=rows.table.keys, payload=("content_hash",)
     ).persist()
-    contents = _contents(of, changed).persist()
+    contents = _contents(rows, changed).persist()
     try:
-        total, known, keys = contents.agg(
+        total, known, changed_keys = contents.agg(
             F.count("*"), F.count("_known"), F.coalesce(F.sum("_keys"), F.lit(0))
         ).collect()[0]
-        vectors = first_vectors(of.earlier(), contents.filter("_known"), of.vector)
+        vectors = first_vectors(rows.earlier(), contents.filter("_known"), outputs)
         if total > known:
             missing = contents.filter("_known IS NULL").select("content_hash")
-            computed = wanted.compute(missing, total - known).select("content_hash", *of.vector)
+            computed = wanted.compute(missing, total - known).select("content_hash", *outputs)
             vectors = vectors.unionByName(computed) if known else computed
-        yield _Changes(_with_vectors(changed, vectors, of.vector), keys, total - known)
+        yield _Changes(_with_vectors(changed, vectors, outputs), changed_keys, total - known)
     finally:
         contents.unpersist()
         changed.unpersist()
 
 
-def _contents(of: VectorRows, changed: DataFrame) -> DataFrame:
+def _contents(rows: VectorRows, changed: DataFrame) -> DataFrame:
     """Return each new or changed content, its number of keys, and whether it has a vector."""
     wanted = changed.filter("is_active").groupBy("content_hash").agg(F.count("*").alias("_keys"))
-    known = of.earlier().select("content_hash").distinct().withColumn("_known", F.lit(True))
+    known = rows.earlier().select("content_hash").distinct().withColumn("_known", F.lit(True))
     return wanted.join(known, on="content_hash", how="left")
 
 
-def first_vectors(log: DataFrame, contents: DataFrame, vector: Sequence[str]) -> DataFrame:
-    """Return the first vector that a log had of each content: content_hash and ``vector``.
+def first_vectors(log: DataFrame, contents: DataFrame, outputs: Sequence[str]) -> DataFrame:
+    """Return the first vector that a log had of each content: content_hash and ``outputs``.
 
     Args:
         log: rows of one encoder version, tombstones left out. A content may have many.
         contents: content_hash of those wanted; others are not looked at.
     """
     # Rows of one content and encoder version have one vector, so ties do not matter.
-    firsts = [F.min_by(column, "event_timestamp").alias(column) for column in vector]
+    firsts = [F.min_by(column, "event_timestamp").alias(column) for column in outputs]
     wanted = contents.select("content_hash")
     return log.join(wanted, on="content_hash", how="left_semi").groupBy("content_hash").agg(*firsts)
 
 
-def _with_vectors(changed: DataFrame, vectors: DataFrame, vector: Sequence[str]) -> DataFrame:
+def _with_vectors(changed: DataFrame, vectors: DataFrame, outputs: Sequence[str]) -> DataFrame:
     columns = [name for name in changed.columns if name != "is_active"]
     active = changed.filter("is_active").join(vectors, on="content_hash", how="left")
-    nothing = [F.lit(None).cast(vectors.schema[name].dataType).alias(name) for name in vector]
+    nothing = [F.lit(None).cast(vectors.schema[name].dataType).alias(name) for name in outputs]
     gone = changed.filter("NOT is_active").select(*columns, *nothing, "is_active")
-    with_vector = F.col(vector[0]).isNotNull().alias("is_active")
-    return active.select(*columns, *vector, with_vector).unionByName(gone)
+    with_vector = F.col(outputs[0]).isNotNull().alias("is_active")
+    return active.select(*columns, *outputs, with_vector).unionByName(gone)

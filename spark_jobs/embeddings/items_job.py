@@ -5,7 +5,6 @@ Reads ``items``; fills ``item_features``; stages what changes in ``item_embeddin
     spark-submit spark_jobs/embeddings/items_job.py --config CONFIG.toml --ds 2026-01-31
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial, reduce
@@ -13,22 +12,20 @@ from functools import partial, reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.config import Config
-from spark_jobs.contracts import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS
-from spark_jobs.embeddings.heads import (
-    LIKE_ITS_DOMAIN,
-    alike_items,
-    counted,
-    encodable_items,
-    head_vectors,
-)
+from encoders.artifacts import EncoderInfo
+from spark_jobs.config import Config, EncodingConfig
+from spark_jobs.contracts import COPE_FEATURES, ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS
 from spark_jobs.embeddings.incremental import Wanted, releases_to_encode, stage_vectors
-from spark_jobs.embeddings.model_cache import encoding_step, ensure_item_features
+from spark_jobs.embeddings.model_cache import ensure_item_features
+from spark_jobs.engine.inference import encoded
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step, job_main
-from spark_jobs.warehouse.encoder_store import encoder_config, vector_width
+from spark_jobs.warehouse.encoder_store import encoder_info
 from spark_jobs.warehouse.quarantine import replace_reason
 from spark_jobs.warehouse.tables import Tables
+
+STAGE = "item_embeddings"
+LIKE_ITS_DOMAIN = "like_its_domain"
 
 
 def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
@@ -38,15 +35,100 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
         NothingServed: there is no such release.
     """
     versions = dict.fromkeys(r.encoders["cope"] for r in releases_to_encode(tables))
-    features = {version: str(encoder_config(tables, version)["features"]) for version in versions}
-    steps = [_ensure_features(tables, config, night, v) for v in dict.fromkeys(features.values())]
+    encoders = [encoder_info(tables, version) for version in versions]
+    features = dict.fromkeys(encoder.reads[COPE_FEATURES.name] for encoder in encoders)
+    steps = [ensure_item_features(tables, config, night, version) for version in features]
     items = tables.as_of(ITEMS, night, ["domain", "item_id", "content_hash"]).persist()
     try:
-        wanted = [_wanted(tables, config, items, *pair) for pair in features.items()]
+        wanted = [_wanted(tables, config, items, encoder) for encoder in encoders]
         staged = stage_vectors(tables, ITEM_EMBEDDINGS, night, wanted)
         return [*steps, *_with_alike_quarantined(tables, night, wanted, staged)]
     finally:
         items.unpersist()
+
+
+def encodable_items(items: DataFrame, features: DataFrame) -> DataFrame:
+    """Return the items whose content the backbones could read.
+
+    Args:
+        items: domain, item_id, content_hash.
+        features: content_hash of what was read; unique.
+
+    Returns:
+        domain, item_id, content_hash.
+    """
+    readable = features.select("content_hash")
+    return items.join(readable, on="content_hash", how="left_semi").select(
+        "domain", "item_id", "content_hash"
+    )
+
+
+def head_vectors(
+    wanted: DataFrame,
+    count: int,
+    *,
+    items: DataFrame,
+    features: DataFrame,
+    encoder: EncoderInfo,
+    config: EncodingConfig,
+) -> DataFrame:
+    """Run COPE's heads over wanted contents, each once.
+
+    Args:
+        wanted: content_hash, distinct; ``count`` of them.
+        items: content_hash, domain. A content may be that of many items, of one domain.
+        features: content_hash, image_features, text_features; unique.
+
+    Returns:
+        content_hash, embedding. Lazy, with a model in it: write it once.
+    """
+    domains = items.select("content_hash", "domain").dropDuplicates(["content_hash"])
+    inputs = (
+        wanted.join(domains, on="content_hash", how="inner")
+        .join(features, on="content_hash", how="inner")
+        .select("content_hash", *encoder.inputs)
+    )
+    vectors = encoded(
+        inputs, encoder, keys=("content_hash",), config=config, stage=STAGE, count=count
+    )
+    return vectors.select("content_hash", "embedding")
+
+
+def alike_items(items: DataFrame, vectors: DataFrame) -> DataFrame:
+    """Return the items that got no vector, as rows of ``quarantine``.
+
+    Their backbones' features are there, but are those of most items of the domain.
+
+    Args:
+        items: domain, item_id: as from ``encodable_items``.
+        vectors: domain, item_id of the items that have a vector.
+    """
+    detail = "its text and its pictures are those of most items of its domain"
+    return items.join(vectors, on=["domain", "item_id"], how="left_anti").select(
+        F.lit("items").alias("source"),
+        F.lit(LIKE_ITS_DOMAIN).alias("reason"),
+        F.lit("row").alias("scope"),
+        F.concat_ws("|", "domain", "item_id").alias("record_key"),
+        F.to_json(F.struct(F.lit(detail).alias("detail"))).alias("payload"),
+    )
+
+
+def _wanted(tables: Tables, config: Config, items: DataFrame, encoder: EncoderInfo) -> Wanted:
+    read = F.col("encoder_version") == encoder.reads[COPE_FEATURES.name]
+    features = tables.read(ITEM_FEATURES).filter(read)
+    keys, eligible = _counted(items, features)
+    compute = partial(
+        head_vectors, items=items, features=features, encoder=encoder, config=config.encoding
+    )
+    return Wanted(encoder.version, encodable_items(items, features), compute, keys, eligible)
+
+
+def _counted(items: DataFrame, features: DataFrame) -> tuple[int, int]:
+    """Return how many items there are, and how many of them ``encodable_items`` keeps."""
+    readable = features.select("content_hash", F.lit(True).alias("_readable"))
+    flagged = items.join(readable, on="content_hash", how="left")
+    total, kept = flagged.agg(F.count("*"), F.count("_readable")).collect()[0]
+    return total, kept
 
 
 def _with_alike_quarantined(
@@ -61,34 +143,12 @@ def _with_alike_quarantined(
         if count
     ]
     rows = reduce(DataFrame.unionByName, refused) if refused else None
-    replace_reason(tables, rows, LIKE_ITS_DOMAIN, night=night, stage="item_embeddings")
+    replace_reason(tables, rows, LIKE_ITS_DOMAIN, night=night, stage=STAGE)
     return [
         replace(step, rows_quarantined=step.rows_quarantined + count)
         for step, count in zip(steps, lost, strict=True)
     ]
 
 
-def _ensure_features(tables: Tables, config: Config, night: Night, version: str) -> Step:
-    started = time.monotonic()
-    counts = ensure_item_features(tables, config, night, version)
-    return encoding_step(ITEM_FEATURES, version, counts, seconds=time.monotonic() - started)
-
-
-def _wanted(
-    tables: Tables, config: Config, items: DataFrame, version: str, features_version: str
-) -> Wanted:
-    features = tables.read(ITEM_FEATURES).filter(F.col("encoder_version") == features_version)
-    keys, eligible = counted(items, features)
-    compute = partial(
-        head_vectors,
-        items=items,
-        features=features,
-        encoder_path=tables.layout.encoder(version),
-        width=vector_width(tables, version),
-        config=config.encoding,
-    )
-    return Wanted(version, encodable_items(items, features), compute, keys, eligible)
-
-
 if __name__ == "__main__":
-    job_main("item_embeddings", run)
+    job_main(STAGE, run)

@@ -1,12 +1,17 @@
-"""Pooling: what is the COPE vector of an SPU, given the vectors of its items?
+"""Pooling: the COPE vector of an SPU from the vectors of its items, in Spark and in numpy.
 
 The mean of each domain's vectors first, then the mean of those: eight live slices of a product do
 not outvote its page. Members are not weighted by confidence, which moves a little every night and
-would make a new vector each time.
+would make a new vector each time. Nights pool in Spark (``pooled_vectors``); training, which holds
+all vectors, in numpy (``pooled``).
+
+Shapes: N items, S SPUs, D numbers.
 """
 
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -18,7 +23,7 @@ NO_ITEM_VECTOR = "no_item_vector"
 
 
 def spu_contents(spus: DataFrame, members: DataFrame, items: DataFrame) -> DataFrame:
-    """Say what each SPU holds: the contents of its members, each as often as it occurs.
+    """Return the contents of each SPU's members, each as often as it occurs.
 
     Args:
         spus: spu_id.
@@ -87,6 +92,37 @@ def pooled_vectors(wanted: DataFrame, contents: DataFrame, item_vectors: DataFra
             unit_vector(F.col("mean")).alias("embedding"),
         )
     )
+
+
+def pooled(
+    emb_ND: NDArray[np.float32], spu_N: NDArray[np.int64], domain_N: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return one vector an SPU, as ``pooled_vectors`` does, in the order of the SPUs' numbers.
+
+    Args:
+        emb_ND: vectors of items; NaN where an item has none.
+        spu_N: number of each item's SPU.
+        domain_N: number of each item's domain.
+
+    Returns:
+        [S, D], L2 norm 1. SPUs without a vector, or whose mean has no direction, are left out.
+    """
+    has_vector_N = ~np.isnan(emb_ND[:, 0])
+    pairs = np.stack((spu_N[has_vector_N], domain_N[has_vector_N]), axis=1)
+    groups, group_N = np.unique(pairs, axis=0, return_inverse=True)
+    by_domain = _means(emb_ND[has_vector_N].astype(np.float64), group_N.ravel())
+    mean_SD = _means(by_domain, np.unique(groups[:, 0], return_inverse=True)[1])
+    norm_S1 = np.linalg.norm(mean_SD, axis=1, keepdims=True)
+    directed_S = norm_S1[:, 0] > _MIN_NORM
+    unit_SD: NDArray[np.float32] = (mean_SD[directed_S] / norm_S1[directed_S]).astype(np.float32)
+    return unit_SD
+
+
+def _means(x_ND: NDArray[np.float64], group_N: NDArray[np.int64]) -> NDArray[np.float64]:
+    total = np.zeros((group_N.max(initial=-1) + 1, x_ND.shape[1]))
+    np.add.at(total, group_N, x_ND)
+    means: NDArray[np.float64] = total / np.bincount(group_N)[:, None]
+    return means
 
 
 def mean_vector(vectors: Column) -> Column:

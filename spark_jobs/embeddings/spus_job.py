@@ -1,4 +1,4 @@
-"""Give every SPU of tonight its COPE vector and its semantic id, and put its prompt to LEARN's LLM.
+"""Give every SPU of tonight its COPE vector, its semantic id and its content embedding.
 
 Reads ``spus``, ``spu_members`` and ``item_embeddings``; fills ``spu_content_embeddings``; stages
 what changes in ``spu_embeddings`` and ``spu_semantic_ids``.
@@ -6,7 +6,6 @@ what changes in ``spu_embeddings`` and ``spu_semantic_ids``.
     spark-submit spark_jobs/embeddings/spus_job.py --config CONFIG.toml --ds 2026-01-31
 """
 
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial, reduce
@@ -14,28 +13,35 @@ from functools import partial, reduce
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.config import Config
+from encoders.artifacts import EncoderInfo
+from spark_jobs.config import Config, EncodingConfig
 from spark_jobs.contracts import (
     ITEM_EMBEDDINGS,
-    SPU_CONTENT_EMBEDDINGS,
     SPU_EMBEDDINGS,
     SPU_MEMBERS,
     SPU_SEMANTIC_IDS,
     SPUS,
 )
-from spark_jobs.embeddings.codes import semantic_ids
-from spark_jobs.embeddings.incremental import Compute, Wanted, releases_to_encode, stage_vectors
-from spark_jobs.embeddings.model_cache import encoding_step, ensure_spu_content_embeddings
+from spark_jobs.embeddings.incremental import (
+    Compute,
+    Wanted,
+    first_vectors,
+    releases_to_encode,
+    stage_vectors,
+)
+from spark_jobs.embeddings.model_cache import ensure_spu_content_embeddings
 from spark_jobs.embeddings.pooling import (
     NO_ITEM_VECTOR,
     pooled_vectors,
     spu_contents,
     without_vector,
 )
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
+from spark_jobs.engine.inference import encoded
 from spark_jobs.night import Night
 from spark_jobs.releases.release import Release
 from spark_jobs.runs.stage import Step, job_main
+from spark_jobs.warehouse.encoder_store import encoder_info
 from spark_jobs.warehouse.quarantine import replace_reason
 from spark_jobs.warehouse.tables import Tables
 
@@ -49,33 +55,52 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
         NothingServed: there is no such release.
     """
     releases = releases_to_encode(tables)
-    llms = dict.fromkeys(release.encoders["learn_content"] for release in releases)
+    models = dict.fromkeys(release.encoders["learn_content"] for release in releases)
 
     def contents() -> list[Step]:
-        return [_ensure_contents(tables, config, night, version) for version in llms]
+        return [ensure_spu_content_embeddings(tables, config, night, each) for each in models]
 
     def vectors() -> list[Step]:
         steps = _stage_pooled(tables, night, dict.fromkeys(r.encoders["cope"] for r in releases))
         return [*steps, *_stage_codes(tables, config, night, releases)]
 
-    return [step for steps in at_once([contents, vectors]) for step in steps]
+    return [step for steps in run_concurrently([contents, vectors]) for step in steps]
 
 
-def _ensure_contents(tables: Tables, config: Config, night: Night, version: str) -> Step:
-    started = time.monotonic()
-    counts = ensure_spu_content_embeddings(tables, config, night, version)
-    seconds = time.monotonic() - started
-    return encoding_step(SPU_CONTENT_EMBEDDINGS, version, counts, seconds=seconds)
+def semantic_ids(
+    wanted: DataFrame,
+    count: int,
+    *,
+    vectors: DataFrame,
+    encoder: EncoderInfo,
+    config: EncodingConfig,
+) -> DataFrame:
+    """Look up the codes of each wanted content of an SPU.
+
+    Args:
+        wanted: content_hash, distinct; ``count`` of them.
+        vectors: content_hash, embedding, event_timestamp: log of the codebook's COPE version.
+
+    Returns:
+        content_hash, c1, c2, c3. Lazy, with a model in it: write it once.
+    """
+    inputs = first_vectors(vectors, wanted, encoder.inputs)
+    codes = encoded(
+        inputs, encoder, keys=("content_hash",), config=config, stage=STAGE, count=count
+    )
+    levels = enumerate(SPU_SEMANTIC_IDS.outputs)
+    columns = [F.col("codes")[level].cast("int").alias(name) for level, name in levels]
+    return codes.select("content_hash", *columns)
 
 
 def _stage_pooled(tables: Tables, night: Night, versions: Iterable[str]) -> list[Step]:
-    with ExitStack() as lent:
+    with ExitStack() as stack:
         spus = tables.as_of(SPUS, night, ["spu_id"]).persist()
-        lent.callback(spus.unpersist)
+        stack.callback(spus.unpersist)
         keys, wanted = spus.count(), []
         for version in versions:
             contents = _contents(tables, night, spus, version).persist()
-            lent.callback(contents.unpersist)
+            stack.callback(contents.unpersist)
             log = tables.log(ITEM_EMBEDDINGS, night).filter(_is(version) & F.col("is_active"))
             pool = _pooling(contents, log)
             wanted.append(Wanted(version, contents, pool, keys, contents.count()))
@@ -109,7 +134,7 @@ def _stage_codes(
         compute = partial(
             semantic_ids,
             vectors=log,
-            encoder_path=tables.layout.encoder(codebook),
+            encoder=encoder_info(tables, codebook),
             config=config.encoding,
         )
         count = tonight.count()

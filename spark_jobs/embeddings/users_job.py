@@ -6,7 +6,7 @@ changes in ``user_embeddings`` and ``spu_preference_embeddings``.
     spark-submit spark_jobs/embeddings/users_job.py --config CONFIG.toml --ds 2026-01-31
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -14,7 +14,8 @@ from functools import cached_property, partial
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.config import Config
+from encoders.artifacts import EncoderInfo
+from spark_jobs.config import Config, EncodingConfig
 from spark_jobs.contracts import (
     INTERACTIONS,
     SPU_CONTENT_EMBEDDINGS,
@@ -27,12 +28,14 @@ from spark_jobs.embeddings.content_matrix import ContentMatrix, numbered_content
 from spark_jobs.embeddings.histories import histories, item_contents, touched_users
 from spark_jobs.embeddings.incremental import VectorRows, Wanted, releases_to_encode, stage_vectors
 from spark_jobs.embeddings.model_cache import spu_prompts
-from spark_jobs.embeddings.towers import STAGE, spu_vectors, user_vectors
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
+from spark_jobs.engine.inference import encoded
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step, job_main
-from spark_jobs.warehouse.encoder_store import history_length, vector_width
+from spark_jobs.warehouse.encoder_store import encoder_info, history_length, vector_width
 from spark_jobs.warehouse.tables import Tables
+
+STAGE = "user_embeddings"
 
 
 def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
@@ -41,57 +44,109 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     Raises:
         NothingServed: there is no such release.
     """
-    encoders = [release.encoders for release in releases_to_encode(tables)]
+    releases = [release.encoders for release in releases_to_encode(tables)]
     remove_leftovers(tables.layout.tmp)
-    with ExitStack() as lent:
-        inputs = _Inputs(tables, config, night, lent)
-        llms = dict.fromkeys(e["learn_content"] for e in encoders)
-        contents = {version: _Contents(inputs, version) for version in llms}
-        items = {e["learn_item"]: contents[e["learn_content"]] for e in encoders}
-        reads = {
-            e["learn_user"]: (e["learn_content"], history_length(tables, e["learn_user"]))
-            for e in encoders
-        }
-        read = {key: _Histories(contents[key[0]], key[1]) for key in dict.fromkeys(reads.values())}
-        users = {version: read[key] for version, key in reads.items()}
-        for of in contents.values():
-            _ = of.numbered  # both threads read it: laid out once, before they start
+    with ExitStack() as stack:
+        inputs = _Inputs(tables, config, night, stack)
+        models = dict.fromkeys(encoders["learn_content"] for encoders in releases)
+        contents = {version: _Contents(inputs, version) for version in models}
+        items = {e["learn_item"]: contents[e["learn_content"]] for e in releases}
+        users = _histories_of_encoders(tables, releases, contents)
+        for each in contents.values():
+            _ = each.numbered  # both threads read it: computed once, before they start
 
         def spu_steps() -> list[Step]:
-            wanted = [_wanted_spus(version, of) for version, of in items.items()]
+            wanted = [_wanted_spus(version, read) for version, read in items.items()]
             return stage_vectors(tables, SPU_PREFERENCE_EMBEDDINGS, night, wanted)
 
         def user_steps() -> list[Step]:
-            wanted = [_wanted_users(version, of) for version, of in users.items()]
+            wanted = [_wanted_users(version, read) for version, read in users.items()]
             return stage_vectors(tables, USER_EMBEDDINGS, night, wanted)
 
-        return [step for steps in at_once([spu_steps, user_steps]) for step in steps]
+        return [step for steps in run_concurrently([spu_steps, user_steps]) for step in steps]
+
+
+def user_vectors(
+    wanted: DataFrame,
+    count: int,
+    *,
+    histories: DataFrame,
+    matrix: ContentMatrix,
+    encoder: EncoderInfo,
+    config: EncodingConfig,
+) -> DataFrame:
+    """Run the user tower over wanted histories, each once. Writes the matrix if it is not there.
+
+    Args:
+        wanted: content_hash, distinct; ``count`` of them.
+        histories: content_hash, history. Users may have equal histories.
+
+    Returns:
+        content_hash, embedding. Lazy, with a model in it: write it once.
+    """
+    inputs = (
+        histories.join(wanted, on="content_hash", how="left_semi")
+        .select("content_hash", *encoder.inputs)
+        .dropDuplicates(["content_hash"])  # equal hashes are equal histories
+    )
+    return encoded(
+        inputs,
+        encoder,
+        keys=("content_hash",),
+        config=config,
+        context=matrix.path(),
+        stage=STAGE,
+        count=count,
+    )
+
+
+def spu_vectors(
+    wanted: DataFrame,
+    count: int,
+    *,
+    embeddings: DataFrame,
+    encoder: EncoderInfo,
+    config: EncodingConfig,
+) -> DataFrame:
+    """Run the item tower over wanted contents.
+
+    Args:
+        wanted: content_hash, distinct; ``count`` of them.
+        embeddings: content_hash, embedding (the language model's); unique.
+
+    Returns:
+        content_hash, embedding (the tower's). Lazy, with a model in it: write it once.
+    """
+    inputs = embeddings.join(wanted, on="content_hash", how="left_semi").select(
+        "content_hash", F.col("embedding").alias("content_embedding")
+    )
+    return encoded(inputs, encoder, keys=("content_hash",), config=config, stage=STAGE, count=count)
 
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What the stage reads, whatever the encoder; frames used again are kept until the end."""
+    """Frames that the stage reads for any encoder; those used again stay cached until its end."""
 
     tables: Tables
     config: Config
     night: Night
-    lent: ExitStack
+    stack: ExitStack
 
-    def kept(self, rows: DataFrame) -> DataFrame:
+    def cached(self, rows: DataFrame) -> DataFrame:
         persisted = rows.persist()
-        self.lent.callback(persisted.unpersist)
+        self.stack.callback(persisted.unpersist)
         return persisted
 
     @cached_property
     def prompts(self) -> DataFrame:
         """spu_id, content_hash."""
         prompts = spu_prompts(self.tables.as_of(SPUS, self.night))
-        return self.kept(prompts.select("spu_id", "content_hash"))
+        return self.cached(prompts.select("spu_id", "content_hash"))
 
     @cached_property
     def item_contents(self) -> DataFrame:
         members = self.tables.as_of(SPU_MEMBERS, self.night, ["domain", "item_id", "spu_id"])
-        return self.kept(item_contents(members, self.prompts))
+        return self.cached(item_contents(members, self.prompts))
 
     @cached_property
     def events(self) -> DataFrame:
@@ -106,12 +161,12 @@ class _Inputs:
         members = tables.before(SPU_MEMBERS, night, ["domain", "item_id", "spu_id"])
         before = item_contents(members, prompts)
         active = tables.staged(INTERACTIONS, night)
-        return self.kept(touched_users(self.events, active, before, self.item_contents))
+        return self.cached(touched_users(self.events, active, before, self.item_contents))
 
 
 @dataclass(frozen=True)
 class _Contents:
-    """Tonight's contents as one ``learn_content`` version sees them."""
+    """Tonight's contents as one ``learn_content`` version encoded them."""
 
     inputs: _Inputs
     version: str
@@ -119,8 +174,8 @@ class _Contents:
     @cached_property
     def embeddings(self) -> DataFrame:
         """content_hash, embedding: tonight's and earlier ones."""
-        cached = self.inputs.tables.read(SPU_CONTENT_EMBEDDINGS)
-        return cached.filter(F.col("encoder_version") == self.version)
+        cache = self.inputs.tables.read(SPU_CONTENT_EMBEDDINGS)
+        return cache.filter(F.col("encoder_version") == self.version)
 
     @cached_property
     def numbered(self) -> DataFrame:
@@ -128,7 +183,7 @@ class _Contents:
         known = self.inputs.prompts.join(
             self.embeddings.select("content_hash"), on="content_hash", how="left_semi"
         )
-        return self.inputs.kept(numbered_contents(known))
+        return self.inputs.cached(numbered_contents(known))
 
     @cached_property
     def matrix(self) -> ContentMatrix:
@@ -136,40 +191,54 @@ class _Contents:
         vectors = self.embeddings.join(self.numbered, on="content_hash", how="inner")
         width = vector_width(tables, self.version)
         matrix = ContentMatrix(vectors, tables.layout.tmp, width=width)
-        return self.inputs.lent.enter_context(matrix)
+        return self.inputs.stack.enter_context(matrix)
 
 
 @dataclass(frozen=True)
 class _Histories:
-    """What users did, in terms of tonight's contents, as far back as an encoder reads."""
+    """Histories of users in tonight's contents, as far back as an encoder reads."""
 
-    of: _Contents
+    contents: _Contents
     length: int
 
     @cached_property
     def all(self) -> DataFrame:
-        return self.of.inputs.kept(self._histories(self.of.inputs.events))
+        return self.contents.inputs.cached(self._histories(self.contents.inputs.events))
 
     @cached_property
     def touched(self) -> DataFrame:
-        inputs = self.of.inputs
+        inputs = self.contents.inputs
         events = inputs.events.join(inputs.touched, on="user_id", how="left_semi")
-        return inputs.kept(self._histories(events))
+        return inputs.cached(self._histories(events))
 
     def _histories(self, events: DataFrame) -> DataFrame:
-        inputs = self.of.inputs
-        contents = inputs.item_contents.join(self.of.numbered, on="content_hash", how="inner")
+        inputs = self.contents.inputs
+        contents = inputs.item_contents.join(self.contents.numbered, on="content_hash", how="inner")
         return histories(events, contents, end=inputs.night.end, max_history=self.length)
 
 
-def _wanted_spus(version: str, of: _Contents) -> Wanted:
-    inputs = of.inputs
-    tonight = inputs.prompts.join(of.numbered, on="content_hash", how="left_semi")
+def _histories_of_encoders(
+    tables: Tables, releases: Sequence[Mapping[str, str]], contents: Mapping[str, _Contents]
+) -> dict[str, _Histories]:
+    """Return the histories that each ``learn_user`` version reads; versions that agree share."""
+    reads = {
+        encoders["learn_user"]: (
+            encoders["learn_content"],
+            history_length(tables, encoders["learn_user"]),
+        )
+        for encoders in releases
+    }
+    shared = {read: _Histories(contents[read[0]], read[1]) for read in reads.values()}
+    return {version: shared[read] for version, read in reads.items()}
+
+
+def _wanted_spus(version: str, contents: _Contents) -> Wanted:
+    inputs = contents.inputs
+    tonight = inputs.prompts.join(contents.numbered, on="content_hash", how="left_semi")
     compute = partial(
         spu_vectors,
-        embeddings=of.embeddings,
-        encoder_path=inputs.tables.layout.encoder(version),
-        width=vector_width(inputs.tables, version),
+        embeddings=contents.embeddings,
+        encoder=encoder_info(inputs.tables, version),
         config=inputs.config.encoding,
     )
     return Wanted(version, tonight, compute, inputs.prompts.count(), tonight.count())
@@ -177,23 +246,22 @@ def _wanted_spus(version: str, of: _Contents) -> Wanted:
 
 def _wanted_users(version: str, read: _Histories) -> Wanted:
     """Return all users for an encoder that is new, and those that tonight touched for another."""
-    inputs = read.of.inputs
+    inputs = read.contents.inputs
     before = VectorRows(inputs.tables, USER_EMBEDDINGS, inputs.night, version).before()
     is_new = before.isEmpty()
     tonight = read.all if is_new else read.touched
     compute = partial(
         user_vectors,
         histories=tonight,
-        matrix=read.of.matrix,
-        encoder_path=inputs.tables.layout.encoder(version),
-        width=vector_width(inputs.tables, version),
+        matrix=read.contents.matrix,
+        encoder=encoder_info(inputs.tables, version),
         config=inputs.config.encoding,
     )
     if is_new:
         return Wanted(version, tonight, compute, count := tonight.count(), count)
     untouched = before.join(inputs.touched, on="user_id", how="left_anti").count()
     count = tonight.count() + untouched
-    return Wanted(version, tonight, compute, count, count, among=inputs.touched)
+    return Wanted(version, tonight, compute, count, count, candidates=inputs.touched)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,41 @@
-"""Work that does not wait for each other, done at once."""
+"""Concurrency in the driver: independent calls run side by side, garbage collection paused."""
 
-from collections.abc import Callable, Iterable
+import gc
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
 
 # A small query is mostly planning and commits, on one core of the driver.
-AT_ONCE = 4
+MAX_CONCURRENT = 4
 
 
-def at_once(works: Iterable[Callable[[], T]]) -> list[T]:
-    """Call all of them, several at a time; return their results in order.
+def run_concurrently(calls: Iterable[Callable[[], T]]) -> list[T]:
+    """Run independent calls, ``MAX_CONCURRENT`` at a time; return their results in order.
 
-    All of them end before this returns.
+    All calls have ended when this returns or raises.
 
     Raises:
-        Exception: what the first of them raised that did not end well.
+        Exception: that of the first call, in the order given, that failed.
     """
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        calls = [pool.submit(work) for work in works]
-    return [call.result() for call in calls]
+    with ThreadPoolExecutor(MAX_CONCURRENT) as pool:
+        futures = [pool.submit(call) for call in calls]
+    return [future.result() for future in futures]
+
+
+@contextmanager
+def gc_paused() -> Iterator[None]:
+    """Pause Python's cyclic garbage collector; usable as a decorator.
+
+    Records, sets and protos by the million hold no cycles, and the collector walks over all of them
+    again and again: a third of the time that it took to resolve 100,000 pages.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

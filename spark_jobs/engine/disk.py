@@ -1,4 +1,4 @@
-"""Disk space: required before a stage starts, and a full disk named in one message."""
+"""Disk space: the check before a stage starts, and one message where a disk is full."""
 
 import errno
 import shutil
@@ -12,22 +12,23 @@ from rich import filesize
 from spark_jobs.night import Night
 
 GB = 1_000_000_000
-# What a disk that is full is called by Python and Java, and by SQLite.
-_SAID = ("No space left on device", "database or disk is full")
-# Said of a command that is no stage of a night.
+# How errors of Python and Java, and of SQLite, name a full disk.
+_FULL_DISK_TEXTS = ("No space left on device", "database or disk is full")
+# Message of a command that is not a stage of a night.
 NO_ROOM = (
-    "no space is left on the disk of the warehouse, or of scratch files. Each table is written in "
-    "one commit, so it is as before, or complete. Free some disk (embedmill maintain removes what "
-    "nothing that is served needs), then run the same command again: it goes on from there."
+    "the disk of the warehouse or of the temporary folder is full. Each table is written in one "
+    "commit, so every table is either as before or complete. Free some disk space (embedmill "
+    "maintain removes files that no served release needs), then run the same command again: it "
+    "continues where it stopped."
 )
 
 
 class DiskFull(OSError):
-    """There is too little room to go on."""
+    """The disk has less free space than the work needs."""
 
 
 def free_bytes(place: str) -> int | None:
-    """Return the room left where a folder lies or will lie; None for an object store."""
+    """Return the free space on the disk of a folder, which need not exist; None for a URI."""
     if "://" in place:
         return None
     folder = Path(place).resolve()
@@ -40,23 +41,23 @@ def free_bytes(place: str) -> int | None:
 def enough_disk(
     warehouse: str, least_free: float, night: Night, stage: str, *, writes: int = 0
 ) -> Iterator[None]:
-    """Let a stage run if there is room for it, and say so clearly where there was not.
+    """Run a stage if its disks have enough free space; name the disk where they run full.
 
     Args:
-        least_free: bytes, on the disk of the warehouse and on that of scratch files.
+        least_free: bytes, on the disk of the warehouse and on that of the temporary folder.
         writes: bytes that the stage adds to the warehouse.
 
     Raises:
-        DiskFull: there is too little room to start, or none was left on the way.
+        DiskFull: there is too little free space to start, or it ran out during the stage.
     """
     places = ((warehouse, least_free + writes), (tempfile.gettempdir(), least_free))
     for place, needed in places:
         free = free_bytes(place)
         if free is not None and free < needed:
             raise DiskFull(
-                f"{stage}, night {night}: {place!r} should have {_size(needed)} of free disk, "
-                f"but has {_size(free)}. Free some (embedmill maintain removes what nothing "
-                "that is served needs), or lower min_free_gb in the config. Nothing was changed."
+                f"{stage}, night {night}: {place!r} should have {_size(needed)} of free disk "
+                f"space, but has {_size(free)}. Free some (embedmill maintain removes files that "
+                "no served release needs), or lower min_free_gb in the config. Nothing was changed."
             )
     try:
         yield
@@ -64,10 +65,10 @@ def enough_disk(
         if not is_disk_full(error):
             raise
         raise DiskFull(
-            f"{stage}, night {night}: the disk of {warehouse!r}, or of scratch files in "
-            f"{tempfile.gettempdir()!r}, ran full. Each table is written in one commit, so what "
-            "readers see of it is as before, or complete. Free some disk (embedmill maintain), "
-            "then run the night again."
+            f"{stage}, night {night}: the disk of {warehouse!r}, or of the temporary folder "
+            f"{tempfile.gettempdir()!r}, ran full. Each table is written in one commit, so readers "
+            "see every table either as before or complete. Free some disk space (embedmill "
+            "maintain), then run the night again."
         ) from error
 
 
@@ -76,11 +77,11 @@ def _size(n_bytes: float) -> str:
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Whether an error, or what it came from, is about a full disk."""
+    """Return whether an error, or one of its causes, is about a full disk."""
     while error is not None:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return True
-        if any(said in str(error) for said in _SAID):
+        if any(text in str(error) for text in _FULL_DISK_TEXTS):
             return True
         error = error.__cause__ or error.__context__
     return False

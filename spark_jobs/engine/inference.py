@@ -1,11 +1,11 @@
-"""Inference engine: how are the rows of a frame put through an encoder, on every core there is?
+"""Inference engine: put the rows of a Spark frame through an encoder, on all cores.
 
-One path for all sizes. Rows are placed and ordered by key, so that a rerun builds the same batches
-and gets the same bits. Each worker keeps its models; it fills a buffer across Arrow batches, sorts
-it by length so that batches pad little, and gives the rows back in their order.
+One path for all sizes. Rows are partitioned and sorted by key, so that a rerun builds the same
+batches and gets the same bits. Each worker keeps its models; it fills a buffer across Arrow
+batches, sorts it by length so that batches pad little, and returns the rows in their order.
 
-The engine does not write. A lazy frame with a model in it is run again by every action on it, by
-adaptive execution and by retries: write the result once, then work on what was read back.
+The engine does not write. Every action on a lazy frame with a model in it, adaptive execution and
+retries run the model again: write the result once, then read it back.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 
+from encoders.artifacts import EncoderInfo
 from encoders.protocol import Encoded, Encoder, Problem
 from spark_jobs.config import EncodingConfig
 
@@ -26,11 +27,11 @@ _PROBLEM_TYPE = pa.list_(
     pa.struct([("reason", pa.string()), ("detail", pa.string()), ("fatal", pa.bool_())])
 )
 
-# A worker that takes on less is not worth the seconds its model takes to load.
+# For fewer rows a worker is not worth the seconds that its model takes to load.
 MIN_PARTITION_ROWS = 64
-# More than this is too much work to lose when a task fails.
+# A failed task should lose no more work than this.
 MAX_PARTITION_ROWS = 50_000
-# A night alternates between few encoders; the largest has some hundred megabytes.
+# A night alternates between few encoders; the largest has a few hundred megabytes.
 _MODELS_KEPT = 4
 _KEYS_SHOWN = 5
 
@@ -45,7 +46,7 @@ class EncodingFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class EncodingTask:
-    """What a worker has to know. ``stage`` is for messages alone."""
+    """Settings of one call that are sent to the workers; ``stage`` is for messages alone."""
 
     encoder_path: str
     context: str | None
@@ -60,38 +61,36 @@ class EncodingTask:
 
 def encoded(
     rows: DataFrame,
-    encoder_path: str,
+    encoder: EncoderInfo,
     *,
     keys: Sequence[str],
-    outputs: Mapping[str, int],
     config: EncodingConfig,
     context: str | None = None,
     stage: str = "inference",
     count: int | None = None,
 ) -> DataFrame:
-    """Encode every row. Lazy, but ``rows`` are counted first where ``count`` does not say it.
+    """Encode every row. Lazy, but ``rows`` are counted first where ``count`` is None.
 
     Args:
         rows: ``keys`` and the encoder's input columns. ``keys`` identify a row.
-        outputs: output columns wanted, and their widths.
         context: passed to the encoder as it is loaded; see ``encoders/loading.py``.
         stage: named in errors.
-        count: how many rows there are, which settles how many workers start.
+        count: number of rows, which decides how many workers start.
 
     Returns:
-        keys, one ARRAY<FLOAT> a wanted output (null: no vector), and problems
+        keys, one ARRAY<FLOAT> an output (null: no vector), and problems
         ARRAY<STRUCT<reason, detail, fatal>> (empty: all was read). One row for each row given.
 
     Raises:
         EncoderMismatch: in the worker, where the encoder's columns are not those of ``rows`` and
-            ``outputs``.
+            of its info.
         EncodingFailed: in the worker, naming encoder, stage and the keys of the batch.
     """
     task = EncodingTask(
-        encoder_path=encoder_path,
+        encoder_path=encoder.folder,
         context=context,
         keys=tuple(keys),
-        outputs=dict(outputs),
+        outputs=encoder.outputs,
         batch_size=config.batch_size,
         buffer_rows=config.buffer_rows,
         device=config.device,
@@ -102,14 +101,14 @@ def encoded(
     partitions = partition_count(rows.count() if count is None else count, cores)
     kinds = {column.name: column.dataType.simpleString() for column in rows.schema}
     columns = [f"`{key}` {kinds[key]}" for key in keys]
-    columns += [f"`{output}` array<float>" for output in outputs]
+    columns += [f"`{output}` array<float>" for output in encoder.outputs]
     schema = ", ".join([*columns, f"{PROBLEMS} {_PROBLEM_DDL}"])
     placed = rows.repartition(partitions, *keys).sortWithinPartitions(*keys)
     return placed.mapInArrow(partial(_encoded_partition, task), schema)
 
 
 def partition_count(rows: int, cores: int) -> int:
-    """Return how many partitions to encode in: all cores for many rows, one for few."""
+    """Return the number of partitions: all cores for many rows, one for few."""
     worth_starting = min(cores, -(-rows // MIN_PARTITION_ROWS))
     worth_losing = -(-rows // MAX_PARTITION_ROWS)
     return max(1, worth_starting, worth_losing)
@@ -118,7 +117,7 @@ def partition_count(rows: int, cores: int) -> int:
 def encoded_batches(
     batches: Iterable[pa.RecordBatch], encoder: Encoder, task: EncodingTask
 ) -> Iterator[pa.RecordBatch]:
-    """Encode a partition's Arrow batches; the engine without Spark."""
+    """Encode the Arrow batches of one partition. Needs no Spark."""
     for buffer in _buffers(batches, task.buffer_rows):
         _check_columns(encoder, task, buffer.column_names)
         yield _encoded_buffer(buffer, encoder, task)
@@ -138,7 +137,7 @@ def _loaded(path: str, context: str | None, device: str, precision: str) -> Enco
 
     from encoders.loading import load_encoder
 
-    # Spark runs a worker a core: more threads would only take each other's core.
+    # Spark runs one worker a core: more threads would only compete for it.
     torch.set_num_threads(1)
     return load_encoder(path, device=device, precision=precision, context=context)
 
@@ -202,7 +201,7 @@ def _encoded_buffer(buffer: pa.Table, encoder: Encoder, task: EncodingTask) -> p
 def _batches_by_length(
     columns: Mapping[str, Sequence[object]], encoder: Encoder, count: int, batch_size: int
 ) -> Iterator[list[int]]:
-    """Yield the row numbers of each batch, longest first: what exceeds memory shows at once."""
+    """Yield the row numbers of each batch, longest first: too little memory shows at the start."""
     lengths = [
         encoder.length({name: values[i] for name, values in columns.items()}) for i in range(count)
     ]
@@ -214,7 +213,7 @@ def _batches_by_length(
 def _encode(
     encoder: Encoder, batch: Mapping[str, Sequence[object]], keys: pa.Table, task: EncodingTask
 ) -> Encoded:
-    """Encode one batch and check what comes back.
+    """Encode one batch and check the vectors that it returns.
 
     Raises:
         EncodingFailed: naming encoder, stage and keys.
@@ -238,15 +237,15 @@ def _check_vectors(result: Encoded, outputs: Mapping[str, int], count: int) -> N
         if values.shape != (count, width):
             raise ValueError(f"{name!r} should have shape {(count, width)} but has {values.shape}.")
         present = ~np.isnan(values).all(axis=1)
-        refused = int((~np.isfinite(values[present])).any(axis=1).sum())
-        if refused:
+        non_finite = int((~np.isfinite(values[present])).any(axis=1).sum())
+        if non_finite:
             raise ValueError(
-                f"{refused} of {count} vectors of {name!r} have NaN or infinite parts."
+                f"{non_finite} of {count} vectors of {name!r} have NaN or infinite parts."
             )
 
 
 def _values(column: pa.ChunkedArray) -> Sequence[object]:
-    """Return Python values, but vectors as numpy: Python floats would cost more than heads."""
+    """Return Python values, but vectors as numpy: lists of floats cost more than heads do."""
     if pa.types.is_list(column.type) and pa.types.is_floating(column.type.value_type):
         return list(column.to_numpy())
     return list(column.to_pylist())

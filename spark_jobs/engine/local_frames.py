@@ -1,4 +1,4 @@
-"""Frames of a few rows that the driver knows, made without starting a Python worker."""
+"""Local frames: small Spark frames made of rows in the driver, without a Python worker."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -16,9 +16,9 @@ def local_frame(
 ) -> DataFrame:
     """Return rows as a frame.
 
-    ``spark.createDataFrame`` sends Python objects through Python workers each time that the frame
-    is read, even where there are none. Given as Arrow, they are part of the plan, and the optimizer
-    sees which tables are empty.
+    ``spark.createDataFrame`` sends Python objects through Python workers each time the frame is
+    read, even an empty one. As Arrow, the rows are part of the plan, and the optimizer sees which
+    frames are empty.
 
     Args:
         rows: values in the order of ``columns``.

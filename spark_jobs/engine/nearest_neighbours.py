@@ -1,7 +1,7 @@
-"""Nearest: which vectors of a table point most in the direction of a few given ones?
+"""Nearest neighbours: exact search by cosine over a table of vectors.
 
-Exact, over all rows: each worker keeps the best of what it reads, so that a table of millions costs
-one pass and no memory.
+Each worker keeps only the best of the rows that it reads, so that a table of millions costs one
+pass and little memory.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,8 +34,7 @@ def nearest(vectors: DataFrame, queries_QD: Vectors, count: int) -> list[list[Hi
     """Return for each query the keys of the vectors with the largest cosine, best first.
 
     Args:
-        vectors: key, embedding (L2 norm 1). Vectors of another width than the queries are passed
-            over.
+        vectors: key, embedding (L2 norm 1). Vectors of another width than the queries are skipped.
     """
     if not len(queries_QD):
         return []
@@ -66,17 +65,17 @@ def cosines(pairs: DataFrame) -> DataFrame:
 def best_of(keys: Sequence[str], vectors_ND: Vectors, queries_QD: Vectors, count: int) -> pa.Table:
     """Return the ``count`` best keys of each query: query, key, score; ties go to the lesser key.
 
-    Rounded: otherwise the last bit of a sum would decide between equal vectors.
+    Scores are rounded: otherwise the last bit of a sum would decide between equal vectors.
     """
     scores_QN = np.round(queries_QD.astype(np.float64) @ vectors_ND.T.astype(np.float64), 6)
     names = np.asarray(keys, dtype=object)
     by_name = np.argsort(names)
     queries, found, scores = [], [], []
-    for query, of_query in enumerate(scores_QN):
-        best = by_name[np.argsort(-of_query[by_name], kind="stable")[:count]]
+    for query, query_scores in enumerate(scores_QN):
+        best = by_name[np.argsort(-query_scores[by_name], kind="stable")[:count]]
         queries += [query] * len(best)
         found += list(names[best])
-        scores += of_query[best].tolist()
+        scores += query_scores[best].tolist()
     columns = [pa.array(queries, pa.int32()), pa.array(found, pa.string()), pa.array(scores)]
     return pa.table(columns, names=["query", "key", "score"])
 

@@ -1,9 +1,9 @@
-"""Scratch: the folder of a warehouse for what a run writes and removes again.
+"""Scratch: the folder of a warehouse for temporary files, and the removal of abandoned ones.
 
-Stages write to it with the warehouse's lock held. Spark's scratch (shuffles, spilled and cached
-rows) is apart, ``spark/<session>``: commands that only read have a session too, and no lock. So
-each session's folder has a lock of its own, which the process holds for its life and which the
-system lets go of when the process ends, however it ends.
+Stages write to it with the warehouse's lock held. Spark's own scratch (shuffles, spilled and cached
+rows) is in ``spark/<session>``: commands that only read have a session too, but no lock. So each
+session's folder has a lock of its own, which the process holds for its life and which the operating
+system releases when the process ends, however it ends.
 """
 
 import atexit
@@ -18,7 +18,7 @@ from spark_jobs.engine.disk import GB, free_bytes
 
 _SPARK = "spark"
 _LOCK = ".lock"
-# Of which a session takes a tenth for its jars alone.
+# A session takes a tenth of this for its jars alone.
 _LEAST_FREE = GB
 
 
@@ -26,9 +26,9 @@ def claim_spark_scratch(scratch: str) -> str | None:
     """Make a folder for the scratch of this process's Spark; it is removed when the process ends.
 
     Returns:
-        its absolute path; None where it would be no local folder, where its path has a comma,
-        at which Spark would cut it in two, or where its disk is nearly full: maintenance, which
-        makes room, has to start.
+        its absolute path. None where it would not be a local folder, where its path has a comma
+        (Spark would take it for two paths), or where its disk is nearly full: maintenance, which
+        frees space, must be able to start.
     """
     free = free_bytes(scratch)
     if free is None or free < _LEAST_FREE or "," in str(Path(scratch).resolve()):
@@ -42,13 +42,13 @@ def claim_spark_scratch(scratch: str) -> str | None:
             lock.acquire()
         except Timeout:
             continue  # maintenance found it before it was locked, and removes it
-        # Holds the lock for as long as the process lives.
+        # The registration keeps the lock for as long as the process lives.
         atexit.register(_release, folder, lock)
         return str(folder)
 
 
 def left_behind(scratch: str) -> list[str]:
-    """Return what nobody uses in scratch. To be called with the warehouse's lock held."""
+    """Return the files and folders that no process uses. Call with the warehouse's lock held."""
     filesystem, root = fsspec.url_to_fs(scratch)
     if not filesystem.exists(root):
         return []
@@ -58,7 +58,7 @@ def left_behind(scratch: str) -> list[str]:
 
 
 def remove_left_behind(scratch: str) -> None:
-    """Remove what nobody uses in scratch. To be called with the warehouse's lock held."""
+    """Remove the files and folders that no process uses. Call with the warehouse's lock held."""
     filesystem, _ = fsspec.url_to_fs(scratch)
     sessions = {str(folder) for folder in _sessions(scratch)}
     for path in left_behind(scratch):
@@ -85,7 +85,7 @@ def _is_held(folder: Path) -> bool:
 
 
 def _remove_session(folder: Path) -> None:
-    """Remove a folder whose process is gone, with its lock held: a new process would find it."""
+    """Remove a folder whose process has ended, with its lock held so that no process claims it."""
     lock = FileLock(folder / _LOCK, timeout=0)
     try:
         lock.acquire()

@@ -1,4 +1,4 @@
-"""The Spark session: the one place that builds it."""
+"""The Spark session: its settings, and the one function that builds it."""
 
 import os
 import re
@@ -22,30 +22,31 @@ class JavaMissing(LookupError):
     """No Java 17 or 21 was found."""
 
 
-# What the platform needs from Spark whatever the size of the cluster.
+# Settings that the platform needs on any cluster.
 _REQUIRED = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
-    # Otherwise a line with a broken escape deep inside is read in part, as if it were whole.
+    # Otherwise the readable part of a line with a broken escape is read as if it were the whole.
     "spark.sql.json.enablePartialResults": "false",
     # The default, 10,000 rows, is 67 MB of backbone features at a time; the engine buffers itself.
     "spark.sql.execution.arrow.maxRecordsPerBatch": "2000",
-    # One model a Python worker: a worker that lives on keeps its model.
+    # A reused worker keeps the models that it has loaded.
     "spark.python.worker.reuse": "true",
     "spark.python.daemon.module": "spark_jobs.engine.worker_daemon",
     "spark.databricks.delta.schema.autoMerge.enabled": "false",
-    # Spark's default, INT96, is nanoseconds to Arrow readers: they cannot hold years before 1677.
+    # Arrow readers take Spark's default, INT96, for nanoseconds, which cannot hold years before
+    # 1677.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-    # Pages carry checksums; unread, a flipped bit is another vector and no error.
+    # Pages carry checksums; unless they are verified, a flipped bit is another vector and no error.
     "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
-    # Otherwise each column asks the JVM to keep the line of Python that made it: seconds a stage.
+    # Otherwise the JVM keeps the line of Python behind each column: seconds a stage.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
 
-# Delta and Spark default to sizes for clusters; on one machine these save most of a small write's
-# time.
+# Spark's and Delta's defaults are for clusters; on one machine these settings save most of the time
+# of a small write.
 _LOCAL = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -57,16 +58,16 @@ _LOCAL = {
     # docs/results/2026-11-28-night-cost.md.
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    # Nobody reads the plans' text, which is written for each query.
+    # Spark writes the plan of each query as text, which nobody reads.
     "spark.sql.debug.maxToStringFields": "5",
     "spark.sql.maxPlanStringLength": "1000",
 }
 
-# For a Java that lives for less than some minutes: its second compiler would take more time than it
-# saves. The first alone has 48 MB for its code, too little for a night.
+# For a JVM that lives for a few minutes at most: its second compiler would take more time than it
+# saves. Alone, the first would have 48 MB for compiled code, too little for a night.
 QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC"
 
-# Where Spark keeps shuffles, spilled and cached rows.
+# Folder of shuffles, spilled and cached rows.
 _LOCAL_DIR = "spark.local.dir"
 
 _JAVA_NAMES = (
@@ -90,16 +91,16 @@ def build_session(
     """Start, or join, the session.
 
     Args:
-        log: file for what the Java side prints, so that a terminal shows progress alone.
-        quick: the session is over in seconds; see ``QUICK_JAVA``.
-        scratch: on one machine Spark's own scratch goes into this folder, where maintenance
-            finds what a run that was killed left; unless the user says where scratch goes.
+        log: file for the output of the JVM, so that a terminal shows progress alone.
+        quick: for a session of seconds; see ``QUICK_JAVA``.
+        scratch: folder for Spark's own scratch on one machine, where maintenance finds the files
+            of killed runs. A folder that the user has configured in Spark wins.
 
     Raises:
         JavaMissing: no usable Java; the message says how to get one.
     """
     require_java()
-    # Workers would otherwise start whatever python3 is first on PATH.
+    # Workers would otherwise be started with the first python3 on PATH.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(name)
     if "SPARK_SUBMIT_MASTER" not in os.environ and not _under_spark_submit():
@@ -127,16 +128,16 @@ def build_session(
 
 
 def _retrying(master: str) -> str:
-    """Return a local master that tries a task three times, as a cluster would, and not once."""
+    """Return a local master that tries a task three times, like a cluster, instead of once."""
     if master == "local":
         return "local[1,3]"
     return re.sub(r"^local\[(\*|\d+)\]$", r"local[\1,3]", master)
 
 
 def scratch_setting(config: SparkConfig, scratch: str) -> dict[str, str]:
-    """Return the setting that puts Spark's own scratch below a folder, and claim it.
+    """Claim a folder for Spark's own scratch, and return the setting that names it.
 
-    Empty where executors are on other machines, or where the user says where scratch goes: in
+    Empty where executors are on other machines, or where the user has configured the folder: in
     ``[spark.conf]``, ``SPARK_LOCAL_DIRS``, the properties of spark-submit or Spark's own defaults.
     """
     if not _scratch_is_ours(config):
@@ -158,7 +159,7 @@ def _scratch_is_ours(config: SparkConfig) -> bool:
 
 
 def _spark_defaults() -> str:
-    """Return the text of Spark's own file of defaults; empty where there is none."""
+    """Return the text of spark-defaults.conf without its comments; empty where there is no file."""
     import pyspark
 
     home = os.environ.get("SPARK_HOME") or str(Path(pyspark.__file__).parent)
@@ -169,9 +170,9 @@ def _spark_defaults() -> str:
 
 
 def _forget_jars(spark: SparkSession) -> None:
-    """Take the jars of Spark's packages off the paths that Python code is looked for on.
+    """Remove the jars of Spark's packages from the search path of Python modules.
 
-    Spark puts them there, and each Python task would read the directories of all of them: 0.3 s.
+    Spark adds them, and each Python task would read the directories of all of them: 0.3 s.
     """
     context = spark.sparkContext
     includes = context._python_includes or []
@@ -180,9 +181,9 @@ def _forget_jars(spark: SparkSession) -> None:
 
 
 def _remember_names(spark: SparkSession) -> None:
-    """Look up once what PySpark looks up for each column.
+    """Resolve the JVM's names that PySpark needs for each column once.
 
-    py4j asks the JVM what a name stands for each time, and the JVM looks through its jars.
+    py4j asks the JVM to resolve a name on each use, and the JVM searches its jars.
     """
     jvm = spark._jvm
     for name in _JAVA_NAMES:
@@ -191,7 +192,7 @@ def _remember_names(spark: SparkSession) -> None:
 
 @contextmanager
 def setting_kept(spark: SparkSession, name: str) -> Iterator[None]:
-    """Put a setting of the session back to what it was, whatever happens to it in between."""
+    """Restore a setting of the session when the block ends."""
     before = spark.conf.get(name, None)
     try:
         yield
@@ -203,13 +204,13 @@ def setting_kept(spark: SparkSession, name: str) -> Iterator[None]:
 
 
 def start_workers(spark: SparkSession) -> None:
-    """Let the executor start its Python side while the driver still plans its first query.
+    """Start the executor's Python workers while the driver still plans its first query.
 
     Importing torch there takes as long as the driver takes to warm up.
     """
 
     def start() -> None:
-        # What keeps a worker from starting shows, with its reason, where the first one is needed.
+        # Where a worker cannot start, the first query that needs one raises the reason.
         with suppress(Exception):
             spark.range(1).mapInArrow(_unchanged, "id long").collect()
 
@@ -228,26 +229,26 @@ def require_java() -> str:
     """
     home = os.environ.get("JAVA_HOME")
     java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
-    how = "Install a JDK 17 or 21 (Debian, Ubuntu: apt-get install openjdk-17-jdk-headless)."
+    advice = "Install a JDK 17 or 21 (Debian, Ubuntu: apt-get install openjdk-17-jdk-headless)."
     if java is None or not Path(java).exists():
         raise JavaMissing(
-            f"Spark needs Java 17 or 21, and none was found at {java or 'PATH'}. {how}"
+            f"Spark needs Java 17 or 21, and none was found at {java or 'PATH'}. {advice}"
         )
-    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-    version = said.split('"')[1].split(".")[0] if '"' in said else "?"
+    output = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    version = output.split('"')[1].split(".")[0] if '"' in output else "?"
     if version not in ("17", "21"):
-        raise JavaMissing(f"Spark needs Java 17 or 21, but {java} is version {version}. {how}")
+        raise JavaMissing(f"Spark needs Java 17 or 21, but {java} is version {version}. {advice}")
     return java
 
 
 def _under_spark_submit() -> bool:
-    """Whether a gateway to a JVM that spark-submit started is there to join."""
+    """Return whether spark-submit has started a JVM for this process to join."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
 @contextmanager
 def _stderr_to(log: Path | None) -> Iterator[None]:
-    """Send the process's stderr to a file while the JVM starts: the JVM keeps it for its life."""
+    """Send stderr to a file while the JVM starts: the JVM keeps it for its life."""
     if log is None:
         yield
         return

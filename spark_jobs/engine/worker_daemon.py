@@ -1,7 +1,7 @@
-"""The Python side of an executor: imports what models need once, and forks workers that have it.
+"""Daemon of an executor's Python workers: imports the model libraries once, then forks.
 
-Spark starts it in place of ``pyspark.daemon`` (``spark.python.daemon.module``). A worker would
-otherwise import torch and transformers by itself, for seconds, in every stage.
+Spark starts it in place of ``pyspark.daemon`` (``spark.python.daemon.module``). Otherwise every
+worker would import torch and transformers by itself, which takes seconds in every stage.
 """
 
 import gc
@@ -10,7 +10,7 @@ import sys
 
 from pyspark.daemon import manager
 
-# Imported, and nothing run: threads and devices that are used here would not survive the fork.
+# Only imported: threads and devices that are used before a fork do not survive it.
 _PRELOADED = (
     "pyarrow",
     "pandas",
@@ -18,7 +18,7 @@ _PRELOADED = (
     "safetensors.torch",
     "transformers.models.auto.modeling_auto",
     "transformers.models.auto.tokenization_auto",
-    # The models that come in packages; each would otherwise import torch's compilers by itself.
+    # Architectures of the packaged models; importing one also imports torch's compilers.
     "transformers.models.bert.modeling_bert",
     "transformers.models.llama.modeling_llama",
     "efficientnet_lite_pytorch",
@@ -29,7 +29,7 @@ _PRELOADED = (
 
 
 def preload() -> None:
-    """Import what workers will want; one that is broken shows where it is used, not here."""
+    """Import the libraries that workers use; the worker that uses a broken one raises its error."""
     for module in _PRELOADED:
         try:
             importlib.import_module(module)
@@ -41,8 +41,8 @@ if __name__ == "__main__":
     # Spark puts its own jar on the path, and each task would read the jar's directory.
     sys.path[:] = [path for path in sys.path if not path.endswith(".jar")]
     preload()
-    # A worker collects garbage after each task. It need not look through all of torch for it, and
-    # the pages that it does not touch stay shared between the workers.
+    # A worker collects garbage after each task. Frozen, torch's objects are skipped, and their
+    # memory pages stay shared between the workers.
     gc.collect()
     gc.freeze()
     manager()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Failures inside Spark, each as one message in place of Java's trace."""
+"""Worker errors: known failures inside Spark, each as one message in place of Java's trace."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 
-# The last line of a worker's traceback, where the error is of one of our modules.
+# Last line of a worker's traceback, for an exception class of this project.
 _OURS = re.compile(r"^(?:encoders|spark_jobs)\.[\w.]+: (?P<message>.+)$", re.MULTILINE)
 _KILLED = re.compile(
     r"Python worker exited unexpectedly|ExecutorLostFailure .*(?:exit code 137|memory limits)"
@@ -24,32 +24,32 @@ _CAUSE = re.compile(r"^Caused by: (?:[\w.$]+: )?(?P<cause>.+)$", re.MULTILINE)
 _FEWER_ROWS = (
     "Lower encoding.buffer_rows or encoding.batch_size, or the number of workers, N of "
     'spark.master = "local[N]"; on a cluster raise spark.executor.memoryOverhead. '
-    "Then run the stage again: what was finished is kept."
+    "Then run the stage again: finished work is kept."
 )
 
 
 class WorkerFailed(RuntimeError):
-    """A worker ended with an error of ours."""
+    """A worker raised an exception of this project."""
 
 
 class OutOfMemory(RuntimeError):
-    """A worker, or Java, had too little memory for what it was given."""
+    """A worker, or Java, ran out of memory."""
 
 
 class FileDamaged(RuntimeError):
-    """A data file cannot be read, or its checksums do not fit what it holds."""
+    """A data file cannot be read, or its checksums do not match its content."""
 
 
 @contextmanager
 def worker_errors_named(where: str) -> Iterator[None]:
-    """Turn what is known of Spark's failures into one message; others are left as they are.
+    """Turn known failures of Spark into one message; raise others unchanged.
 
     Args:
         where: stage and night, for the message.
 
     Raises:
-        WorkerFailed: a worker ended with an error of ours.
-        OutOfMemory: a worker was killed, as a rule for memory, or had none left.
+        WorkerFailed: a worker raised an exception of this project.
+        OutOfMemory: a worker was killed, most likely for lack of memory, or ran out of memory.
         FileDamaged: a data file cannot be read.
     """
     try:
@@ -66,14 +66,14 @@ def _known(trace: str, where: str) -> RuntimeError | None:
         return WorkerFailed(f"{where}: {ours['message']}")
     if _KILLED.search(trace):
         return OutOfMemory(
-            f"{where}: a Python worker was killed each time it was tried, most likely because the "
-            f"machine had no memory left. {_FEWER_ROWS}"
+            f"{where}: a Python worker was killed at each attempt, most likely because the machine "
+            f"ran out of memory. {_FEWER_ROWS}"
         )
     if _NO_MEMORY.search(trace):
-        return OutOfMemory(f"{where}: a Python worker had no memory left. {_FEWER_ROWS}")
+        return OutOfMemory(f"{where}: a Python worker ran out of memory. {_FEWER_ROWS}")
     if _NO_HEAP.search(trace):
         return OutOfMemory(
-            f"{where}: Java had no memory left. Raise spark.driver_memory; on a cluster "
+            f"{where}: Java ran out of memory. Raise spark.driver_memory, or on a cluster "
             "spark.executor.memory. Then run the stage again."
         )
     if unreadable := _UNREADABLE.search(trace):
@@ -84,8 +84,9 @@ def _known(trace: str, where: str) -> RuntimeError | None:
 def _damaged(where: str, file: str, trace: str) -> str:
     causes = _CAUSE.findall(trace)
     return (
-        f"{where}: the data file {file} cannot be read: {causes[-1] if causes else 'no reason'}. "
-        "Its bytes are not those that were written, or it is gone. Restore the file from a copy of "
-        "the warehouse; a staged one is written anew where its night is run again. "
+        f"{where}: the data file {file} cannot be read: "
+        f"{causes[-1] if causes else 'Spark gives no reason'}. "
+        "It is missing, or its bytes are not those that were written. Restore it from a copy of "
+        "the warehouse; for a staged file, run its night again, which writes it anew. "
         "Nothing was changed."
     )

@@ -1,6 +1,6 @@
-"""COPE: is an item's product found in another domain, among products that no encoder has seen?"""
+"""Evaluation of COPE: retrieval across domains among SPUs that no encoder was trained on."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,14 +10,14 @@ from pyspark.sql import functions as F
 from encoders.cope.evaluation import Retrieved, directions, mean_of, raw_vectors, scores_by_spu
 from encoders.cope.model import artifact_heads
 from encoders.cope.sampling import CopeData, split_of
-from encoders.resampling import difference
 from spark_jobs.config import Config
 from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_EVENTS, SPU_MEMBERS
-from spark_jobs.embeddings.model_cache import IMAGE_FEATURES, TEXT_FEATURES, ensure_item_features
+from spark_jobs.embeddings.model_cache import ensure_item_features
 from spark_jobs.engine.local_frames import local_frame
-from spark_jobs.evaluation.outcome import Evaluation, Unevaluable
+from spark_jobs.evaluation.outcome import Evaluation, Unevaluable, differences_from_first
 from spark_jobs.night import Night
 from spark_jobs.training.cope_data import cope_data, training_rows
+from spark_jobs.warehouse.encoder_store import encoder_info
 from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # As many as training tests on, where it reads as many as it may.
 _MAX_ITEMS = 25_000
 _HEADLINE = "R@1"
+# Name of the baseline where all encoders read the same backbones.
+BACKBONES = "backbones alone"
 _ITEM = ["domain", "item_id"]
 
 
@@ -34,23 +36,22 @@ def evaluate_cope(
 ) -> Evaluation:
     """Search each domain with items of the others, by every encoder and by backbones alone.
 
-    The products are those whose SPUs every encoder kept for its test, old ones and new ones; not
-    those that items came to, by merges and splits, from an SPU that one of them was trained on.
+    The products are those whose SPUs every encoder held out for its test, old ones and new ones;
+    not those that items came to, by merges and splits, from an SPU that one was trained on.
 
     Args:
         encoders: of kind ``cope``, by the name to show.
 
     Raises:
-        Unevaluable: they kept no product in common, or none that has two items.
+        Unevaluable: they held out no product in common, or none that has two items.
     """
-    splits = [_split(name, artifact) for name, artifact in encoders.items()]
-    features = {str(artifact.config["features"]) for artifact in encoders.values()}
-    for version in sorted(features):
+    for version in sorted({_features_version(artifact) for artifact in encoders.values()}):
         ensure_item_features(tables, config, night, version)
     members = tables.as_of(SPU_MEMBERS, night, [*_ITEM, "spu_id"])
-    held_out = _held_out(members, tables.log(SPU_EVENTS, night), splits)
-    data = _read(tables, night, members.join(held_out, on="spu_id", how="left_semi"), features)
-    retrieved = _retrieved(encoders, data)
+    held_out = held_out_spus(members, tables.log(SPU_EVENTS, night), encoders)
+    grouped = members.join(held_out, on="spu_id", how="left_semi")
+    data = items_to_search(tables, night, grouped, encoders)
+    retrieved = search(encoders, data)
     first = next(iter(retrieved))
     if not retrieved[first]:
         raise Unevaluable(
@@ -58,29 +59,32 @@ def evaluate_cope(
             f"{', '.join(encoders)}, and none has two items to find one by the other. Evaluate on "
             "a later night (--ds), or fewer encoders."
         )
-    scores = {name: scores_by_spu(its, _HEADLINE) for name, its in retrieved.items()}
-    its_items = next(iter(data.values()))
+    scores = {name: scores_by_spu(found, _HEADLINE) for name, found in retrieved.items()}
+    of_first = next(iter(data.values()))
     return Evaluation(
         title="COPE",
         held_out="products whose SPUs were not trained on: is one's item found in another domain?",
-        counts={"products": scores[first].cases_KG.shape[1], "items": len(its_items.items)},
-        figures={name: _figures(its) for name, its in retrieved.items()},
+        counts={"products": scores[first].cases_KG.shape[1], "items": len(of_first.items)},
+        figures={name: _figures(found) for name, found in retrieved.items()},
         encoders={name: artifact.version for name, artifact in encoders.items()},
         headline=f"mean {_HEADLINE}",
-        differences={
-            name: difference(its, scores[first]) for name, its in scores.items() if name != first
-        },
+        differences=differences_from_first(scores),
     )
 
 
-def _held_out(
-    members: DataFrame, events: DataFrame, splits: Sequence[tuple[float, int]]
+def held_out_spus(
+    members: DataFrame, events: DataFrame, encoders: Mapping[str, "Artifact"]
 ) -> DataFrame:
-    """Return the SPUs none of whose items can have been trained on: spu_id.
+    """Return the SPUs none of whose items any of the encoders can have been trained on: spu_id.
 
     Args:
-        splits: held_out and seed of every encoder.
+        members: domain, item_id, spu_id.
+        events: of SPUs: merges and splits.
+
+    Raises:
+        Unevaluable: an encoder does not say what its training held out.
     """
+    splits = [_split(name, artifact) for name, artifact in encoders.items()]
 
     def is_kept(spu_id: str) -> bool:
         return all(split_of(spu_id, held_out=share, seed=seed) == "test" for share, seed in splits)
@@ -107,31 +111,35 @@ def reached_by(flows: Sequence[tuple[str, str]], is_source: Callable[[str], bool
 
 
 def _split(name: str, artifact: "Artifact") -> tuple[float, int]:
-    said = artifact.metrics.get("config")
-    if not isinstance(said, Mapping) or not {"held_out", "seed"} <= said.keys():
+    trained = artifact.metrics.get("config")
+    if not isinstance(trained, Mapping) or not {"held_out", "seed"} <= trained.keys():
         raise Unevaluable(
-            f"COPE: metrics.json of {name} ({artifact.version}) should say in config what was held "
-            f"out (held_out, seed), but says {said!r}. Train it again. Nothing was changed."
+            f"COPE: metrics.json of {name} ({artifact.version}) should give held_out and seed in "
+            f"config, but gives {trained!r}. Train it again. Nothing was changed."
         )
     # Before there was a split_seed, the seed of the training chose what was held out.
-    return float(said["held_out"]), int(said.get("split_seed", said["seed"]))
+    return float(trained["held_out"]), int(trained.get("split_seed", trained["seed"]))
 
 
-def _read(
-    tables: Tables, night: Night, members: DataFrame, versions: Iterable[str]
+def items_to_search(
+    tables: Tables, night: Night, groups: DataFrame, encoders: Mapping[str, "Artifact"]
 ) -> dict[str, CopeData]:
-    """Return the same items with the features of each version of the backbones."""
+    """Return the same items with the features of each version of the backbones.
+
+    Args:
+        groups: domain, item_id, spu_id: items of one ``spu_id`` are to find each other.
+    """
     items = tables.as_of(ITEMS, night, [*_ITEM, "content_hash"])
+    versions = dict.fromkeys(_features_version(artifact) for artifact in encoders.values())
     features = {version: _features(tables, version) for version in versions}
-    for its in features.values():  # an item that one of them could not read counts for none
-        items = items.join(its.select("content_hash"), on="content_hash", how="left_semi")
+    for of_version in features.values():  # an item that one of them could not read is left out
+        items = items.join(of_version.select("content_hash"), on="content_hash", how="left_semi")
     return {
         version: cope_data(
-            training_rows(items, members, its, _MAX_ITEMS).toArrow(),
-            image_width=IMAGE_FEATURES,
-            text_width=TEXT_FEATURES,
+            training_rows(items, groups, of_version, _MAX_ITEMS).toArrow(),
+            encoder_info(tables, version).outputs,
         )
-        for version, its in features.items()
+        for version, of_version in features.items()
     }
 
 
@@ -140,27 +148,39 @@ def _features(tables: Tables, version: str) -> DataFrame:
     return rows.select("content_hash", "image_features", "text_features")
 
 
-def _retrieved(
+def search(
     encoders: Mapping[str, "Artifact"], data: Mapping[str, CopeData]
 ) -> dict[str, dict[str, Retrieved]]:
-    """Search by every encoder, then by the backbones that they read."""
+    """Search each domain with items of the others, by every encoder and then by its backbones.
+
+    Args:
+        data: ``items_to_search``.
+
+    Returns:
+        Encoder's name, or ``backbones alone`` -> direction -> what was found.
+    """
     learned, raw = {}, {}
     for name, artifact in encoders.items():
-        features = str(artifact.config["features"])
-        heads, its = artifact_heads(artifact), data[features]
+        version = _features_version(artifact)
+        heads, items = artifact_heads(artifact), data[version]
         with torch.inference_mode():
-            learned[name] = directions(heads(its.items), its, DOMAINS)
-        label = "backbones alone" if len(data) == 1 else f"backbones of {name} alone"
-        if features not in raw:
-            raw[features] = label, directions(raw_vectors(heads, its.items), its, DOMAINS)
+            learned[name] = directions(heads(items.items), items, DOMAINS)
+        label = BACKBONES if len(data) == 1 else f"backbones of {name} alone"
+        if version not in raw:
+            raw[version] = label, directions(raw_vectors(heads, items.items), items, DOMAINS)
     return learned | dict(raw.values())
+
+
+def _features_version(artifact: "Artifact") -> str:
+    """Return the version of the backbones whose features an encoder reads."""
+    return str(artifact.config["features"])
 
 
 def _figures(retrieved: Mapping[str, Retrieved]) -> dict[str, float]:
     names = next(iter(retrieved.values())).scores if retrieved else ()
     by_direction = {
         f"{direction} {name}": value
-        for direction, said in retrieved.items()
-        for name, value in said.means.items()
+        for direction, found in retrieved.items()
+        for name, value in found.means.items()
     }
     return {f"mean {name}": mean_of(retrieved, name) for name in names} | by_direction

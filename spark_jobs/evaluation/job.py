@@ -1,8 +1,8 @@
 """Evaluate encoders side by side, on products and behaviour that none of them was trained on.
 
-Reads ``items``, ``spus``, ``spu_members`` and ``interactions`` as of a night, and encoder versions;
-writes what the frozen models had not read yet to their caches, and what they could not read to
-``quarantine``.
+Reads ``items``, ``spus``, ``spu_members``, ``spu_events`` and ``interactions`` as of a night, and
+encoder versions; encodes what is missing in the caches of the frozen models, and writes what cannot
+be read to ``quarantine``.
 
     embedmill evaluate --config spark_jobs/conf/local.toml r1 r2
 """
@@ -35,7 +35,7 @@ TRAINED: tuple[Trained, ...] = ("cope", "learn_user")
 
 @dataclass(frozen=True)
 class Candidates:
-    """Encoders to evaluate, by the name that they are shown under; of either kind maybe none."""
+    """Encoders to evaluate, by the name to show; either kind may have none."""
 
     cope: Mapping[str, "Artifact"]
     learn_user: Mapping[str, "Artifact"]
@@ -52,16 +52,16 @@ def candidates(tables: Tables, names: Sequence[str]) -> Candidates:
         UnknownRelease: no release has the name.
         Unevaluable: an encoder is gone, altered, or of a kind that nothing is held out for.
     """
-    asked = [(name.rpartition("=")[2], _named(tables, name)) for name in names]
-    return Candidates(*(_artifacts(tables, kind, asked) for kind in TRAINED))
+    versions = {name.rpartition("=")[2]: _versions(tables, name) for name in names}
+    return Candidates(*(_artifacts(tables, kind, versions) for kind in TRAINED))
 
 
 def evaluations(
     tables: Tables, config: Config, night: Night, given: Candidates
 ) -> Iterator[tuple[str, Callable[[], Evaluation]]]:
-    """Yield COPE and LEARN, where there is an encoder of it, with what evaluates it.
+    """Yield COPE and LEARN, where there is an encoder of it, with a function that evaluates it.
 
-    That is to be called with the warehouse's lock held. It raises ``Unevaluable`` where nothing is
+    Call the function with the warehouse's lock held. It raises ``Unevaluable`` where nothing is
     held out from all of the encoders, and ``WorkerFailed`` where a frozen model is altered.
 
     Raises:
@@ -92,7 +92,7 @@ def _seen(tables: Tables, night: Night) -> Tables:
     return tables
 
 
-def _named(tables: Tables, name: str) -> dict[Trained, str]:
+def _versions(tables: Tables, name: str) -> dict[Trained, str]:
     """Return the encoder versions that a name stands for, by kind."""
     version = name.rpartition("=")[2]
     if "@" not in version:
@@ -108,14 +108,18 @@ def _named(tables: Tables, name: str) -> dict[Trained, str]:
 
 
 def _artifacts(
-    tables: Tables, kind: Trained, asked: Sequence[tuple[str, Mapping[Trained, str]]]
+    tables: Tables, kind: Trained, versions: Mapping[str, Mapping[Trained, str]]
 ) -> dict[str, "Artifact"]:
-    """Return the encoders of one kind by the names that stand for them."""
-    names: dict[str, dict[str, None]] = {}
-    for name, versions in asked:
-        if kind in versions:
-            names.setdefault(versions[kind], {})[name] = None
-    return {", ".join(its): _artifact(tables, kind, version) for version, its in names.items()}
+    """Return the encoders of one kind by the names that stand for them.
+
+    Args:
+        versions: of each name, by kind.
+    """
+    names: dict[str, list[str]] = {}
+    for name, by_kind in versions.items():
+        if kind in by_kind:
+            names.setdefault(by_kind[kind], []).append(name)
+    return {", ".join(same): _artifact(tables, kind, version) for version, same in names.items()}
 
 
 def _artifact(tables: Tables, kind: Trained, version: str) -> "Artifact":

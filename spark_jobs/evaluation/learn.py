@@ -1,4 +1,4 @@
-"""LEARN: is what users met next among the first ten, in a time that no encoder has seen?"""
+"""Evaluation of LEARN: recall and nDCG of what users meet next, after every encoder's training."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from encoders.learn.batches import History
 from encoders.learn.evaluation import Case, Ranker, both_ways, tower_ranker, untrained_rankers
 from encoders.learn.preference import artifact_towers
-from encoders.resampling import difference, scores_of_users
+from encoders.resampling import scores_of_users
 from spark_jobs.config import Config
 from spark_jobs.embeddings.model_cache import ensure_spu_content_embeddings
-from spark_jobs.evaluation.outcome import Evaluation, Unevaluable
+from spark_jobs.evaluation.outcome import Evaluation, Unevaluable, differences_from_first
 from spark_jobs.night import Night
 from spark_jobs.training.learn_data import HeldOut
 from spark_jobs.training.learn_job import contents_as_of, sequences_as_of
@@ -29,7 +30,7 @@ _HEADLINE = "recall@10"
 def evaluate_learn(
     tables: Tables, config: Config, night: Night, encoders: Mapping[str, "Artifact"]
 ) -> Evaluation:
-    """Rank the whole catalogue for users, by every encoder and by rules without training.
+    """Rank the whole catalogue for users, by every encoder and by the untrained rules.
 
     The events are those after the moment from which on none of the encoders had seen any; all that
     lies before it is history.
@@ -42,44 +43,44 @@ def evaluate_learn(
     """
     unseen_from = {name: _unseen_from(name, artifact) for name, artifact in encoders.items()}
     newest = max(unseen_from, key=unseen_from.__getitem__)
-    versions = {name: str(artifact.config["content"]) for name, artifact in encoders.items()}
-    spu_ids, contents = _contents(tables, config, night, sorted(set(versions.values())))
+    spu_ids, contents = spu_contents(tables, config, night, encoders)
     parts = sequences_as_of(tables, night, spu_ids, cut=unseen_from[newest])
-    pairs = zip(parts.histories, parts.targets, strict=True)
-    cases = [Case(history, targets) for history, targets in pairs]
+    cases = cases_of(parts)
     if not any(np.setdiff1d(case.targets, case.history).size for case in cases):
         raise Unevaluable(
             f"LEARN: {newest} ({encoders[newest].version}) was trained on events up to "
             f"{parts.cut:%Y-%m-%d %H:%M} UTC, and up to the end of night {night} no user with a "
             "history met an SPU for the first time after that. Evaluate on a later night (--ds)."
         )
-    its_rankers = _rankers(encoders, versions, contents, parts)
-    scores = {name: both_ways(ranker, cases) for name, ranker in its_rankers.items()}
-    first = next(iter(scores))
-    by_user = {name: scores_of_users(its[_HEADLINE]) for name, its in scores.items()}
+    scores = {
+        name: both_ways(ranker, cases)
+        for name, ranker in rankers(encoders, contents, parts.before).items()
+    }
+    by_user = {name: scores_of_users(metrics[_HEADLINE]) for name, metrics in scores.items()}
     return Evaluation(
         title="LEARN",
         held_out=f"what users met first after {parts.cut:%Y-%m-%d %H:%M} UTC, not trained on: is "
         "it among the ten SPUs ranked highest?",
-        counts={"users": len(scores[first][_HEADLINE]), "SPUs": len(spu_ids)},
+        counts={"users": len(next(iter(scores.values()))[_HEADLINE]), "SPUs": len(spu_ids)},
         figures={
-            name: {metric: float(of_users.mean()) for metric, of_users in its.items()}
-            for name, its in scores.items()
+            name: {metric: float(of_users.mean()) for metric, of_users in metrics.items()}
+            for name, metrics in scores.items()
         },
         encoders={name: artifact.version for name, artifact in encoders.items()},
         headline=_HEADLINE,
-        differences={
-            name: difference(its, by_user[first]) for name, its in by_user.items() if name != first
-        },
+        differences=differences_from_first(by_user),
     )
 
 
-def _contents(
-    tables: Tables, config: Config, night: Night, versions: Sequence[str]
+def spu_contents(
+    tables: Tables, config: Config, night: Night, encoders: Mapping[str, "Artifact"]
 ) -> tuple[list[str], dict[str, Matrix]]:
-    """Return the SPUs that have a content of every version, and their contents by version."""
+    """Return the SPUs that have every content that the encoders read, and these by version.
+
+    Contents that are not in the cache yet are encoded.
+    """
     read = {}
-    for version in versions:
+    for version in sorted({_content_version(artifact) for artifact in encoders.values()}):
         ensure_spu_content_embeddings(tables, config, night, version)
         read[version] = contents_as_of(tables, night, version)
     common = sorted(set.intersection(*(set(spu_ids) for spu_ids, _ in read.values())))
@@ -90,29 +91,42 @@ def _contents(
     return common, contents
 
 
-def _unseen_from(name: str, artifact: "Artifact") -> datetime:
-    said = artifact.metrics.get("held_out_from")
-    try:
-        return datetime.fromisoformat(str(said)).astimezone(UTC)
-    except ValueError:
-        raise Unevaluable(
-            f"LEARN: metrics.json of {name} ({artifact.version}) should say from when on events "
-            f"were held out (held_out_from), but says {said!r}. Train it again. Nothing was "
-            "changed."
-        ) from None
+def cases_of(parts: HeldOut) -> list[Case]:
+    """Return the users with events on both sides of a cut."""
+    pairs = zip(parts.histories, parts.targets, strict=True)
+    return [Case(history, targets) for history, targets in pairs]
 
 
-def _rankers(
-    encoders: Mapping[str, "Artifact"],
-    versions: Mapping[str, str],
-    contents: Mapping[str, Matrix],
-    parts: HeldOut,
+def rankers(
+    encoders: Mapping[str, "Artifact"], contents: Mapping[str, Matrix], before: Sequence[History]
 ) -> dict[str, Ranker]:
-    """Return the encoders as rankers, then the rules over the contents that the first one reads."""
+    """Return the encoders as rankers, then the rules over the contents that the first one reads.
+
+    Args:
+        contents: by version, of the same SPUs.
+        before: what each user met before the cut.
+    """
     towers = {name: artifact_towers(artifact) for name, artifact in encoders.items()}
     white = {
-        name: its.whitened(torch.from_numpy(contents[versions[name]]))
-        for name, its in towers.items()
+        name: towers[name].whitened(torch.from_numpy(contents[_content_version(artifact)]))
+        for name, artifact in encoders.items()
     }
-    learned = {name: tower_ranker(its, white[name]) for name, its in towers.items()}
-    return learned | untrained_rankers(next(iter(white.values())), parts.before)
+    learned = {name: tower_ranker(towers[name], white[name]) for name in encoders}
+    return learned | untrained_rankers(next(iter(white.values())), before)
+
+
+def _content_version(artifact: "Artifact") -> str:
+    """Return the version of the language model whose contents an encoder reads."""
+    return str(artifact.config["content"])
+
+
+def _unseen_from(name: str, artifact: "Artifact") -> datetime:
+    held_out_from = artifact.metrics.get("held_out_from")
+    try:
+        return datetime.fromisoformat(str(held_out_from)).astimezone(UTC)
+    except ValueError:
+        raise Unevaluable(
+            f"LEARN: metrics.json of {name} ({artifact.version}) should give in held_out_from the "
+            f"moment from which on events were held out, but gives {held_out_from!r}. Train it "
+            "again. Nothing was changed."
+        ) from None

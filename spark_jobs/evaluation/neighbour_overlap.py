@@ -1,6 +1,6 @@
-"""Agreement: how much of what is near what changes from one release to another?
+"""Neighbour overlap@10 between two releases.
 
-Vectors of two releases cannot be compared with each other; their neighbours can.
+Vectors of two releases cannot be compared with each other; their nearest neighbours can.
 """
 
 import numpy as np
@@ -25,11 +25,11 @@ NEIGHBOURS = 10
 SAMPLED = 2000
 
 
-def release_agreement(tables: Tables, left: Release, right: Release) -> dict[str, float]:
+def neighbour_overlap(tables: Tables, left: Release, right: Release) -> dict[str, float]:
     """Return the share of nearest SPUs that two releases have in common.
 
-    Of at most ``SAMPLED`` SPUs and users that both have, the same ones each time: the SPUs nearest
-    to an SPU by COPE and by LEARN, and those nearest to a user.
+    Neighbours are the SPUs nearest to an SPU by COPE, to an SPU by LEARN, and to a user; all of at
+    most ``SAMPLED`` SPUs and users that both releases have, the same ones each time.
     """
     pairs = {
         "SPUs near an SPU, COPE": (SPU_EMBEDDINGS, SPU_EMBEDDINGS),
@@ -40,36 +40,38 @@ def release_agreement(tables: Tables, left: Release, right: Release) -> dict[str
         table: _common(*(_vectors(tables, table, release) for release in (left, right)))
         for table in (SPU_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS, USER_EMBEDDINGS)
     }
-    agreement = {}
-    for what, (queries, candidates) in pairs.items():
+    shares = {}
+    for name, (queries, candidates) in pairs.items():
         nearest = [
-            nearest_rows(of_queries, of_candidates, itself=queries is candidates)
+            nearest_rows(of_queries, of_candidates, same_rows=queries is candidates)
             for of_queries, of_candidates in zip(sampled[queries], sampled[candidates], strict=True)
         ]
-        agreement[what] = shared(*nearest)
-    return agreement
+        shares[name] = overlap(*nearest)
+    return shares
 
 
-def nearest_rows(queries_QD: Vectors, candidates_ND: Vectors, *, itself: bool) -> NDArray[np.int64]:
-    """Return the candidates with the largest inner product, int64 [Q, K].
+def nearest_rows(
+    queries_QD: Vectors, candidates_ND: Vectors, *, same_rows: bool
+) -> NDArray[np.int64]:
+    """Return the nearest candidates of each query, both of norm 1, int64 [Q, K].
 
     Args:
-        itself: row i of both is the same thing, which is not its own neighbour.
+        same_rows: row i of both is one SPU, which is not its own neighbour.
     """
-    wanted = min(NEIGHBOURS + itself, len(candidates_ND))
-    search = NearestNeighbors(n_neighbors=wanted, algorithm="brute").fit(candidates_ND)
+    count = min(NEIGHBOURS + same_rows, len(candidates_ND))
+    search = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(candidates_ND)
     rows_QK: NDArray[np.int64] = search.kneighbors(queries_QD, return_distance=False)
-    if not itself:
+    if not same_rows:
         return rows_QK
-    # A twin may come first in its place: drop the thing itself where it is, else the last.
+    # An equal vector may stand in its place: drop the row itself where it is, else the last one.
     is_self_QK = rows_QK == np.arange(len(rows_QK))[:, None]
     is_self_QK[~is_self_QK.any(axis=1), -1] = True
     others_QK: NDArray[np.int64] = rows_QK[~is_self_QK].reshape(len(rows_QK), -1)
     return others_QK
 
 
-def shared(left_QK: NDArray[np.int64], right_QK: NDArray[np.int64]) -> float:
-    """Return the mean share of a row's entries that the other's row has too; nan without rows."""
+def overlap(left_QK: NDArray[np.int64], right_QK: NDArray[np.int64]) -> float:
+    """Return the mean share of neighbours that both have; nan without rows."""
     if not left_QK.size:
         return float("nan")
     pairs = zip(left_QK, right_QK, strict=True)

@@ -1,13 +1,13 @@
-"""Outcome: what an evaluation says of encoders and of the untrained rules they have to beat."""
+"""Outcome of an evaluation: figures of encoders and of the untrained baselines, side by side."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from encoders.resampling import Difference
+from encoders.resampling import Difference, Scores, difference
 
 
 class Unevaluable(ValueError):
-    """There is nothing that these encoders could be held against each other on."""
+    """These encoders cannot be compared: nothing is held out from all of them."""
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,11 @@ class Evaluation:
 
     Attributes:
         title: COPE or LEARN.
-        held_out: what the cases are, in words.
-        counts: how many of what.
+        held_out: description of the cases.
+        counts: kind of thing -> how many there are.
         figures: column -> figure -> value; encoders first, the untrained rules after them.
-        encoders: encoder version of each column that is one.
-        headline: the figure of ``differences``.
+        encoders: column -> encoder version, of the columns that are an encoder.
+        headline: the figure that ``differences`` are of.
         differences: column -> how far it is ahead of the first one.
     """
 
@@ -31,3 +31,13 @@ class Evaluation:
     encoders: Mapping[str, str]
     headline: str
     differences: Mapping[str, Difference]
+
+
+def differences_from_first(scores: Mapping[str, Scores]) -> dict[str, Difference]:
+    """Return how far each column is ahead of the first one, without the first one.
+
+    Args:
+        scores: column -> its scores, all of the same cases.
+    """
+    (_, first), *others = scores.items()
+    return {name: difference(column, first) for name, column in others}

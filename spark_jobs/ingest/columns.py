@@ -1,4 +1,4 @@
-"""Columns of a feed: what may a source say about an item or an interaction, and as which type?"""
+"""Columns of a feed: names and types, required columns, keys, and those that ingest adds."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -31,7 +31,7 @@ FEED_COLUMNS: Mapping[Kind, Mapping[str, str]] = {
     },
 }
 
-# A feed without one of these is of no use; the others may be left out.
+# A feed that lacks one of these cannot be used; the other columns may be absent.
 REQUIRED_COLUMNS: Mapping[Kind, Sequence[str]] = {
     "items": ("domain", "item_id", "title"),
     "interactions": ("user_id", "domain", "item_id", "action", "occurred_at"),
@@ -42,14 +42,14 @@ KEYS: Mapping[Kind, Sequence[str]] = {
     "interactions": ("user_id", "domain", "item_id", "action", "occurred_at"),
 }
 
-# What every row carries besides, from reading it to the tables.
+# Columns that reading a feed adds to each row.
 FEED = "_feed"  # name of the feed
-FEED_RANK = "_feed_rank"  # place of the feed in the configuration
-FOLDER = "_folder"  # folder of the feed: its pictures lie below
+FEED_RANK = "_feed_rank"  # position of the feed in the configuration
+FOLDER = "_folder"  # folder of the feed, which its pictures' paths are relative to
 FILE = "_file"  # file the row was read from
 RAW = "_raw"  # the row as JSON, as the source wrote it
-CORRUPT = "_corrupt"  # True where the row is no row at all
-UNREADABLE = "_unreadable"  # columns that have a value which is not of the column's type
+CORRUPT = "_corrupt"  # True where the row could not be split into columns
+UNREADABLE = "_unreadable"  # names of columns with a value that is not of the column's type
 REPLACED = "_replaced"  # True where bytes that are not UTF-8 may have been replaced
 BOOKKEEPING: Mapping[str, str] = {
     FEED: "string",
@@ -62,12 +62,12 @@ BOOKKEEPING: Mapping[str, str] = {
     REPLACED: "boolean",
 }
 
-# What judging a row adds.
-REASON = "_reason"  # why the row is refused; null where it is taken
+# Columns that the row checks add.
+REASON = "_reason"  # why the row is refused; null where it is accepted
 PAYLOAD = "_payload"  # the row as JSON where it is refused
 
 
 def feed_ddl(kind: Kind) -> str:
-    """Return the Spark DDL of rows as they were read."""
+    """Return the Spark DDL of rows as they were read, before any check."""
     columns = {**FEED_COLUMNS[kind], **BOOKKEEPING}
     return ", ".join(f"{name} {type_}" for name, type_ in columns.items())

@@ -1,4 +1,4 @@
-"""Content: what identifies the content of an item, and what identifies all that its source said?"""
+"""Hashes of an item: of what COPE encodes, and of the whole row; computed with its pictures."""
 
 import json
 import unicodedata
@@ -15,8 +15,8 @@ from spark_jobs.ingest.pictures import RefusedPicture, read_pictures
 
 PICTURE_PROBLEMS = "_picture_problems"
 
-_SAID = tuple(name for name in FEED_COLUMNS["items"] if name != "is_deleted")
-_READ_BY_WORKER = (*_SAID, "is_deleted", FOLDER, REASON)
+_ROW_COLUMNS = tuple(name for name in FEED_COLUMNS["items"] if name != "is_deleted")
+_READ_BY_WORKER = (*_ROW_COLUMNS, "is_deleted", FOLDER, REASON)
 _IMAGES_TYPE = pa.list_(pa.struct([("uri", pa.string()), ("sha256", pa.string())]))
 _PROBLEMS_TYPE = pa.list_(
     pa.struct([("path", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
@@ -28,7 +28,7 @@ _ADDED_DDL = (
 
 
 def standard_text(text: str | None) -> str:
-    """Return text in Unicode's composed form, white space runs made one blank."""
+    """Return text in Unicode's composed form, each run of white space as one blank."""
     return " ".join(unicodedata.normalize("NFC", text or "").split())
 
 
@@ -45,21 +45,21 @@ def content_hash(domain: str, title: str, text: str | None, image_hashes: Sequen
     return _sha256_of(content)
 
 
-def row_hash(said: Mapping[str, object], image_hashes: Sequence[str]) -> str:
-    """Return the SHA-256 of all that the source said, pictures' bytes included.
+def row_hash(values: Mapping[str, object], image_hashes: Sequence[str]) -> str:
+    """Return the SHA-256 of all values of a row, pictures' bytes included.
 
     Args:
-        said: values by column; the order of columns and of map entries does not matter.
+        values: by column; the order of columns and of map entries does not matter.
     """
-    return _sha256_of([sorted(said.items()), list(image_hashes)])
+    return _sha256_of([sorted(values.items()), list(image_hashes)])
 
 
 def with_content(rows: DataFrame, limits: IngestConfig) -> DataFrame:
-    """Read pictures on the workers and hash what every accepted row says.
+    """Read the pictures of accepted rows on the workers, and hash these rows.
 
     Returns:
         the columns of ``rows``; images become {uri, sha256} of those that can be used;
-        content_hash, row_hash, _picture_problems. Nulls where a row is refused or a removal.
+        content_hash, row_hash, _picture_problems. Null for refused rows and removals.
     """
     kept = [field for field in rows.schema if field.name != "images"]
     schema = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in kept)
@@ -99,13 +99,13 @@ def _content(row: Mapping[str, object], limits: IngestConfig) -> _Content:
     return (
         [{"uri": picture.uri, "sha256": picture.sha256} for picture in taken],
         content_hash(str(row["domain"]), str(row["title"]), text, hashes),
-        row_hash({name: _canonical(row[name]) for name in _SAID}, hashes),
+        row_hash({name: _canonical(row[name]) for name in _ROW_COLUMNS}, hashes),
         [_problem(picture) for picture in refused],
     )
 
 
 def _canonical(value: object) -> object:
-    # Arrow hands a map over as a list of pairs.
+    # Arrow returns a map as a list of pairs.
     if isinstance(value, list) and value and isinstance(value[0], tuple):
         return sorted(value)
     return value

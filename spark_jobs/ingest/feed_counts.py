@@ -1,4 +1,4 @@
-"""Tally: how many rows of each feed were taken and refused, and is a whole feed unreadable?"""
+"""Counts of the rows of feeds, and the checks on them that find a feed unreadable or empty."""
 
 import gzip
 from collections.abc import Mapping, Sequence
@@ -23,19 +23,20 @@ from spark_jobs.ingest.content_hash import PICTURE_PROBLEMS
 from spark_jobs.ingest.feed_files import plain_path
 from spark_jobs.ingest.feeds import Feed
 from spark_jobs.ingest.formats import READ_ERRORS, UnreadableFeed, missing_columns, unreadable
-from spark_jobs.ingest.row_checks import key_unread
+from spark_jobs.ingest.row_checks import has_unreadable_key
 
-# One odd value is a bad row; a column without a single good one is a bad feed.
-_FEW = 2
+# So many values of another type, and not one of the right type, make a bad column; one value makes
+# a bad row.
+_LEAST_UNREADABLE = 2
 
 
 class EmptyNight(ValueError):
-    """The night's feeds hold nothing: a night does not publish emptiness."""
+    """The night's feeds have no rows: an empty night is not published."""
 
 
 @dataclass(frozen=True)
-class Tally:
-    """What was counted in one feed.
+class FeedCounts:
+    """Counts of one feed of a night.
 
     Attributes:
         refused: rows that go to quarantine as a whole.
@@ -44,9 +45,9 @@ class Tally:
         unreadable: rows that have a value of another type, by column.
         example: one such value, by column.
         keyless: item rows that were refused and whose key could not be read.
-        pictures: those that accepted rows name, without those past the most that an item may have.
-        pictures_refused: how many of them cannot be used.
-        file: one of the feed's files, one with trouble if there is one.
+        pictures: pictures that accepted rows name, less those over ``ingest.max_images`` an item.
+        pictures_refused: pictures of these that cannot be used.
+        file: one of the feed's files; one with an unreadable value if there is one.
         replaced_in: file in which bytes that are not UTF-8 may have been replaced.
     """
 
@@ -64,18 +65,18 @@ class Tally:
     replaced_in: str | None = None
 
 
-def tallies(judged: DataFrame, kind: Kind) -> DataFrame:
-    """Count what feeds hold: one row a feed that has rows; read it with ``collected``."""
+def count_rows(checked: DataFrame, kind: Kind) -> DataFrame:
+    """Count the rows of each feed: one row a feed that has rows. Read by ``collected_counts``."""
     columns = FEED_COLUMNS[kind]
     unreadable = {name: F.array_contains(UNREADABLE, name) for name in columns}
     removal = F.col("is_deleted") if kind == "items" else F.lit(False)
     pictures = _picture_counts() if kind == "items" else {}
-    return judged.groupBy(FEED).agg(
+    return checked.groupBy(FEED).agg(
         F.count("*").alias("rows"),
         F.count(REASON).alias("refused"),
         _count_of(F.col(CORRUPT)).alias("corrupt"),
         _count_of(removal).alias("removals"),
-        _count_of(key_unread() if kind == "items" else F.lit(False)).alias("keyless"),
+        _count_of(has_unreadable_key() if kind == "items" else F.lit(False)).alias("keyless"),
         _by_column({name: F.count(name) for name in columns}).alias("with_value"),
         _by_column({name: _count_of(unreadable[name]) for name in columns}).alias("unreadable"),
         _by_column(
@@ -90,24 +91,24 @@ def tallies(judged: DataFrame, kind: Kind) -> DataFrame:
     )
 
 
-def collected(tallied: DataFrame, feeds: Sequence[Feed]) -> dict[str, Tally]:
-    """Run the count of ``tallies`` and return it by feed.
+def collected_counts(counted: DataFrame, feeds: Sequence[Feed]) -> dict[str, FeedCounts]:
+    """Run the count of ``count_rows`` and return it by the feed's name.
 
     Raises:
         UnreadableFeed: a file broke off or changed while it was read.
     """
     try:
-        rows = [row.asDict() for row in tallied.collect()]
+        rows = [row.asDict() for row in counted.collect()]
     except READ_ERRORS as error:
-        # Spark does not say which feed it was reading: read each alone.
-        problems = [said for feed in feeds if (said := _broken(feed)) is not None]
+        # Spark's error does not name the feed: read each alone.
+        problems = [problem for feed in feeds if (problem := _read_problem(feed)) is not None]
         if not problems:
             raise
         raise UnreadableFeed("\n".join(problems)) from error
-    return {row.pop(FEED): Tally(**row) for row in rows}
+    return {row.pop(FEED): FeedCounts(**row) for row in rows}
 
 
-def _broken(feed: Feed) -> str | None:
+def _read_problem(feed: Feed) -> str | None:
     try:
         feed.rows.write.format("noop").mode("overwrite").save()
     except READ_ERRORS as error:
@@ -115,80 +116,80 @@ def _broken(feed: Feed) -> str | None:
     return None
 
 
-def feed_problems(feed: Feed, tally: Tally) -> list[str]:
-    """Return why the whole feed is unreadable, each problem with file, column and fix."""
-    where = f"feed {feed.name!r}: {_plain(tally.file) or feed.path!r}"
-    if tally.rows and tally.corrupt == tally.rows:
+def feed_problems(feed: Feed, counts: FeedCounts) -> list[str]:
+    """Return why a whole feed is unreadable: each problem with its file, column and remedy."""
+    where = f"feed {feed.name!r}: {_plain(counts.file) or feed.path!r}"
+    if counts.rows and counts.corrupt == counts.rows:
         return [
-            f"{where}: not one line is {_row_word(feed)}. "
-            f"Deliver the file as {feed.source.format}, or mend [[sources]] format."
+            f"{where}: no line is {_row_noun(feed)}. "
+            f"Deliver the file as {feed.source.format}, or correct [[sources]] format."
         ]
-    problems = _utf8_problems(feed, tally)
-    readable = tally.rows - tally.corrupt
+    problems = _utf8_problems(feed, counts)
+    readable = counts.rows - counts.corrupt
     if feed.source.format == "jsonl" and readable:
-        missing = [name for name in REQUIRED_COLUMNS[feed.source.kind] if _absent(name, tally)]
+        missing = [name for name in REQUIRED_COLUMNS[feed.source.kind] if _absent(name, counts)]
         if missing:
             problems.append(
-                f"{where}: {missing_columns(feed.source.kind, missing)}; no row has it. "
+                f"{where}: {missing_columns(feed.source.kind, missing)} from all rows. "
                 "Add or rename the columns where the feed is written."
             )
     types = FEED_COLUMNS[feed.source.kind]
     problems += [
-        f"{where}: column {name!r} should be {types[name]} but is not in any of {n} rows, "
-        f"such as {tally.example.get(name)!r}. Mend the column where the feed is written."
-        for name, n in tally.unreadable.items()
-        if n >= _FEW and not tally.with_value.get(name)
+        f"{where}: column {name!r} should be {types[name]}, but none of its {n} values is, for "
+        f"example {counts.example.get(name)!r}. Correct the column where the feed is written."
+        for name, n in counts.unreadable.items()
+        if n >= _LEAST_UNREADABLE and not counts.with_value.get(name)
     ]
     return problems
 
 
-def refuse_unusable(feeds: Sequence[Feed], counted: Mapping[str, Tally]) -> None:
-    """Stop the night where its feeds cannot be used.
+def refuse_unusable(feeds: Sequence[Feed], counted: Mapping[str, FeedCounts]) -> None:
+    """Refuse a night whose feeds are unreadable or empty.
 
     Raises:
-        UnreadableFeed: a whole feed is unreadable; all of them in one message.
-        EmptyNight: no required feed has a row, or a snapshot, which would remove everything, has
-            none.
+        UnreadableFeed: whole feeds are unreadable; the message names all of them.
+        EmptyNight: no required feed has a row, or a snapshot has none: it would remove all of its
+            items.
     """
     problems = [
         problem
         for feed in feeds
-        for problem in feed_problems(feed, counted.get(feed.name, Tally()))
+        for problem in feed_problems(feed, counted.get(feed.name, FeedCounts()))
     ]
     if problems:
         raise UnreadableFeed("\n".join(problems))
-    empty = [feed for feed in feeds if counted.get(feed.name, Tally()).rows == 0]
+    empty = [feed for feed in feeds if counted.get(feed.name, FeedCounts()).rows == 0]
     required = [feed for feed in feeds if not feed.source.optional] or list(feeds)
-    hollow = [
+    snapshots = [
         feed for feed in empty if feed.source.mode == "snapshot" and feed.source.kind == "items"
     ]
-    if all(feed in empty for feed in required) or hollow:
-        where = ", ".join(f"{feed.name!r} at {feed.path!r}" for feed in hollow or required)
+    if all(feed in empty for feed in required) or snapshots:
+        where = ", ".join(f"{feed.name!r} at {feed.path!r}" for feed in snapshots or required)
         raise EmptyNight(
-            f"no rows at all in {where or 'the configuration: it has no [[sources]]'}. "
-            "A night does not publish emptiness: deliver the feeds, then run the night again."
+            f"no rows in {where or 'the configuration, which has no [[sources]]'}. Refusing an "
+            "empty night: deliver the feeds, then run the night again. Nothing was changed."
         )
 
 
-def _absent(name: str, tally: Tally) -> bool:
-    seen = tally.with_value.get(name, 0) + tally.unreadable.get(name, 0)
+def _absent(name: str, counts: FeedCounts) -> bool:
+    seen = counts.with_value.get(name, 0) + counts.unreadable.get(name, 0)
     # Removals need no title.
-    expected = tally.rows - tally.corrupt - (tally.removals if name == "title" else 0)
+    expected = counts.rows - counts.corrupt - (counts.removals if name == "title" else 0)
     return seen == 0 and expected > 0
 
 
-def _row_word(feed: Feed) -> str:
+def _row_noun(feed: Feed) -> str:
     return "a JSON object" if feed.source.format == "jsonl" else "a row of the header's columns"
 
 
-def _utf8_problems(feed: Feed, tally: Tally) -> list[str]:
-    if tally.replaced_in is None:
+def _utf8_problems(feed: Feed, counts: FeedCounts) -> list[str]:
+    if counts.replaced_in is None:
         return []
-    line = first_bad_line(_plain(tally.replaced_in) or "")
+    line = first_bad_line(_plain(counts.replaced_in) or "")
     if line is None:
         return []
     return [
-        f"feed {feed.name!r}: {_plain(tally.replaced_in)}: line {line} is not UTF-8. "
+        f"feed {feed.name!r}: {_plain(counts.replaced_in)}: line {line} is not UTF-8. "
         "Write the file as UTF-8."
     ]
 
@@ -211,10 +212,10 @@ def _plain(uri: str | None) -> str | None:
 
 def _picture_counts() -> dict[str, Column]:
     refused = F.size(F.filter(PICTURE_PROBLEMS, lambda p: p["reason"] != "image_surplus"))
-    # Of refused rows and removals no picture is looked at.
+    # Pictures of refused rows and removals are not read.
     counts = {"pictures": F.size("images") + refused, "pictures_refused": refused}
-    looked_at = F.col(PICTURE_PROBLEMS).isNotNull()
-    return {name: F.sum(F.when(looked_at, count).otherwise(0)) for name, count in counts.items()}
+    is_read = F.col(PICTURE_PROBLEMS).isNotNull()
+    return {name: F.sum(F.when(is_read, count).otherwise(0)) for name, count in counts.items()}
 
 
 def _count_of(condition: Column) -> Column:

@@ -1,4 +1,4 @@
-"""Files of a feed: those that lie where it is, held against those that Spark reads of it."""
+"""Files of a feed: find those at its path that Spark would not read."""
 
 import os
 import re
@@ -8,49 +8,50 @@ from urllib.parse import unquote, urlparse
 
 from pyspark.sql import SparkSession
 
-# What writers and systems leave beside data. Spark reads none of it, and nothing is lost by that.
+# Files that writers and operating systems leave beside data; Spark skips them, rightly.
 _MARKERS = re.compile(
     r"_SUCCESS|_(committed|started)_.+|_(common_)?metadata"  # of jobs that have written Parquet
     r"|\..+\.crc"  # checksums of Hadoop
     r"|\.DS_Store|\._.+|\.(git)?keep"
 )
-# A feed's pictures lie in its folder, below the files that name them.
+# A feed's pictures are in its folder, beside or below the files that name them.
 _PICTURES = re.compile(r".+\.(jpe?g|jfif|png|webp|gif|bmp|tiff?|avif|heic)", re.IGNORECASE)
 _PICTURE_BYTES = re.compile(rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF....WEBP", re.DOTALL)
 _GLOB = re.compile(r"[\\*?\[\]{}]")
 _NAMES_SHOWN = 10
 
 _HIDDEN = (
-    "Spark passes over names that begin with '_' or '.': rename them, or take away what is no data"
+    "Spark skips names that begin with '_' or '.': rename the files, or remove those that are not "
+    "data"
 )
 _DEEPER = (
-    "Spark does not look into the folders of a feed: move the files up, make each folder a source "
-    "of its own in [[sources]], or take away what is no data"
+    "Spark does not read the folders below that of a feed: move the files up, make each folder a "
+    "source of its own in [[sources]], or remove files that are not data"
 )
 _BESIDE = "Spark reads either partition folders (name=value) or files, not both: move the files"
 _UNLISTED = (
-    "Spark does not find them under their names: rename them in plain letters, or start embedmill "
-    "with LANG=C.UTF-8"
+    "Spark does not find the files by their names: rename them with ASCII letters, or start "
+    "embedmill with LANG=C.UTF-8"
 )
 _COLON = "Spark cannot read a file of a local folder whose name has a colon: rename it"
 
 
 def spark_path(path: str) -> str:
-    """Return a path as Spark takes it: a local one is no pattern, whatever is in its name."""
+    """Return a path for Spark: in a local one the characters of glob patterns are escaped."""
     return path if "://" in path else _GLOB.sub(r"\\\g<0>", path)
 
 
 def plain_path(uri: str) -> str:
-    """Return the path of a local file's URI as it is on disk; another URI without its escapes."""
+    """Return the path on disk of a local file's URI; of another URI, the URI without escapes."""
     return unquote(urlparse(uri).path if uri.startswith("file:") else uri)
 
 
 def files_problem(spark: SparkSession, path: str, apart: Sequence[str]) -> str | None:
-    """Return which files at a feed's path would not be read, and what to do; None for none.
+    """Return which files at a feed's path Spark would not read, and what to do; None for none.
 
     Args:
         path: of a feed in files: a folder or one file.
-        apart: paths of other feeds; what lies under them is no part of this one.
+        apart: paths of other feeds; files below them do not belong to this one.
     """
     own = f"{_on_disk(path)}/"
     others = [other for other in map(_on_disk, apart) if other.startswith(own)]
@@ -75,9 +76,9 @@ def _described(missed: Mapping[str, str]) -> str:
 
 
 def _files_read(spark: SparkSession, path: str) -> set[str]:
-    """Return the files that Spark reads; every format of files lists them alike."""
+    """Return the files that Spark reads; it lists them alike for every file format."""
     listed = {plain_path(uri) for uri in spark.read.text(spark_path(path)).inputFiles()}
-    # Beside partition folders Spark lists files, and reads none of them.
+    # Beside partition folders Spark lists files, but does not read them.
     below = {file for file in listed if os.path.dirname(file) != _on_disk(path)}
     return {file for file in below if "=" in _last(os.path.dirname(file))} or listed
 
@@ -94,7 +95,7 @@ def _local_files(path: str) -> Iterator[str]:
 
 
 def _remote_files(spark: SparkSession, path: str) -> Iterator[str]:
-    """List as Hadoop does, with the access that Spark has; files without a byte are left out."""
+    """Yield the files that Hadoop lists, with Spark's credentials; empty files are left out."""
     pattern = cast(Any, spark._jvm).org.apache.hadoop.fs.Path(path)
     system = pattern.getFileSystem(cast(Any, spark._jsc).hadoopConfiguration())
     for root in system.globStatus(pattern) or ():
@@ -122,7 +123,7 @@ def _may_be_data(name: str) -> bool:
     try:
         with open(name, "rb") as file:
             start = file.read(16)
-    except OSError:  # a broken link, or no right to read it: it was delivered all the same
+    except OSError:  # a broken link, or no permission: the file was delivered and is not read
         return True
     return bool(start) and not _PICTURE_BYTES.match(start)
 

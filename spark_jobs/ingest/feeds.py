@@ -1,4 +1,4 @@
-"""Feeds: which feeds are there tonight, and where does each of them lie?"""
+"""Feeds of a night: find them by their configuration and open them as frames."""
 
 import os
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Feed:
     """A feed of tonight.
 
     Attributes:
-        path: where it lies, ``{ds}`` filled in.
+        path: file or folder, ``{ds}`` filled in.
         rows: the columns of its kind and the bookkeeping columns, see ``columns.py``.
     """
 
@@ -45,12 +45,12 @@ class Feed:
 def read_feeds(tables: Tables, sources: Sequence[Source], night: Night) -> list[Feed]:
     """Open every feed of tonight; an optional one that is absent is left out.
 
-    Rows are not read here, but for what Spark needs to know the columns.
+    Rows are read lazily, except where Spark reads some to find the columns.
 
     Raises:
         UnreadableFeed: names of feeds clash, a required feed is absent, files of one would not be
-            read, columns are missing or mistyped, or a file is not of its format. All feeds'
-            problems at once.
+            read, columns are missing or mistyped, or a file is not of its format. The message
+            lists the problems of all feeds.
     """
     problems = _name_problems(sources)
     paths = [feed_path(source, night) for source in sources]
@@ -70,7 +70,7 @@ def read_feeds(tables: Tables, sources: Sequence[Source], night: Night) -> list[
 
 
 def rows_of_kind(tables: Tables, feeds: Sequence[Feed], kind: Kind) -> DataFrame:
-    """Return the rows of all feeds of a kind; none where there is no such feed."""
+    """Return the rows of all feeds of a kind; an empty frame where there is no such feed."""
     frames = [feed.rows for feed in feeds if feed.source.kind == kind]
     if not frames:
         return local_frame(tables.spark, [], feed_ddl(kind))
@@ -78,7 +78,7 @@ def rows_of_kind(tables: Tables, feeds: Sequence[Feed], kind: Kind) -> DataFrame
 
 
 def feed_path(source: Source, night: Night) -> str:
-    """Return where a source's feed of a night lies; absolute unless it is a URL."""
+    """Return the path of a source's feed of a night; absolute unless it is a URL."""
     path = source.path.replace("{ds}", str(night))
     return path if "://" in path else os.path.abspath(path)
 
@@ -93,9 +93,9 @@ def _name_problems(sources: Sequence[Source]) -> list[str]:
     names = [source.name for source in sources]
     clashes = sorted({name for name in names if names.count(name) > 1})
     odd = sorted({name for name in names if not name.replace("_", "").replace("-", "").isalnum()})
-    problems = [f"config: {name!r} names more than one source. Rename one." for name in clashes]
+    problems = [f"config: {name!r} is the name of several sources. Rename one." for name in clashes]
     problems += [
-        f"config: source name {name!r} should have letters, digits, '_' and '-' alone. Rename it."
+        f"config: source name {name!r} should have only letters, digits, '_' and '-'. Rename it."
         for name in odd
     ]
     return problems

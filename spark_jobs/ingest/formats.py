@@ -1,4 +1,4 @@
-"""Formats: how is a feed of each format read, and does it have the columns that it must have?"""
+"""Formats of feeds: read a feed of each format as a frame, and check its columns."""
 
 import os
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ from spark_jobs.ingest.columns import (
     UNREADABLE,
     Kind,
 )
-from spark_jobs.ingest.datasets.adapters import ADAPTERS
-from spark_jobs.ingest.datasets.window import Window
+from spark_jobs.ingest.datasets import ADAPTERS
+from spark_jobs.ingest.datasets.adapter import Window
 from spark_jobs.ingest.feed_files import files_problem, spark_path
 from spark_jobs.ingest.parsing import csv_rows, json_rows, typed_rows
 from spark_jobs.night import Night
@@ -40,28 +40,28 @@ _CSV_OPTIONS: dict[str, str] = {
 }
 
 
-# What Spark raises about a file, in its own classes or as Java's.
+# Exceptions that Spark raises about a file, its own or Java's.
 READ_ERRORS = (PySparkException, Py4JError)
 
 
 class UnreadableFeed(ValueError):
-    """A whole feed cannot be used; the message lists all that is wrong with tonight's feeds."""
+    """A whole feed cannot be used; the message lists the problems of all feeds of tonight."""
 
 
 class AbsentFeed(LookupError):
-    """There is nothing where a feed should lie."""
+    """No file or folder exists at a feed's path."""
 
 
 def feed_rows(
     tables: Tables, source: Source, path: str, night: Night, *, apart: Sequence[str] = ()
 ) -> DataFrame:
-    """Return a feed's rows lazily: the columns of its kind, and what reading them told.
+    """Return a feed's rows lazily: the columns of its kind, and the bookkeeping of ``columns.py``.
 
     Args:
-        apart: paths of other feeds, whose files are not missed in this one.
+        apart: paths of other feeds, whose files do not belong to this one.
 
     Raises:
-        AbsentFeed: there is nothing at ``path``.
+        AbsentFeed: nothing exists at ``path``.
         UnreadableFeed: files would not be read, columns are missing or mistyped, or a file is not
             of its format.
     """
@@ -81,17 +81,17 @@ def feed_rows(
 
 
 def unreadable(source: Source, path: str, error: Exception) -> str:
-    """Say that a feed cannot be read, in one line."""
+    """Return the message that a feed cannot be read, in one line."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    # Of a Java error with its stack, the innermost cause says what was wrong with which file.
+    # In a Java error with its stack, the innermost cause names the file and the problem.
     causes = [line for line in lines if line.startswith("Caused by:")]
-    said = (causes[-1].removeprefix("Caused by: ") if causes else lines[0])[:500]
+    cause = (causes[-1].removeprefix("Caused by: ") if causes else lines[0])[:500]
     where = f"feed {source.name!r}: {path!r} cannot be read as {source.format}"
-    return f"{where}: {said}. Deliver it again, or mend [[sources]] format."
+    return f"{where}: {cause}. Deliver it again, or correct [[sources]] format."
 
 
 def missing_columns(kind: Kind, missing: Sequence[str]) -> str:
-    """Say which columns are missing and what they should be."""
+    """Return a text that names missing columns and their types."""
     types = FEED_COLUMNS[kind]
     return "; ".join(f"column {name!r} should be {types[name]} but is missing" for name in missing)
 
@@ -111,7 +111,8 @@ def check_schema(source: Source, path: str, schema: T.StructType) -> None:
     ]
     if problems:
         raise UnreadableFeed(
-            f"feed {source.name!r}: {path!r}: {'; '.join(problems)}. Cast them where it is written."
+            f"feed {source.name!r}: {path!r}: {'; '.join(problems)}. Cast the columns where the "
+            "feed is written."
         )
 
 
@@ -144,8 +145,7 @@ def _file_rows(tables: Tables, source: Source, path: str) -> DataFrame:
         header = read.options(**_CSV_OPTIONS).csv(at).columns
         check_present(source, path, header)
         fields = [T.StructField(name, T.StringType()) for name in [*header, "_line"]]
-        # Files of one folder may order their columns differently; a header that does not fit is
-        # an error.
+        # Without enforceSchema, a file whose header differs in names or order is an error.
         options = {**_CSV_OPTIONS, "enforceSchema": "false", "columnNameOfCorruptRecord": "_line"}
         rows = read.options(**options).schema(T.StructType(fields)).csv(at)
         named = rows.select("*", F.col("_metadata.file_path").alias(FILE))
@@ -164,14 +164,14 @@ def _data_set_rows(tables: Tables, source: Source, path: str, night: Night) -> D
         rows = adapter.interactions(tables.spark, path, window)
     else:
         raise UnreadableFeed(
-            f"feed {source.name!r}: {source.format} has no interactions. Say kind = 'items'."
+            f"feed {source.name!r}: {source.format} has no interactions. Set kind = 'items'."
         )
     check_schema(source, path, rows.schema)
     return _as_feed(rows, source.kind)
 
 
 def _last_taken(tables: Tables, night: Night) -> datetime | None:
-    """Return the end of the last night before tonight that published interactions."""
+    """Return the end of the last night before tonight with published interactions."""
     earlier = tables.read(INTERACTIONS).filter(F.col("ds") < F.lit(night.ds))
     newest = earlier.agg(F.max("ds")).collect()[0][0]
     return None if newest is None else Night(newest).end
@@ -203,6 +203,6 @@ def _fits(found: str, expected: str) -> bool:
 
 def _absent(source: Source, path: str) -> AbsentFeed:
     return AbsentFeed(
-        f"feed {source.name!r}: there is nothing at {path!r}. "
-        "Deliver the feed, mend [[sources]] path, or say optional = true."
+        f"feed {source.name!r}: {path!r} does not exist. "
+        "Deliver the feed, correct [[sources]] path, or set optional = true."
     )

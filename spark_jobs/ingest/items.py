@@ -1,4 +1,4 @@
-"""Items: which rows of tonight's feeds are taken, and what is the state of all items tonight?"""
+"""Items: check the rows of tonight's feeds, and compute tonight's state of all items."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from pyspark.sql import functions as F
 from spark_jobs.config import IngestConfig
 from spark_jobs.ingest.columns import FEED, FEED_COLUMNS, FEED_RANK, KEYS, PAYLOAD, REASON
 from spark_jobs.ingest.content_hash import with_content
-from spark_jobs.ingest.row_checks import judged_item_rows, refused_for, row_json
+from spark_jobs.ingest.row_checks import checked_item_rows, refused_for, row_json
 from spark_jobs.warehouse.change_log import changed_rows
 
 ITEM_KEYS = tuple(KEYS["items"])
-# What a change log row of an item carries, ``is_active`` and the night's columns apart.
+# Columns of an item in the change log, without ``is_active`` and the night's columns.
 ITEM_COLUMNS = (
     *(name for name in FEED_COLUMNS["items"] if name != "is_deleted"),
     "content_hash",
@@ -22,28 +22,28 @@ ITEM_COLUMNS = (
 _ACCEPTED, _REMOVED, _REFUSED = 0, 1, 2
 
 
-def judged_items(
+def checked_items(
     rows: DataFrame, before: DataFrame, *, limits: IngestConfig, partitions: int
 ) -> DataFrame:
-    """Judge every row of tonight's item feeds, and read the pictures of those that are taken.
+    """Check every row of tonight's item feeds, and read the pictures of the accepted ones.
 
-    Of rows with one key, that of the feed listed first in the configuration is taken; within a
-    feed one that is no removal, and then the one with the smallest hash: arbitrary, and the same
+    Of rows with one key, that of the feed listed first in the configuration is accepted; within a
+    feed, a row that is not a removal, and then that with the smallest hash: arbitrary, but the same
     in every run.
 
     Args:
         rows: as ``feeds.rows_of_kind`` returns them.
         before: active items as of the night before; domain, item_id.
-        partitions: into how many parts the reading of pictures is split.
+        partitions: number of partitions in which pictures are read.
 
     Returns:
-        ``rows`` with _reason and _payload (null where taken), images as {uri, sha256},
+        ``rows`` with _reason and _payload (null where accepted), images as {uri, sha256},
         content_hash, row_hash and _picture_problems. One row each row of ``rows``.
     """
-    judged = judged_item_rows(rows, limits).withColumn("source", _source_with_feed())
+    checked = checked_item_rows(rows, limits).withColumn("source", _source_with_feed())
     known = before.select(*ITEM_KEYS, F.lit(True).alias("_known"))
     checked = (
-        _without_duplicates(judged.repartition(partitions, *ITEM_KEYS))
+        _without_duplicates(checked.repartition(partitions, *ITEM_KEYS))
         .join(known, on=list(ITEM_KEYS), how="left")  # one row a key on the right
         .withColumn("_known", F.coalesce(F.col("_known"), F.lit(False)))
         .withColumn(REASON, refused_for("unknown_item", F.col("is_deleted") & ~F.col("_known")))
@@ -53,15 +53,16 @@ def judged_items(
     return with_content(checked.withColumn(PAYLOAD, with_payload), limits)
 
 
-def items_tonight(before: DataFrame, judged: DataFrame, snapshots: Sequence[str]) -> DataFrame:
+def items_tonight(before: DataFrame, checked: DataFrame, snapshots: Sequence[str]) -> DataFrame:
     """Return the active items as of tonight.
 
-    An item stays as it was where no feed speaks of it, or where its row was refused. It goes where
-    a row removes it, or where it came from a snapshot feed that was read whole and lacks it.
+    An item stays as it was where no feed has a row of it, or where its row was refused. It is
+    removed where a row says so, or where it came from a snapshot feed that lacks it and in which
+    every key could be read.
 
     Args:
         before: active items as of the night before; ``ITEM_COLUMNS``.
-        judged: as ``judged_items`` returns them.
+        checked: as ``checked_items`` returns them.
         snapshots: names of the snapshot feeds of tonight in which every row's key was read.
 
     Returns:
@@ -69,27 +70,27 @@ def items_tonight(before: DataFrame, judged: DataFrame, snapshots: Sequence[str]
     """
     accepted = F.col(REASON).isNull() & ~F.col("is_deleted")
     fate = F.when(accepted, _ACCEPTED).when(F.col(REASON).isNull(), _REMOVED).otherwise(_REFUSED)
-    fates = judged.groupBy(*ITEM_KEYS).agg(F.min(fate).alias("_fate"))
+    fates = checked.groupBy(*ITEM_KEYS).agg(F.min(fate).alias("_fate"))
     unmentioned = F.col("_fate").isNull() & ~_feed_of_source().isin(*snapshots)
     stay = (
         before.select(*ITEM_COLUMNS)
         .join(fates, on=list(ITEM_KEYS), how="left")
         .filter(unmentioned | (F.col("_fate") == _REFUSED))
     )
-    taken = judged.filter(accepted)
+    taken = checked.filter(accepted)
     return taken.select(*ITEM_COLUMNS).unionByName(stay.select(*ITEM_COLUMNS))
 
 
-def absent_items(before: DataFrame, judged: DataFrame, feeds: Sequence[str]) -> DataFrame:
-    """Count the active items of feeds that no row of tonight speaks of: one row a feed, _feed, n.
+def absent_items(before: DataFrame, checked: DataFrame, feeds: Sequence[str]) -> DataFrame:
+    """Count the active items of feeds that have no row tonight: one row a feed, _feed, n.
 
     Args:
         before: active items as of the night before; domain, item_id, source.
-        judged: as ``judged_items`` returns them.
+        checked: as ``checked_items`` returns them.
     """
-    mentioned = judged.select(*ITEM_KEYS)
-    of_feeds = before.withColumn(FEED, _feed_of_source()).filter(F.col(FEED).isin(*feeds))
-    absent = of_feeds.join(mentioned, on=list(ITEM_KEYS), how="left_anti")
+    mentioned = checked.select(*ITEM_KEYS)
+    candidates = before.withColumn(FEED, _feed_of_source()).filter(F.col(FEED).isin(*feeds))
+    absent = candidates.join(mentioned, on=list(ITEM_KEYS), how="left_anti")
     return absent.groupBy(FEED).agg(F.count("*").alias("n"))
 
 
@@ -105,19 +106,19 @@ def _feed_of_source() -> Column:
 
 
 def _source_with_feed() -> Column:
-    # The feed comes first, so that a snapshot knows which items it once brought.
-    said = F.nullif(F.trim("source"), F.lit(""))
-    said = F.nullif(said, F.col(FEED))
-    return F.concat_ws("/", FEED, said)
+    # The feed comes first, so that the items of a snapshot feed can be found again.
+    source = F.nullif(F.trim("source"), F.lit(""))
+    source = F.nullif(source, F.col(FEED))
+    return F.concat_ws("/", FEED, source)
 
 
-def _without_duplicates(judged: DataFrame) -> DataFrame:
+def _without_duplicates(checked: DataFrame) -> DataFrame:
     order = Window.partitionBy(*ITEM_KEYS).orderBy(
         F.col(REASON).isNotNull(), FEED_RANK, "is_deleted", F.xxhash64(row_json("items"))
     )
     repeated = F.row_number().over(order) > 1
     return (
-        judged.withColumn("_repeated", repeated)
+        checked.withColumn("_repeated", repeated)
         .withColumn(REASON, refused_for("duplicate_key", F.col("_repeated")))
         .drop("_repeated")
     )

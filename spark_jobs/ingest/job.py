@@ -1,5 +1,4 @@
-"""Take in one night's feeds: which items and interactions are new, changed or gone?
-
+"""Ingest one night's feeds: stage new, changed and removed items, and new interactions.
 Reads the feeds of ``[[sources]]``; writes ``items``, ``interactions`` and ``quarantine``.
 
     spark-submit spark_jobs/ingest/job.py --config spark_jobs/conf/local.toml --ds 2026-01-31
@@ -15,22 +14,21 @@ from pyspark.sql import functions as F
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import INTERACTIONS, ITEMS, QUARANTINE
-from spark_jobs.engine.concurrency import at_once
-from spark_jobs.ingest.broken_feeds import FeedsBroken, broken_feeds, feed_remarks
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.ingest.columns import FEED
-from spark_jobs.ingest.feed_counts import Tally, collected, refuse_unusable, tallies
+from spark_jobs.ingest.feed_counts import FeedCounts, collected_counts, count_rows, refuse_unusable
 from spark_jobs.ingest.feeds import Feed, read_feeds, rows_of_kind
-from spark_jobs.ingest.interactions import EVENT_KEYS, accepted_events, judged_events
+from spark_jobs.ingest.interactions import EVENT_KEYS, accepted_events, checked_events
 from spark_jobs.ingest.items import (
     ITEM_COLUMNS,
     ITEM_KEYS,
     absent_items,
+    checked_items,
     item_changes,
     items_tonight,
-    judged_items,
 )
-from spark_jobs.ingest.quarantined import quarantined_pictures, quarantined_rows
-from spark_jobs.ingest.refusals import refusals
+from spark_jobs.ingest.refusals import FeedsBroken, broken_feeds, feed_remarks, refusals
+from spark_jobs.ingest.row_checks import quarantined_pictures, quarantined_rows
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step, job_main, record_state
 from spark_jobs.warehouse.suppression_list import without_forgotten
@@ -40,9 +38,9 @@ STAGE = "ingest"
 
 
 def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
-    """Stage tonight's changes of items and interactions; quarantine what cannot be used.
+    """Stage tonight's changes of items and interactions; quarantine rows that cannot be used.
 
-    Every feed is read and judged before the first write.
+    Every feed is read and checked before the first write.
 
     Returns:
         one step a feed, under the feed's name.
@@ -56,17 +54,17 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     feeds = read_feeds(tables, config.sources, night)
     before = tables.before(ITEMS, night, ITEM_COLUMNS)
     earlier = tables.read(INTERACTIONS).filter(F.col("ds") < F.lit(night.ds)).select(*EVENT_KEYS)
-    items = judged_items(
+    items = checked_items(
         rows_of_kind(tables, feeds, "items"),
         before,
         limits=config.ingest,
         partitions=tables.spark.sparkContext.defaultParallelism,
     )
     with _kept(before), _kept(items):
-        counted = collected(tallies(items, "items"), feeds)
+        counted = collected_counts(count_rows(items, "items"), feeds)
         whole, held = snapshots(feeds, counted)
         tonight = items_tonight(before, items, whole)
-        events = judged_events(
+        events = checked_events(
             without_forgotten(tables, rows_of_kind(tables, feeds, "interactions")),
             tonight.select(*ITEM_KEYS),
             earlier=earlier,
@@ -74,7 +72,7 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
             limits=config.ingest,
         )
         with _kept(events):
-            counted |= collected(tallies(events, "interactions"), feeds)
+            counted |= collected_counts(count_rows(events, "interactions"), feeds)
             refuse_unusable(feeds, counted)
             refused = (
                 quarantined_rows(items, "items")
@@ -90,7 +88,7 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
                     partial(tables.stage, item_changes(before, tonight), ITEMS, night),
                     partial(tables.stage, accepted_events(events), INTERACTIONS, night),
                 ]
-            at_once(writes)
+            run_concurrently(writes)
             is_clean = not any(t.refused or t.pictures_refused for t in counted.values())
             found = [] if is_clean else refusals(items, events)
         remarks = feed_remarks(
@@ -104,34 +102,35 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
 
 
 def snapshots(
-    feeds: Sequence[Feed], counted: Mapping[str, Tally]
+    feeds: Sequence[Feed], counted: Mapping[str, FeedCounts]
 ) -> tuple[Sequence[str], Sequence[str]]:
-    """Return the names of the snapshot feeds: those that remove what they lack, and those held.
+    """Return the names of the snapshot feeds that remove absent items, and of those held back.
 
-    A snapshot is held where the keys of some of its rows could not be read: an item that seems to
-    be absent may be in one of these.
+    A snapshot is held back where the keys of some of its rows could not be read: an item that seems
+    to be absent may be in one of these rows.
     """
     whole: list[str] = []
     held: list[str] = []
     for feed in feeds:
         if feed.source.kind == "items" and feed.source.mode == "snapshot":
-            keyless = counted.get(feed.name, Tally()).keyless
+            keyless = counted.get(feed.name, FeedCounts()).keyless
             (held if keyless else whole).append(feed.name)
     return whole, held
 
 
 def _held_back(
-    before: DataFrame, items: DataFrame, *, held: Sequence[str], counted: Mapping[str, Tally]
+    before: DataFrame, items: DataFrame, *, held: Sequence[str], counted: Mapping[str, FeedCounts]
 ) -> dict[str, list[str]]:
-    """Say, feed by feed, how many removals were held back."""
+    """Return a remark for each snapshot whose removals were held back."""
     if not held:
         return {}
     absent = {row[FEED]: row["n"] for row in absent_items(before, items, held).collect()}
     return {
         feed: [
-            f"no item was removed for its absence: {absent[feed]:,} of the night before are "
-            f"absent, and {counted[feed].keyless:,} rows have no readable key, so they may be in "
-            "these. Mend the rows (see quarantine); the next whole snapshot removes what is gone."
+            f"absent items were not removed: {absent[feed]:,} items of the night before are "
+            f"absent, and {counted[feed].keyless:,} rows have no readable key, so these rows may "
+            "be theirs. Correct the rows (see quarantine); the next snapshot whose keys can all be "
+            "read removes the items."
         ]
         for feed in held
         if feed in absent
@@ -140,22 +139,22 @@ def _held_back(
 
 def _steps(
     feeds: Sequence[Feed],
-    counted: Mapping[str, Tally],
+    counted: Mapping[str, FeedCounts],
     remarks: Mapping[str, Sequence[str]],
     seconds: float,
 ) -> list[Step]:
     steps = []
     for feed in feeds:
-        tally, lines = counted.get(feed.name, Tally()), tuple(remarks.get(feed.name, ()))
-        taken = tally.rows - tally.refused
-        step = Step(feed.name, tally.rows, taken, tally.refused, seconds=seconds, remarks=lines)
+        counts, lines = counted.get(feed.name, FeedCounts()), tuple(remarks.get(feed.name, ()))
+        taken = counts.rows - counts.refused
+        step = Step(feed.name, counts.rows, taken, counts.refused, seconds=seconds, remarks=lines)
         steps.append(step)
     return steps
 
 
 @contextmanager
 def _kept(rows: DataFrame) -> Iterator[None]:
-    """Keep a frame that is read more than once: pictures are read and events sorted once."""
+    """Persist a frame that is read several times: pictures are read and events sorted once."""
     rows.persist()
     try:
         yield

@@ -1,11 +1,11 @@
-"""Parsing: how do text columns become typed ones without losing what could not be read?"""
+"""Parsing: turn text columns into typed ones, and name the columns that could not be parsed."""
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.ingest.columns import CORRUPT, FEED_COLUMNS, FILE, RAW, REPLACED, UNREADABLE, Kind
 
-# What a decoder puts in place of bytes that are not UTF-8.
+# Decoders replace bytes that are not UTF-8 by this.
 REPLACEMENT_CHARACTER = "\ufffd"
 _LOOKS_LIKE_JSON = r"^\s*[\[{]"
 _MARK = "_mark"
@@ -14,7 +14,7 @@ _MARK = "_mark"
 def json_rows(lines: DataFrame, kind: Kind) -> DataFrame:
     """Split JSON Lines into text columns; nested lists and maps stay JSON text.
 
-    A line with anything beside one object is corrupt: what follows the object may be another.
+    A line with anything but one object is corrupt: the rest of the line may be another row.
 
     Args:
         lines: value, _file.
@@ -42,11 +42,11 @@ def json_rows(lines: DataFrame, kind: Kind) -> DataFrame:
 
 
 def sole_value(text: Column, type_: str) -> Column:
-    """Return the one JSON value that a text is; null where it is of another type, or not alone.
+    """Parse a text that is exactly one JSON value; null where it is of another type or has more.
 
-    ``from_json`` leaves out what follows the first value of a text. Here the text is an element of
-    a list whose next and last element is a mark that the text does not hold, its own hash: what
-    follows the value breaks the list, makes it longer, or ends it before the mark.
+    ``from_json`` ignores text after the first value. Here the text becomes an element of a list
+    whose next and last element is a mark that the text cannot contain, its own hash: text after the
+    value breaks the list, makes it longer, or ends it before the mark.
 
     Args:
         type_: a list of texts, a map of texts, or a struct that has the mark as a field.
@@ -62,7 +62,7 @@ def sole_value(text: Column, type_: str) -> Column:
 
 
 def csv_rows(rows: DataFrame, kind: Kind) -> DataFrame:
-    """Keep the columns of a CSV feed that its kind has.
+    """Select the columns of a CSV feed that belong to its kind.
 
     Args:
         rows: text columns; _line, the whole row where it does not fit the header; _file.
@@ -80,7 +80,7 @@ def csv_rows(rows: DataFrame, kind: Kind) -> DataFrame:
 
 
 def typed_rows(rows: DataFrame, kind: Kind) -> DataFrame:
-    """Read text columns as what they should be.
+    """Parse text columns as the types of their kind.
 
     A value that is not of its column's type becomes null, and its column is listed in
     ``_unreadable``.
@@ -113,7 +113,7 @@ def typed_rows(rows: DataFrame, kind: Kind) -> DataFrame:
 
 def _parsed(text: Column, type_: str) -> Column:
     if type_ == "string":
-        # A list or a map where a text should be; "[New] phone" is no JSON and stays.
+        # A list or a map in place of a text is refused; "[New] phone" is not JSON and is a text.
         nested = (
             sole_value(text, "array<string>").isNotNull()
             | sole_value(text, "map<string,string>").isNotNull()

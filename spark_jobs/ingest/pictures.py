@@ -1,4 +1,4 @@
-"""Pictures: which of the pictures that an item names can be used, and what are their bytes?"""
+"""Pictures of an item: read and hash those that can be used, and refuse the others."""
 
 import os
 import stat
@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from encoders.machine_faults import raise_machine_fault
 from spark_jobs.config import IngestConfig
 
-# Decoders of these run on bytes from strangers; others, such as EPS, start programs.
+# Pictures come from strangers: decoders of other formats, such as EPS, start programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 
 
@@ -37,7 +37,7 @@ class RefusedPicture:
         path: as the source wrote it.
         reason: ``image_outside_feed``, ``image_missing``, ``image_too_large``, ``image_corrupt``
             or ``image_surplus``.
-        detail: what exactly was wrong, for a person.
+        detail: the problem in words, for a person.
     """
 
     path: str
@@ -49,18 +49,18 @@ def read_picture(folder: str, path: str, limits: IngestConfig) -> Picture | Refu
     """Read a picture's bytes and header; pixels are left to the encoder.
 
     Args:
-        folder: folder of the feed. Links are followed before the path is held against it.
+        folder: folder of the feed. Links are resolved before the path is compared with it.
         path: relative to ``folder``, as the source wrote it.
 
     Raises:
-        MachineFault: the machine, and not the picture, is why it cannot be read.
+        MachineFault: it cannot be read because of the machine, not the picture.
     """
     if "\0" in path or not path.strip():
-        return RefusedPicture(path, "image_missing", "the path is empty or has a zero byte")
+        return RefusedPicture(path, "image_missing", "the path is empty or contains a zero byte")
     root = os.path.realpath(folder)
     uri = os.path.realpath(os.path.join(root, path))
     if os.path.commonpath([root, uri]) != root:
-        return RefusedPicture(path, "image_outside_feed", f"leads out of {root!r}")
+        return RefusedPicture(path, "image_outside_feed", f"the path leads out of {root!r}")
     try:
         return _read(uri, path, limits)
     except (OSError, MemoryError) as error:
@@ -72,7 +72,7 @@ def read_picture(folder: str, path: str, limits: IngestConfig) -> Picture | Refu
 def read_pictures(
     folder: str, paths: list[str | None], limits: IngestConfig
 ) -> tuple[list[Picture], list[RefusedPicture]]:
-    """Read an item's pictures, in order; those past ``max_images`` are refused unread."""
+    """Read an item's pictures, in order; those over ``max_images`` are refused unread."""
     outcomes = [read_picture(folder, path or "", limits) for path in paths[: limits.max_images]]
     outcomes += [
         RefusedPicture(path or "", "image_surplus", f"an item has at most {limits.max_images}")
@@ -85,7 +85,7 @@ def read_pictures(
 
 def _read(uri: str, path: str, limits: IngestConfig) -> Picture | RefusedPicture:
     status = os.stat(uri)
-    # A pipe or a device would be waited on for ever.
+    # Reading a pipe or a device might never end.
     if not stat.S_ISREG(status.st_mode):
         return RefusedPicture(path, "image_missing", "is no file")
     if status.st_size > limits.max_image_bytes:
@@ -102,7 +102,7 @@ def _read(uri: str, path: str, limits: IngestConfig) -> Picture | RefusedPicture
 def _header_problem(content: bytes, uri: str, max_pixels: int) -> tuple[str, str] | None:
     try:
         with warnings.catch_warnings():
-            # PIL has a pixel limit of its own, and warns near it.
+            # PIL has its own limit of pixels, and warns near it.
             warnings.simplefilter("ignore")
             with Image.open(BytesIO(content), formats=FORMATS) as image:
                 width, height = image.size
@@ -110,7 +110,7 @@ def _header_problem(content: bytes, uri: str, max_pixels: int) -> tuple[str, str
         return "image_too_large", str(error)
     except UnidentifiedImageError:
         return "image_corrupt", f"is none of {', '.join(FORMATS)}"
-    # Broken headers raise almost anything out of PIL's decoders; none of it may stop a night.
+    # PIL's decoders raise almost any exception for a broken header; none of them may stop a night.
     except Exception as error:
         raise_machine_fault(error, uri)
         return "image_corrupt", f"{type(error).__name__}: {str(error)[:200]}"

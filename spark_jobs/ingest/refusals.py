@@ -1,4 +1,4 @@
-"""Refusals: of each feed, how many rows and pictures were refused for which reason, in words."""
+"""Refusals: rows and pictures refused by feed and reason, and the night stopped for too many."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from spark_jobs.config import Config
 from spark_jobs.ingest.columns import FEED, FEED_COLUMNS, KEYS, PAYLOAD, REASON, UNREADABLE, Kind
 from spark_jobs.ingest.content_hash import PICTURE_PROBLEMS
-from spark_jobs.ingest.feed_counts import Tally
+from spark_jobs.ingest.feed_counts import FeedCounts
+from spark_jobs.night import Night
+from spark_jobs.runs.stage import NightStopped, Step
+from spark_jobs.warehouse.quarantine import wilson_lower_bound
 
 _PICTURE = "picture"
-# The column that a reason is about, where its value says more than the row's key.
+# The column that a reason is about, where a message shows its value beside the row's key.
 _COLUMNS = {
     "row_unreadable": "_line",
     "domain_unknown": "domain",
@@ -27,13 +31,14 @@ _REASONS_SHOWN = 8
 
 @dataclass(frozen=True)
 class Refusal:
-    """What was refused of one feed for one reason.
+    """Rows or pictures of one feed refused for one reason.
 
     Attributes:
-        column: that the reason is about; None where it is about the whole row.
-        count: rows or pictures.
-        key: of an example, without the user; empty where it has none.
-        value: of the column in the example, as the source wrote it; the row where it has no key.
+        column: column that the reason is about; None where it is about the whole row.
+        count: number of rows or pictures.
+        key: key of an example, without the user; empty where it has none.
+        value: the column's value in the example, as the source wrote it; the whole row where it
+            has no key.
     """
 
     feed: str
@@ -45,11 +50,11 @@ class Refusal:
 
 
 def refusals(items: DataFrame, events: DataFrame) -> list[Refusal]:
-    """Count what was refused, by feed, reason and column, the largest count first.
+    """Count refused rows and pictures by feed, reason and column, the largest count first.
 
     Args:
-        items: as ``judged_items`` returns them.
-        events: as ``judged_events`` returns them.
+        items: as ``checked_items`` returns them.
+        events: as ``checked_events`` returns them.
     """
     counted = (
         _rows(items, "items").unionByName(_rows(events, "interactions")).unionByName(_images(items))
@@ -58,18 +63,18 @@ def refusals(items: DataFrame, events: DataFrame) -> list[Refusal]:
     return sorted(found, key=lambda r: (r.feed, -r.count, r.reason, r.column or ""))
 
 
-def remarks(feed: str, tally: Tally, found: Sequence[Refusal]) -> list[str]:
-    """Say of a feed what was refused and why, with an example for each reason."""
+def remarks(feed: str, counts: FeedCounts, found: Sequence[Refusal]) -> list[str]:
+    """Return lines with a feed's refused rows and pictures: each reason, its count, an example."""
     mine = [refusal for refusal in found if refusal.feed == feed]
     rows = [refusal for refusal in mine if refusal.column != _PICTURE]
     images = [refusal for refusal in mine if refusal.column == _PICTURE]
     lines = []
     if rows:
-        lines += [f"rows: {tally.refused:,} of {tally.rows:,} refused", *_listed(rows)]
-    if tally.pictures or images:
-        read = tally.pictures - tally.pictures_refused
-        surplus = sum(r.count for r in images) - tally.pictures_refused
-        named = tally.pictures + surplus
+        lines += [f"rows: {counts.refused:,} of {counts.rows:,} refused", *_listed(rows)]
+    if counts.pictures or images:
+        read = counts.pictures - counts.pictures_refused
+        surplus = sum(r.count for r in images) - counts.pictures_refused
+        named = counts.pictures + surplus
         lines += [f"pictures: {named:,} named, {read:,} read", *_listed(images)]
     return lines
 
@@ -77,12 +82,12 @@ def remarks(feed: str, tally: Tally, found: Sequence[Refusal]) -> list[str]:
 def _listed(found: Sequence[Refusal]) -> list[str]:
     more = len(found) - _REASONS_SHOWN
     rest = [f"  and {more} more reasons, see quarantine"] if more > 0 else []
-    return [f"  {_in_words(refusal)}" for refusal in found[:_REASONS_SHOWN]] + rest
+    return [f"  {_line(refusal)}" for refusal in found[:_REASONS_SHOWN]] + rest
 
 
-def _in_words(refusal: Refusal) -> str:
+def _line(refusal: Refusal) -> str:
     counted, column = f"{refusal.reason} {refusal.count:,}", refusal.column
-    of_row = f" of {refusal.key!r}" if refusal.key else ""
+    row = f" of {refusal.key!r}" if refusal.key else ""
     if refusal.value is None:
         return f"{counted}, such as {refusal.key!r}" if refusal.key else counted
     value = refusal.value
@@ -91,13 +96,13 @@ def _in_words(refusal: Refusal) -> str:
         return f"{counted}: {column} is absent or blank, such as in {shown!r}"
     wanted = f" (should be {_TYPES[column or '']})" if refusal.reason == "value_unreadable" else ""
     name = "line" if column == "_line" else column
-    return f"{counted}, such as {name} {shown!r}{wanted}{of_row}"
+    return f"{counted}, such as {name} {shown!r}{wanted}{row}"
 
 
-def _rows(judged: DataFrame, kind: Kind) -> DataFrame:
-    # Users can be forgotten; what a person reads here stays in terminals and logs.
+def _rows(checked: DataFrame, kind: Kind) -> DataFrame:
+    # No user ids: these lines stay in terminals and logs, where a user cannot be erased.
     parts = [F.col(name).cast("string") for name in KEYS[kind] if name != "user_id"]
-    refused = judged.filter(F.col(REASON).isNotNull()).select(
+    refused = checked.filter(F.col(REASON).isNotNull()).select(
         FEED, REASON, _column(kind).alias("column"), F.concat_ws("|", *parts).alias("key"), PAYLOAD
     )
     path = F.concat(F.lit("$."), "column")
@@ -142,3 +147,67 @@ def _column(kind: Kind) -> Column:
         .when(F.col(REASON) == "key_missing", F.coalesce(*absent, *blank))
         .otherwise(known[F.col(REASON)])
     )
+
+
+class FeedsBroken(NightStopped):
+    """Too large a share of a feed was refused. The rows are in quarantine; nothing was staged."""
+
+    def __init__(self, night: Night, problems: Sequence[str], steps: Sequence[Step]) -> None:
+        self.steps = steps
+        reasons = [
+            "\n".join([step.name, *(f"  {line}" for line in step.remarks)])
+            for step in steps
+            if step.remarks
+        ]
+        super().__init__(
+            "\n".join(
+                [
+                    f"ingest stopped night {night}: too much of its feeds was refused. Nothing of "
+                    "the night was staged.",
+                    *(f"- {problem}" for problem in problems),
+                    "Refused rows and pictures by feed (all of them are in the table quarantine):",
+                    *reasons,
+                    "Correct the feeds and run the night again from ingest on. Where a feed is "
+                    "meant to be like this, raise the setting.",
+                ]
+            )
+        )
+
+
+def broken_feeds(counted: Mapping[str, FeedCounts], config: Config) -> list[str]:
+    """Return a problem for each limit that a feed exceeds: feed, share, limit and setting.
+
+    The limits hold for optional feeds too: these may be absent, but not broken. A wider limit of
+    the audit (``audit.max_quarantined``) widens ingest's.
+    """
+    audit = config.audit.max_quarantined
+    rows, images = (
+        max(config.ingest.max_refused, audit),
+        max(config.ingest.max_pictures_refused, audit),
+    )
+    problems = []
+    for feed, counts in counted.items():
+        problems += _exceeded(feed, "rows", counts.refused, counts.rows, (rows, "max_refused"))
+        part, whole = counts.pictures_refused, counts.pictures
+        problems += _exceeded(feed, "pictures", part, whole, (images, "max_pictures_refused"))
+    return problems
+
+
+def _exceeded(feed: str, unit: str, part: int, whole: int, limit: tuple[float, str]) -> list[str]:
+    most, setting = limit
+    if not whole or wilson_lower_bound(part, whole) <= most:
+        return []
+    return [
+        f"feed {feed!r}: {part:,} of {whole:,} {unit} refused ({part / whole:.1%}); the limit is "
+        f"{most:.0%}, and more where there are few {unit} ([ingest] {setting})"
+    ]
+
+
+def feed_remarks(
+    counted: Mapping[str, FeedCounts], found: Sequence[Refusal], held: Mapping[str, Sequence[str]]
+) -> dict[str, list[str]]:
+    """Return the lines about each feed for the person who runs the night."""
+    return {
+        feed: [*remarks(feed, counts, found), *held.get(feed, ())]
+        for feed, counts in counted.items()
+    }

@@ -1,4 +1,4 @@
-"""Reasons: why is a row, or a picture of it, refused? A closed set."""
+"""Row checks: the reasons for which rows and pictures are refused, and their quarantine rows."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
@@ -10,6 +10,7 @@ from spark_jobs.config import IngestConfig
 from spark_jobs.contracts import ACTIONS, DOMAINS
 from spark_jobs.ingest.columns import (
     CORRUPT,
+    FEED,
     FEED_COLUMNS,
     KEYS,
     PAYLOAD,
@@ -18,11 +19,12 @@ from spark_jobs.ingest.columns import (
     UNREADABLE,
     Kind,
 )
+from spark_jobs.ingest.content_hash import PICTURE_PROBLEMS
 from spark_jobs.night import Night
 
-# Of a row, in the order in which they are looked for: the first that holds is recorded.
+# Reasons to refuse a row, in the order of the checks: the first that holds is recorded.
 ROW_REASONS = (
-    "row_unreadable",  # no JSON object, or more columns than the header
+    "row_unreadable",  # not a JSON object, or more columns than the header
     "value_unreadable",  # a value is not of its column's type
     "key_missing",
     "key_malformed",  # control characters, or longer than MAX_KEY_LENGTH
@@ -32,13 +34,13 @@ ROW_REASONS = (
     "title_empty",
     "price_absurd",  # negative, not a number, or above the limit
     "value_absurd",  # an interaction's value: negative or not a number
-    "event_too_old",  # before ingest.earliest_event: the empty date of some system
+    "event_too_old",  # before ingest.earliest_event: a system's date for "no date"
     "event_in_future",  # at or after the night's end
     "unknown_item",  # an event for, or a removal of, an item that is not active
     "duplicate_key",  # another row of tonight has the key
     "duplicate_event",  # another event of tonight, or of an earlier night, has the key
 )
-# Of one picture; the row stays. See pictures.py.
+# Reasons to refuse one picture; its row stays. See pictures.py.
 PICTURE_REASONS = (
     "image_outside_feed",
     "image_missing",
@@ -48,13 +50,14 @@ PICTURE_REASONS = (
 )
 
 MAX_KEY_LENGTH = 256
+LEDGER_COLUMNS = ("source", "reason", "scope", "record_key", "payload")
 _CONTROL = r"[\u0000-\u001f\u007f-\u009f]"
 # Tabs and line breaks are part of a text.
 CONTROL_IN_TEXT = r"[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]"
 
 
-def judged_item_rows(rows: DataFrame, limits: IngestConfig) -> DataFrame:
-    """Judge each item row by what it says itself; see ``ROW_REASONS``.
+def checked_item_rows(rows: DataFrame, limits: IngestConfig) -> DataFrame:
+    """Check each item row by its own values; see ``ROW_REASONS``.
 
     Returns:
         ``rows`` without _raw; is_deleted never null; _reason, _payload.
@@ -63,50 +66,50 @@ def judged_item_rows(rows: DataFrame, limits: IngestConfig) -> DataFrame:
     present = ~F.col("is_deleted")
     price = F.col("price")
     rules = {
-        **_rules_of_all("items", ids=("item_id", "source")),
+        **_common_rules("items", ids=("item_id", "source")),
         "control_characters": F.concat_ws(" ", *texts).rlike(CONTROL_IN_TEXT),
         "title_empty": present & _blank("title"),
         # NaN is above every number.
         "price_absurd": (price < 0) | (price > limits.max_price),
     }
     deleted = F.coalesce(F.col("is_deleted"), F.lit(False))
-    return _judged(rows.withColumn("is_deleted", deleted), rules)
+    return _with_reason(rows.withColumn("is_deleted", deleted), rules)
 
 
-def judged_event_rows(rows: DataFrame, night: Night, limits: IngestConfig) -> DataFrame:
-    """Judge each interaction by what it says itself; see ``ROW_REASONS``.
+def checked_event_rows(rows: DataFrame, night: Night, limits: IngestConfig) -> DataFrame:
+    """Check each interaction by its own values; see ``ROW_REASONS``.
 
     Returns:
         ``rows`` without _raw; _reason, _payload.
     """
     value = F.col("value")
     rules = {
-        **_rules_of_all("interactions", ids=("user_id", "item_id")),
+        **_common_rules("interactions", ids=("user_id", "item_id")),
         "action_unknown": ~F.col("action").isin(*ACTIONS),
         "value_absurd": (value < 0) | (value == float("inf")) | F.isnan(value),
         "event_too_old": F.col("occurred_at") < F.lit(_start_of(limits.earliest_event)),
         "event_in_future": F.col("occurred_at") >= F.lit(night.end),
     }
-    return _judged(rows, rules)
+    return _with_reason(rows, rules)
 
 
 def refused_for(reason: str, condition: Column) -> Column:
-    """Return the reason of a row: the one it has, or ``reason`` where ``condition`` holds."""
+    """Return the reason that a row has already, or else ``reason`` where ``condition`` holds."""
     return F.coalesce(F.col(REASON), F.when(condition, F.lit(reason)))
 
 
-def key_unread() -> Column:
-    """Whether a judged item row was refused without a key: it may be that of any item."""
+def has_unreadable_key() -> Column:
+    """Return whether an item row was refused without a readable key: it may be of any item."""
     unread = F.col(CORRUPT) | _blank("domain") | _blank("item_id")
     return F.col(REASON).isNotNull() & unread
 
 
 def row_json(kind: Kind) -> Column:
-    """Return an accepted row as JSON, for a reason that is found later."""
+    """Return a row as JSON, for the checks that compare it with other rows."""
     return F.to_json(F.struct(*FEED_COLUMNS[kind]))
 
 
-def _rules_of_all(kind: Kind, *, ids: Sequence[str]) -> dict[str, Column]:
+def _common_rules(kind: Kind, *, ids: Sequence[str]) -> dict[str, Column]:
     missing = F.lit(False)
     for name in KEYS[kind]:
         missing = missing | (F.col(name).isNull() if name == "occurred_at" else _blank(name))
@@ -128,14 +131,47 @@ def _start_of(day: date) -> datetime:
 
 
 def _blank(name: str) -> Column:
-    # (?U): every Unicode white space, such as the no-break space.
+    # (?U): all white space of Unicode, such as the no-break space.
     return F.col(name).isNull() | F.col(name).rlike(r"(?U)^\s*$")
 
 
-def _judged(rows: DataFrame, rules: dict[str, Column]) -> DataFrame:
+def _with_reason(rows: DataFrame, rules: dict[str, Column]) -> DataFrame:
     first = F.coalesce(*[F.when(rules[name], F.lit(name)) for name in ROW_REASONS if name in rules])
     return (
         rows.withColumn(REASON, first)
         .withColumn(PAYLOAD, F.when(F.col(REASON).isNotNull(), F.col(RAW)))
         .drop(RAW)
     )
+
+
+def quarantined_rows(checked: DataFrame, kind: Kind) -> DataFrame:
+    """Return ``LEDGER_COLUMNS``: one row each refused row."""
+    return checked.filter(F.col(REASON).isNotNull()).select(
+        F.col(FEED).alias("source"),
+        F.col(REASON).alias("reason"),
+        F.lit("row").alias("scope"),
+        _record_key(kind).alias("record_key"),
+        F.coalesce(PAYLOAD, F.lit("{}")).alias("payload"),
+    )
+
+
+def quarantined_pictures(checked_items: DataFrame) -> DataFrame:
+    """Return ``LEDGER_COLUMNS``: one row each refused picture."""
+    return checked_items.select(
+        F.col(FEED).alias("source"),
+        _record_key("items").alias("record_key"),
+        F.explode(PICTURE_PROBLEMS).alias("picture"),
+    ).select(
+        "source",
+        F.col("picture.reason").alias("reason"),
+        F.lit("modality").alias("scope"),
+        "record_key",
+        F.to_json(F.struct("picture.path", "picture.detail")).alias("payload"),
+    )
+
+
+def _record_key(kind: Kind) -> Column:
+    keys = KEYS[kind]
+    some = F.coalesce(*[F.col(name).cast("string") for name in keys]).isNotNull()
+    parts = [F.coalesce(F.col(name).cast("string"), F.lit("")) for name in keys]
+    return F.when(some, F.concat_ws("|", *parts)).otherwise(F.lit(""))

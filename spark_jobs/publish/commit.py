@@ -1,4 +1,4 @@
-"""How a night's audited rows get into the served tables, each table in one commit."""
+"""Commit of a night's audited rows to the served tables, one transaction for each table."""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -19,27 +19,28 @@ from spark_jobs.contracts import (
     TABLES,
     Table,
 )
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
-from spark_jobs.publish.online_errors import named_if_unavailable
-from spark_jobs.runs.stage import table_and_encoder
-from spark_jobs.warehouse.tables import Tables, fingerprint
+from spark_jobs.publish.online_stores import reporting_unavailable
+from spark_jobs.warehouse.ledgers import without_backfills
+from spark_jobs.warehouse.schemas import fingerprint
+from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
 
 logger = logging.getLogger(__name__)
 
-# Encoder versions whose rows of a night are the night's own, by table; of tables without an entry,
-# all rows are.
+# Table -> encoder versions whose rows of a night the night itself wrote; of a table without an
+# entry it wrote all rows.
 Versions: TypeAlias = Mapping[str, tuple[str, ...]]
 EVERY_VERSION: Versions = {}
 
 
 @dataclass(frozen=True)
 class StagedRows:
-    """Tonight's rows of a table, as its stage wrote them.
+    """Tonight's staged rows of a table, counted.
 
     Attributes:
         newest: when the last of them was written; None where there are none.
@@ -58,44 +59,47 @@ def staged_rows(tables: Tables, night: Night) -> list[StagedRows]:
         count, newest = rows.agg(F.count("*"), F.max("created_timestamp")).collect()[0]
         return StagedRows(table.name, count, newest)
 
-    return at_once(partial(counted, table) for table in PUBLISHED)
+    return run_concurrently(partial(counted, table) for table in PUBLISHED)
 
 
 def was_recorded(tables: Tables, night: Night) -> bool:
-    """Whether publish has come as far as the online store with this night before."""
+    """Whether publish has committed this night before."""
     return not tables.recorded(NIGHTS, night, "publish").isEmpty()
 
 
 def encoded_versions(tables: Tables, night: Night) -> Versions:
-    """Return the encoder versions that tonight's stages speak for, of each table that has any.
+    """Return the encoder versions that tonight's stages encoded with, of each table that has any.
 
-    Rows of others are not the night's to replace: the backfill of a release served them.
+    Rows of others are not the night's to replace: the backfill of a release published them.
     """
-    runs = tables.read(STAGE_RUNS).filter(F.col("ds") == F.lit(night.ds))
+    runs = without_backfills(tables.read(STAGE_RUNS)).filter(F.col("ds") == F.lit(night.ds))
     encoding = runs.filter(F.col("stage").isin(*ENCODING_STAGES))
-    # Rows do not tell of an encoder that had nothing to say.
-    steps = {table_and_encoder(row["step"]) for row in encoding.select("step").distinct().collect()}
+    # An encoder with nothing to encode has a step, and no rows.
+    steps = encoding.filter("encoder_version IS NOT NULL").select("step", "encoder_version")
+    recorded = {(row["step"], row["encoder_version"]) for row in steps.distinct().collect()}
 
     def versions(name: str) -> tuple[str, ...]:
         staged = tables.staged(TABLES[name], night).select("encoder_version").distinct().collect()
-        told = {version for table, version in steps if table == name and version}
-        return tuple(sorted(told | {row["encoder_version"] for row in staged}))
+        of_steps = {version for table, version in recorded if table == name}
+        return tuple(sorted(of_steps | {row["encoder_version"] for row in staged}))
 
-    return dict(zip(ENCODED, at_once(partial(versions, name) for name in ENCODED), strict=True))
+    return dict(
+        zip(ENCODED, run_concurrently(partial(versions, name) for name in ENCODED), strict=True)
+    )
 
 
 def replaced_tables(tables: Tables, night: Night, versions: Versions) -> set[str]:
-    """Return the tables of which other rows of tonight are served than are staged.
+    """Return the tables whose served rows of tonight differ from the staged ones.
 
-    That is a night run again on mended input. A rerun of the same input replaces nothing.
+    A night that is run again on mended input has some; a rerun of the same input has none.
     """
 
-    def is_replaced(table: Table) -> bool:
+    def differs(table: Table) -> bool:
         served = _served(tables, table, night, versions)
         return fingerprint(served, table) != fingerprint(tables.staged(table, night), table)
 
-    replaced = at_once(partial(is_replaced, table) for table in PUBLISHED)
-    return {table.name for table, is_so in zip(PUBLISHED, replaced, strict=True) if is_so}
+    different = run_concurrently(partial(differs, table) for table in PUBLISHED)
+    return {table.name for table, is_so in zip(PUBLISHED, different, strict=True) if is_so}
 
 
 def publish_tables(
@@ -103,11 +107,10 @@ def publish_tables(
 ) -> dict[str, int]:
     """Copy the staged rows of the named tables, several tables at a time.
 
-    The other tables are created where they are not there, so that readers find them empty rather
-    than missing.
+    The other tables are created if they are missing, so that readers find them empty.
 
     Returns:
-        How many rows of tonight readers see of each published table, of those encoder versions.
+        table -> rows of tonight that readers see, of those encoder versions.
     """
 
     def publish(table: Table) -> int:
@@ -117,14 +120,14 @@ def publish_tables(
             tables.create(table)
         return _served(tables, table, night, versions).count()
 
-    served = at_once(partial(publish, table) for table in PUBLISHED)
+    served = run_concurrently(partial(publish, table) for table in PUBLISHED)
     return {table.name: rows for table, rows in zip(PUBLISHED, served, strict=True)}
 
 
-def forget_views(
+def empty_views(
     store: "FeatureStore", replaced: set[str], versions: Versions = EVERY_VERSION
 ) -> None:
-    """Drop the online values of the views of some tables: they are filled from the beginning.
+    """Empty the views of some tables online: the next materialization fills them from scratch.
 
     A key that only the replaced rows had would otherwise keep its online value for ever. To be
     called before the rows are replaced: a run that is killed in between fills the views again. To
@@ -141,19 +144,19 @@ def forget_views(
     stale = [view for view in store.list_feature_views() if is_stale(view)]
     if stale:
         logger.info("to be filled again: %s", ", ".join(view.name for view in stale))
-        with named_if_unavailable(store):
+        with reporting_unavailable(store):
             store.apply([], objects_to_delete=stale, partial=False)
 
 
 def record_night(tables: Tables, night: Night, state: str, detail: str = "") -> None:
-    """Write down how the night ended."""
+    """Record the state in which the night ended."""
     row = local_frame(tables.spark, [(state, detail)], "state string, detail string")
     tables.record(row, NIGHTS, night, "publish")
 
 
 def last_recorded(tables: Tables) -> Night:
     """Return the latest night that publish has recorded, whether or not it ended well."""
-    recorded = tables.read(NIGHTS).filter("stage = 'publish'")
+    recorded = without_backfills(tables.read(NIGHTS)).filter("stage = 'publish'")
     return Night(recorded.agg(F.max("ds")).collect()[0][0])
 
 

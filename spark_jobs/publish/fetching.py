@@ -1,4 +1,4 @@
-"""How a ranking team reads features: online for a request, point-in-time for a training set."""
+"""Features as a ranking team reads them: online for a request, point-in-time for training."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from pyspark.sql import SparkSession
 
-from spark_jobs.publish.materialization import feast_session, feast_talk
+from spark_jobs.publish.materialization import feast_output_logged, feast_session
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -18,7 +18,7 @@ def online_features(
     """Return today's features of some entities.
 
     Args:
-        entities: join key -> values; row i asks for the i-th of each, such as a user and an SPU.
+        entities: join key -> values; row i is the i-th of each, such as a user and an SPU.
         service: feature service; ``ranking`` is the live release's, ``ranking__r1`` pins one.
 
     Returns:
@@ -44,7 +44,7 @@ def training_set(
         the columns of ``events``, and the service's features as of each ``event_timestamp``: the
         latest that could be known then, never a later one.
     """
-    with feast_session(spark), feast_talk():
+    with feast_session(spark), feast_output_logged():
         retrieval = store.get_historical_features(
             entity_df=events.copy(), features=store.get_feature_service(service)
         )

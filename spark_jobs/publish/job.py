@@ -14,8 +14,8 @@ from spark_jobs.config import Config
 from spark_jobs.night import Night
 from spark_jobs.publish.commit import (
     EVERY_VERSION,
+    empty_views,
     encoded_versions,
-    forget_views,
     publish_tables,
     record_night,
     replaced_tables,
@@ -26,7 +26,7 @@ from spark_jobs.publish.feast_definitions import open_store
 from spark_jobs.publish.preconditions import check_encoded, check_publishable
 from spark_jobs.releases.ledger import export_releases, served_releases
 from spark_jobs.runs.stage import Step, job_main
-from spark_jobs.warehouse.comments import update_comments
+from spark_jobs.warehouse.delta_files import update_comments
 from spark_jobs.warehouse.locks import RELEASES_WAIT, releases_lock
 from spark_jobs.warehouse.tables import Tables
 
@@ -48,7 +48,7 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
         if replaced:
             store = open_store(config.feature_store.repo, tables.warehouse)
             with releases_lock(tables.warehouse, wait=RELEASES_WAIT):
-                forget_views(store, replaced, versions)
+                empty_views(store, replaced, versions)
     else:
         # A release that was validated later has the night from its backfill.
         check_encoded(night, served_releases(tables), versions)

@@ -1,4 +1,4 @@
-"""What of the published tables must be written to the online store, and writing it."""
+"""Materialization: published rows that the online store lacks, written to it by Feast."""
 
 import io
 import logging
@@ -11,8 +11,15 @@ from typing import IO, TYPE_CHECKING
 
 from pyspark.sql import SparkSession
 
+from spark_jobs.config import Config
 from spark_jobs.engine.session import setting_kept
 from spark_jobs.night import Night
+from spark_jobs.publish.commit import last_recorded
+from spark_jobs.publish.feast_definitions import applied_definitions, open_store
+from spark_jobs.publish.online_stores import reporting_unavailable
+from spark_jobs.publish.preconditions import NotPublished
+from spark_jobs.publish.reconciliation import Reconciled, reconcile
+from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
@@ -57,6 +64,31 @@ def materialize_new(store: "FeatureStore", *, last: Night) -> None:
         store.materialize(_BEGINNING, last.end, feature_views=new)
 
 
+def serve_release(tables: Tables, config: Config, name: str) -> list[Reconciled]:
+    """Register the views and services of a backfilled release, fill its views and reconcile them.
+
+    Other releases' views are left as they are. A second run fills what is still empty. A promote or
+    rollback need not wait for it to end.
+
+    Raises:
+        NotPublished: no night is.
+        NotReconciled: the online store and the published tables differ.
+        OnlineStoreUnavailable: its server does not answer.
+    """
+    if tables.last_published() is None:
+        raise NotPublished(
+            f"no night is published, so there is nothing to serve of release {name!r}. Run the "
+            "first night (embedmill run --config CONFIG --ds NIGHT): it serves the live release."
+        )
+    night = last_recorded(tables)
+    store = open_store(config.feature_store.repo, tables.warehouse)
+    with feast_session(tables.spark), feast_output_logged(), reporting_unavailable(store):
+        with applied_definitions(store, tables):
+            materialize_new(store, last=night)
+        sample = config.feature_store.reconcile_sample
+        return reconcile(store, tables.spark, night=night, sample=sample, release=name)
+
+
 def _start(view: "FeatureView", night: Night) -> datetime:
     if not view.materialization_intervals:
         return _BEGINNING
@@ -66,7 +98,7 @@ def _start(view: "FeatureView", night: Night) -> datetime:
 
 @contextmanager
 def feast_session(spark: SparkSession) -> Iterator[None]:
-    """Make Feast use this session, and take back the setting that it leaves on it.
+    """Make Feast use this session, and restore the setting that it changes.
 
     Feast turns ``quotedRegexColumnNames`` on, and back-ticked names in our SQL would be patterns.
     """
@@ -77,11 +109,11 @@ def feast_session(spark: SparkSession) -> Iterator[None]:
 
 
 @contextmanager
-def feast_talk() -> Iterator[None]:
-    """Send what Feast prints to the log; other threads keep their terminal."""
-    printed = _ToLog(sys.stdout), _ToLog(sys.stderr)
+def feast_output_logged() -> Iterator[None]:
+    """Send Feast's prints to the log; other threads keep their terminal."""
+    logged = _ToLog(sys.stdout), _ToLog(sys.stderr)
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = printed
+    sys.stdout, sys.stderr = logged
     level = logging.getLogger("feast").level
     # At INFO it writes a line each time it looks at its registry.
     logging.getLogger("feast").setLevel(logging.WARNING)
@@ -93,7 +125,7 @@ def feast_talk() -> Iterator[None]:
 
 
 class _ToLog(io.TextIOBase):
-    """A stream that logs what the thread that made it writes, and passes on what others write."""
+    """A stream that logs the lines of the thread that made it, and passes on those of others."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream

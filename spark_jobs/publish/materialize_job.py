@@ -13,8 +13,8 @@ from spark_jobs.config import Config
 from spark_jobs.night import Night
 from spark_jobs.publish.commit import last_recorded
 from spark_jobs.publish.feast_definitions import applied_definitions, open_store
-from spark_jobs.publish.materialization import feast_session, feast_talk, materialize_night
-from spark_jobs.publish.online_errors import named_if_unavailable
+from spark_jobs.publish.materialization import feast_output_logged, feast_session, materialize_night
+from spark_jobs.publish.online_stores import reporting_unavailable
 from spark_jobs.publish.preconditions import check_published
 from spark_jobs.runs.stage import Step, job_main
 from spark_jobs.warehouse.tables import Tables
@@ -32,8 +32,8 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     store = open_store(config.feature_store.repo, tables.warehouse)
     with (
         feast_session(tables.spark),
-        feast_talk(),
-        named_if_unavailable(store),
+        feast_output_logged(),
+        reporting_unavailable(store),
         applied_definitions(store, tables),
     ):
         views = materialize_night(store, night=night, last=last_recorded(tables))

@@ -1,12 +1,14 @@
-"""What does the online store hold? Whole views, read through Feast whichever store is behind it."""
+"""Values and keys of whole feature views, read from the online store and from the tables."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
+from spark_jobs.publish.online_stores import online_store
+from spark_jobs.publish.online_stores.entity_keys import entity_key, parsed, serialized
 from spark_jobs.warehouse.change_log import latest_rows
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ _BATCH = 5000
 
 
 def offline_state(view: "FeatureView", spark: SparkSession) -> DataFrame:
-    """Return what the online store should hold: the latest row of each key, tombstones included.
+    """Return the expected content of the online store: each key's latest row, tombstones too.
 
     Returns:
         join keys, features (null where ``is_active`` is false), is_active and the times of the row.
@@ -50,10 +52,26 @@ def online_values(
         yield from zip(*results, strict=True)
 
 
+def keys_only_online(
+    store: "FeatureStore", view: "FeatureView", known: Iterable[tuple[str, ...]]
+) -> list[tuple[str, ...]]:
+    """Return the keys that the online store has a row of in a view, but that are not ``known``.
+
+    Args:
+        known: keys in the order of the view's join keys.
+    """
+    names = view.join_keys  # Feast finds these out anew each time
+    expected = {serialized(store, entity_key(names, key)) for key in known}
+    held = online_store(store).keys(view)
+    unknown = (parsed(store, names, key) for key in held if key not in expected)
+    return sorted(key for key in unknown if key is not None)
+
+
 def online_checksum(store: "FeatureStore", spark: SparkSession) -> dict[str, str]:
     """Return ``<keys with a value>:<hash>`` of each view, whatever the order of its keys.
 
-    Equal checksums mean that readers see the same: a key that is gone is one that never was.
+    Equal checksums mean that readers get the same values. A key that is gone counts as one that
+    never was.
     """
     return {
         view.name: _checksum(store, view, known_keys(view, spark))

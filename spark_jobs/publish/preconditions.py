@@ -1,4 +1,4 @@
-"""May tonight's staged rows be published? Only what the audit has read and passed."""
+"""Preconditions of publishing: staged rows that the audit has passed, of every served release."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,6 +8,7 @@ from spark_jobs.contracts import AUDIT_RESULTS, ENCODED, NIGHTS
 from spark_jobs.night import Night
 from spark_jobs.publish.commit import StagedRows
 from spark_jobs.releases.release import Release
+from spark_jobs.warehouse.ledgers import CHECK_PARTS, check_label
 from spark_jobs.warehouse.tables import Tables
 
 
@@ -16,7 +17,7 @@ class NotAudited(ValueError):
 
 
 class NotEncoded(ValueError):
-    """A stage of tonight has not encoded for a release that is served."""
+    """Tonight's stages have not encoded for a release that is served."""
 
 
 class NotPublished(ValueError):
@@ -28,17 +29,17 @@ class NothingToPublish(ValueError):
 
 
 def check_publishable(tables: Tables, night: Night, rows: Sequence[StagedRows]) -> None:
-    """Pass if the audit of the night has read all that is staged and refused nothing.
+    """Pass if the audit of the night has read all staged rows and passed them.
 
     Args:
-        rows: what is staged of tonight, a table each.
+        rows: tonight's staged rows, an entry for each table.
 
     Raises:
         NotAudited: the night has no audit, a check failed, or rows were staged after the audit.
         NothingToPublish: no table has a staged row, and none was ever published.
     """
     of_tonight = tables.recorded(AUDIT_RESULTS, night, "validation")
-    results = of_tonight.orderBy("table_name", "check_name").collect()
+    results = of_tonight.orderBy("table_name", *CHECK_PARTS).collect()
     if not results:
         raise NotAudited(
             f"night {night} has no results in {tables.path(AUDIT_RESULTS)}. "
@@ -69,11 +70,11 @@ def check_encoded(
 ) -> None:
     """Pass if tonight's stages have encoded for every release that is served.
 
-    One that was validated after they ran would miss the night for good: later nights encode only
-    what changes on them.
+    One that was validated after they ran would miss the night for good: a later night encodes only
+    its own changes.
 
     Args:
-        versions: encoder versions that the stages spoke for, by table.
+        versions: table -> encoder versions that the stages encoded with.
 
     Raises:
         NotEncoded: they have not; the message names the releases and the tables.
@@ -86,8 +87,8 @@ def check_encoded(
     ]
     if missed:
         raise NotEncoded(
-            f"night {night} was encoded before all releases that are served now were: nothing was "
-            f"said of {', '.join(missed)}. Run it again from item_embeddings (embedmill run "
+            f"releases were validated after night {night} was encoded: it has no vectors of "
+            f"{', '.join(missed)}. Run it again from item_embeddings (embedmill run "
             f"--config CONFIG --ds {night} --from item_embeddings; under Airflow, clear "
             "item_embeddings with all downstream). Nothing was published."
         )
@@ -104,7 +105,5 @@ def check_published(tables: Tables, night: Night) -> None:
 
 
 def _described(result: Row) -> str:
-    return (
-        f"{result['table_name']}, {result['check_name']}: "
-        f"expected {result['expected']}, seen {result['seen']}"
-    )
+    check = check_label(*(result[name] for name in CHECK_PARTS))
+    return f"{result['table_name']}, {check}: expected {result['expected']}, seen {result['seen']}"

@@ -1,4 +1,4 @@
-"""Does the online store hold what the published tables say, key by key and value by value?"""
+"""Reconciliation: the online store compared with the published tables, key by key."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -11,11 +11,15 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs.engine.collector import collector_paused
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import gc_paused, run_concurrently
 from spark_jobs.night import Night
-from spark_jobs.publish.online_keys import keys_only_online, lists_keys
-from spark_jobs.publish.online_values import is_present, offline_state, online_values
+from spark_jobs.publish.online_stores import online_store
+from spark_jobs.publish.online_values import (
+    is_present,
+    keys_only_online,
+    offline_state,
+    online_values,
+)
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
@@ -63,7 +67,7 @@ class Difference:
         )
 
 
-@collector_paused()
+@gc_paused()
 def reconcile(
     store: "FeatureStore",
     spark: SparkSession,
@@ -76,13 +80,13 @@ def reconcile(
 
     Every key ever published is read online: an active one must have a value, one that is gone must
     have none. The values of about ``sample`` keys, and of about as many of those that changed
-    tonight, must be equal. No key that was never published may have a value, where the type of
-    store can be asked which keys it holds.
+    tonight, must be equal. No key that was never published may have a value; stores that cannot
+    list their keys are not searched for one.
 
     Raises:
         NotReconciled: naming view, key, feature, expected and seen.
     """
-    if not lists_keys(store):
+    if not online_store(store).lists_keys:
         kind = store.config.online_store.type
         logger.warning("keys that only the online store has are not looked for in %s", kind)
     checked: list[Reconciled] = []
@@ -92,7 +96,7 @@ def reconcile(
         for view in sorted(store.list_feature_views(), key=lambda view: view.name)
         if release in (None, view.tags.get("release"))
     ]
-    expected = at_once(
+    expected = run_concurrently(
         partial(expected_rows, offline_state(view, spark), view, night=night, sample=sample)
         for view in views
     )
@@ -185,7 +189,7 @@ def never_published(
     Args:
         expected: as from ``expected_rows``: all keys that were ever published.
     """
-    if not lists_keys(store):
+    if not online_store(store).lists_keys:
         return []
     columns = [expected.column(name).to_pylist() for name in view.join_keys]
     keys = keys_only_online(store, view, zip(*columns, strict=True))

@@ -1,4 +1,4 @@
-"""Dictionary: every table and column, in words, as a page made from the contracts alone."""
+"""Data dictionary: a page of every table and column, made from the contracts."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ from pyspark.sql import types as T
 
 from spark_jobs.contracts import TABLES, Table
 from spark_jobs.queries.views import VIEWS
-from spark_jobs.warehouse.tables import partitions, schema
+from spark_jobs.warehouse.schemas import partitions, schema
 
 _INTRODUCTION = """\
 # Data dictionary
@@ -20,8 +20,9 @@ A table is a folder of the warehouse, in Delta format, and has one of three shap
   that night. Where keys come and go, `<table>_current` is that state as of the last published
   night. Where rows belong to an encoder version, `<table>_live` is the part of it that the live
   release serves: one row an item, SPU or user.
-- **cache**: what an expensive model said about a content. Rows are added, never changed.
-- **ledger**: what happened. A rerun replaces the rows of its night and stage.
+- **cache**: output of a model for a content, so that it is computed once. Rows are added, never
+  changed.
+- **ledger**: a record of what stages did. A rerun replaces the rows of its night and stage.
 
 `_current` and `_live` are names in `embedmill sql` and `embedmill shell`, not folders;
 [the analysts' guide](guides/analysts.md) says how to get the same with DuckDB and Polars. All times
@@ -35,10 +36,8 @@ def data_dictionary(served_by: Mapping[str, Sequence[str]]) -> str:
     Args:
         served_by: names of the feature views over a table, by its name.
     """
-    listed = [
-        f"| [`{t.name}`](#{t.name}) | {t.shape} | {_prose(t.grain)} |" for t in TABLES.values()
-    ]
-    index = ["| table | shape | a row is |", "|---|---|---|", *listed]
+    rows = [f"| [`{t.name}`](#{t.name}) | {t.shape} | {_prose(t.grain)} |" for t in TABLES.values()]
+    index = ["| table | shape | a row is |", "|---|---|---|", *rows]
     pages = [_page(table, served_by.get(table.name, ())) for table in TABLES.values()]
     return "\n".join([_INTRODUCTION, *index, "", *pages])
 
@@ -52,11 +51,11 @@ def _page(table: Table, views: Sequence[str]) -> str:
         "names in SQL": _code(names),
         "feature views": _code(views),
     }
-    said = [f"- {name}: {value}" for name, value in facts.items() if value]
+    lines = [f"- {name}: {value}" for name, value in facts.items() if value]
     columns = [_column(column) for column in schema(table)]
     head = ["| column | type | null | meaning |", "|---|---|---|---|"]
     sentence = f"{table.grain[0].upper()}{_prose(table.grain[1:])}."
-    return "\n".join([f"## {table.name}", "", sentence, "", *said, "", *head, *columns, ""])
+    return "\n".join([f"## {table.name}", "", sentence, "", *lines, "", *head, *columns, ""])
 
 
 def _column(column: T.StructField) -> str:

@@ -1,4 +1,4 @@
-"""Asked: what is the vector of what somebody asks for: a text, pictures, an SPU or a user?"""
+"""Similar: the SPUs nearest to a text, to pictures, to an SPU or to a user."""
 
 import re
 from collections.abc import Sequence
@@ -7,18 +7,27 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.config import Config, IngestConfig
-from spark_jobs.contracts import SPU_EVENTS
+from spark_jobs.contracts import COPE_FEATURES, SPU_EVENTS
+from spark_jobs.engine.local_frames import local_frame
+from spark_jobs.engine.nearest_neighbours import nearest
 from spark_jobs.ingest.pictures import FORMATS, Picture, read_pictures
 from spark_jobs.ingest.row_checks import CONTROL_IN_TEXT
 from spark_jobs.queries.views import Catalog
 from spark_jobs.releases.release import Release
 from spark_jobs.spu.identity import survivors
-from spark_jobs.warehouse.encoder_store import encoder_config
+from spark_jobs.warehouse.encoder_store import encoder_info
 
 Vector = NDArray[np.float32]
+
+_DESCRIPTION = ("title", "brand", "category", "n_items")
+_RANKED = (
+    "rank int, cosine double, spu_id string, title string, brand string, category string, "
+    "n_items int"
+)
 
 
 class NothingServed(LookupError):
@@ -34,8 +43,8 @@ class UnusableQuery(ValueError):
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked for: a text and pictures (together one item), or an SPU, or a user.
+class Query:
+    """A text and pictures (together one item), or an SPU, or a user.
 
     Attributes:
         domain: that the text and pictures are encoded as an item of.
@@ -49,12 +58,12 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The vector of a question.
+class QueryVector:
+    """The vector of a query.
 
     Attributes:
         view: of the catalog, whose vectors it is comparable with.
-        spu_id: the SPU asked for, which is no answer to itself; None where none was.
+        spu_id: the SPU of the query, which is left out of its own neighbours; None without one.
     """
 
     vector: Vector
@@ -62,8 +71,39 @@ class Asked:
     spu_id: str | None = None
 
 
-def asked(catalog: Catalog, config: Config, question: Question) -> Asked:
-    """Return the vector of a question, of the live release.
+def similar_spus(catalog: Catalog, config: Config, query: Query, top: int) -> DataFrame:
+    """Rank the SPUs of the last published night by cosine with a query.
+
+    Returns:
+        rank, cosine, spu_id, title, brand, category, n_items; ``top`` rows at most, best first.
+
+    Raises:
+        NothingServed, NotThere, UnusableQuery: as ``query_vector``.
+    """
+    found = query_vector(catalog, config, query)
+    others = catalog.frame(found.view)
+    if found.spu_id is not None:
+        others = others.filter(F.col("spu_id") != found.spu_id)
+    vectors = others.select(F.col("spu_id").alias("key"), "embedding")
+    (hits,) = nearest(vectors, found.vector[None], top)
+    is_hit = F.col("spu_id").isin([hit.key for hit in hits])
+    described = {
+        row["spu_id"]: tuple(row[name] for name in _DESCRIPTION)
+        for row in catalog.frame("spus_current")
+        .filter(is_hit)
+        .select("spu_id", *_DESCRIPTION)
+        .collect()
+    }
+    unknown = (None,) * len(_DESCRIPTION)
+    rows = [
+        (rank, round(hit.score, 4), hit.key, *described.get(hit.key, unknown))
+        for rank, hit in enumerate(hits, start=1)
+    ]
+    return local_frame(catalog.tables.spark, rows, _RANKED)
+
+
+def query_vector(catalog: Catalog, config: Config, query: Query) -> QueryVector:
+    """Return a query's vector, of the live release.
 
     Raises:
         NothingServed: there is no live release or no published night.
@@ -71,32 +111,32 @@ def asked(catalog: Catalog, config: Config, question: Question) -> Asked:
         UnusableQuery: a picture that cannot be read, or a text without a word.
     """
     live = live_release(catalog)
-    if question.spu is not None:
-        spu_id = _current_spu(catalog, question.spu)
+    if query.spu is not None:
+        spu_id = _current_spu(catalog, query.spu)
         vector = _stored(catalog, "spu_embeddings_live", "spu_id", spu_id)
-        return Asked(vector, "spu_embeddings_live", spu_id)
-    if question.user is not None:
-        vector = _stored(catalog, "user_embeddings_live", "user_id", question.user)
-        return Asked(vector, "spu_preference_embeddings_live")
-    return Asked(item_vector(catalog, live, config, question), "spu_embeddings_live")
+        return QueryVector(vector, "spu_embeddings_live", spu_id)
+    if query.user is not None:
+        vector = _stored(catalog, "user_embeddings_live", "user_id", query.user)
+        return QueryVector(vector, "spu_preference_embeddings_live")
+    return QueryVector(item_vector(catalog, live, config, query), "spu_embeddings_live")
 
 
-def check_usable(question: Question, limits: IngestConfig) -> None:
-    """Look at what a person gave, before anything is started.
+def check_usable(query: Query, limits: IngestConfig) -> None:
+    """Check a query's pictures and text, before anything is started.
 
     Raises:
         UnusableQuery: a picture that cannot be read, or a text without a word.
     """
-    usable_pictures(question.images, limits)
-    if question.text is not None:
-        usable_text(question.text)
+    usable_pictures(query.images, limits)
+    if query.text is not None:
+        usable_text(query.text)
 
 
 def live_release(catalog: Catalog) -> Release:
-    """Return the live release, of which something is published.
+    """Return the live release, which has vectors of a published night.
 
     Raises:
-        NothingServed: there is none.
+        NothingServed: no release is live, or no night is published.
     """
     live = catalog.live
     if live is None:
@@ -113,29 +153,29 @@ def live_release(catalog: Catalog) -> Release:
     return live
 
 
-def item_vector(catalog: Catalog, live: Release, config: Config, question: Question) -> Vector:
-    """Put a text and pictures through COPE, in this process, as a night does with an item.
+def item_vector(catalog: Catalog, live: Release, config: Config, query: Query) -> Vector:
+    """Encode a text and pictures by COPE, in this process, as a night encodes an item.
 
     Raises:
         UnusableQuery: nothing of it, or not all of it, can be read.
     """
     from encoders.loading import load_encoder
 
-    pictures = usable_pictures(question.images, config.ingest)
-    text = None if question.text is None else usable_text(question.text)
+    pictures = usable_pictures(query.images, config.ingest)
+    text = None if query.text is None else usable_text(query.text)
     hardware = {"device": config.encoding.device, "precision": config.encoding.precision}
     version = live.encoders["cope"]
-    backbones = str(encoder_config(catalog.tables, version)["features"])
+    backbones = encoder_info(catalog.tables, version).reads[COPE_FEATURES.name]
     images = [{"uri": picture.uri, "sha256": picture.sha256} for picture in pictures]
     features = load_encoder(catalog.tables.layout.encoder(backbones), **hardware).encode(
-        {"domain": [question.domain], "title": [text], "text": [None], "images": [images]}
+        {"domain": [query.domain], "title": [text], "text": [None], "images": [images]}
     )
     if features.problems:
-        said = "; ".join(f"{problem.detail} ({problem.reason})" for problem in features.problems)
-        raise UnusableQuery(f"a picture cannot be used: {said}. Give another file.")
+        problems = "; ".join(f"{found.detail} ({found.reason})" for found in features.problems)
+        raise UnusableQuery(f"a picture cannot be used: {problems}. Give another file.")
     heads = load_encoder(catalog.tables.layout.encoder(version), **hardware)
     inputs = {name: list(vectors) for name, vectors in features.vectors.items()}
-    vectors_1D = heads.encode({"domain": [question.domain], **inputs}).vectors["embedding"]
+    vectors_1D = heads.encode({"domain": [query.domain], **inputs}).vectors["embedding"]
     vector: Vector = vectors_1D[0]
     return vector
 
@@ -146,13 +186,13 @@ def usable_pictures(files: Sequence[str], limits: IngestConfig) -> list[Picture]
     Raises:
         UnusableQuery: naming every file that cannot be used, and why.
     """
-    # A feed's pictures lie in its folder; a person's file is where the person says.
+    # A feed's pictures lie in its folder; these files may lie anywhere.
     places = [Path(file).resolve() for file in files]
     refused = []
-    taken: list[Picture] = []
+    pictures: list[Picture] = []
     for file, place in zip(files, places, strict=True):
         read, problems = read_pictures(str(place.parent), [place.name], limits)
-        taken += read
+        pictures += read
         refused += [f"{file!r}: {problem.detail} ({problem.reason})" for problem in problems]
     if len(files) > limits.max_images:
         refused.append(f"{len(files)} files, but an item has at most {limits.max_images} pictures")
@@ -162,7 +202,7 @@ def usable_pictures(files: Sequence[str], limits: IngestConfig) -> list[Picture]
             f"most {limits.max_image_bytes:,} bytes and {limits.max_image_pixels:,} pixels "
             "(ingest.max_image_bytes, ingest.max_image_pixels)."
         )
-    return taken
+    return pictures
 
 
 def usable_text(text: str) -> str:
@@ -190,7 +230,7 @@ def _stored(catalog: Catalog, view: str, key: str, value: str) -> Vector:
 
 
 def _current_spu(catalog: Catalog, spu_id: str) -> str:
-    """Return the SPU that an id stands for now: a merged one's survivor."""
+    """Return the SPU that an id resolves to now: the survivor of a merged one."""
     events = catalog.frame(SPU_EVENTS.name).filter(F.col("event") == "merged")
     merges = [(row["spu_id"], row["other_spu_id"]) for row in events.collect()]
     return survivors(merges).get(spu_id, spu_id)

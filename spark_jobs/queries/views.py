@@ -1,4 +1,4 @@
-"""Catalog: by which names does an analyst read a warehouse, and what is behind each name?
+"""Views: the names by which SQL reads a warehouse, and the rows behind each.
 
 ``<table>`` is every row that was ever published. ``<table>_current`` is the state as of the last
 published night: the latest row of each key, if it is active. ``<table>_live`` is that state for the
@@ -14,11 +14,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import ENCODED, TABLES, Table
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.night import Night
 from spark_jobs.releases.ledger import all_releases
 from spark_jobs.releases.release import Release
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class View:
     """A name that SQL knows.
 
     Attributes:
-        rows: of the catalog, what is behind the name.
+        rows: returns the rows behind the name, of a catalog.
     """
 
     name: str
@@ -36,7 +37,7 @@ class View:
 
 
 class Catalog:
-    """The views of one warehouse, as of the night that was published last when it was opened."""
+    """The views of one warehouse, as of the last published night when they are first read."""
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
@@ -61,12 +62,12 @@ class Catalog:
         return _commented(view.rows(self, view.table), view.table)
 
     def register(self, names: Iterable[str]) -> None:
-        """Make names known to SQL in the session of the tables."""
+        """Register names as temporary views in the session of the tables."""
 
         def register(name: str) -> None:
             self.frame(name).createOrReplaceTempView(name)
 
-        at_once(partial(register, name) for name in names)
+        run_concurrently(partial(register, name) for name in names)
 
 
 def _every_row(catalog: Catalog, table: Table) -> DataFrame:
@@ -92,12 +93,12 @@ def _live(catalog: Catalog, table: Table) -> DataFrame:
 def _state(catalog: Catalog, table: Table) -> DataFrame:
     if catalog.night is None:
         return catalog.tables.read(table).limit(0)
-    # A night that is being published is not looked at until all of its tables are there.
+    # A night that is being published is left out until all of its tables are there.
     return catalog.tables.before(table, Night(catalog.night.ds + timedelta(days=1)))
 
 
 def _commented(rows: DataFrame, table: Table) -> DataFrame:
-    """Put the contract's comments on the columns: a table may have been made with older ones."""
+    """Set the contract's comments on the columns: a table may have been made with older ones."""
     columns = [F.col(c.name).alias(c.name, metadata=c.metadata) for c in schema(table)]
     return rows.select(*columns)
 

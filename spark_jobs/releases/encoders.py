@@ -1,30 +1,34 @@
-"""Encoders of a release: are they all there, untouched, and made to be read together?"""
+"""Encoders of a release: whole, untouched and made to be read together; their held-out figures."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 import fsspec
 
+from encoders.artifacts import Artifact, load_artifact, read_info
 from spark_jobs.contracts import ENCODER_VERSION, KINDS
+from spark_jobs.releases.release import Release
 from spark_jobs.warehouse.layout import Layout
 
-if TYPE_CHECKING:
-    from encoders.artifacts import Artifact
+# Parts of a metrics.json about how training went, and those that the weights were chosen by.
+_NOT_HELD_OUT = ("curve", "config", "watched")
+# The last word of the figures that a release is judged by.
+_HEADLINES = ("R@1", "recall@10", "ndcg@10", "collision_rate", "relative_error", "users", "spus")
 
 
 class UnusableEncoders(ValueError):
-    """A release of these encoders could not be served; the message lists all that is wrong."""
+    """A release of these encoders cannot be served; the message lists all problems."""
 
 
-def encoder_artifacts(warehouse: str, encoders: Mapping[str, str]) -> dict[str, "Artifact"]:
+def encoder_artifacts(warehouse: str, encoders: Mapping[str, str]) -> dict[str, Artifact]:
     """Return a release's encoder versions by kind, each whole and untouched.
 
     Args:
         encoders: kind -> encoder version.
 
     Raises:
-        UnusableEncoders: a folder is missing or altered, an encoder is of another kind, or two were
-            not trained to be read together.
+        UnusableEncoders: a folder is missing or altered, an encoder is of another kind, or one
+            reads the vectors of an encoder that is not in the release.
     """
     artifacts: dict[str, Artifact] = {}
     problems = []
@@ -33,39 +37,84 @@ def encoder_artifacts(warehouse: str, encoders: Mapping[str, str]) -> dict[str, 
             artifacts[kind] = encoder_artifact(warehouse, kind, encoders[kind])
         except ValueError as error:
             problems.append(f"{kind}: {error}")
-    problems += _strangers(artifacts)
+    problems += _mismatches(warehouse, artifacts)
     if problems:
         listed = "\n".join(f"- {problem}" for problem in problems)
         raise UnusableEncoders(
             f"these encoders cannot be released together:\n{listed}\nRestore the folders from a "
-            "copy, or train again (embedmill train) and create a release of what that prints. "
-            "Nothing was changed."
+            "copy, or train again (embedmill train) and create a release of the encoders that it "
+            "prints. Nothing was changed."
         )
     return artifacts
 
 
-def encoder_artifact(warehouse: str, kind: str, version: str) -> "Artifact":
+def encoder_artifact(warehouse: str, kind: str, version: str) -> Artifact:
     """Return one encoder version, whole and untouched.
 
     Raises:
         ValueError: it is missing, altered, or of another kind.
     """
-    from encoders.artifacts import load_artifact
-
     if not ENCODER_VERSION.fullmatch(version):
         raise ValueError(f"{version!r} should be an encoder version, <name>@<12 hex>.")
-    there = _versions(warehouse)
-    if version not in there:
-        of_kind = [v for v in there if v.split("@")[0] == kind] or ["none"]
+    existing = _versions(warehouse)
+    if version not in existing:
+        same_kind = ", ".join(v for v in existing if v.split("@")[0] == kind) or "none"
         raise ValueError(
-            f"{Layout.of(warehouse).encoder(version)!r} is not there; of this kind are {of_kind}."
+            f"{Layout.of(warehouse).encoder(version)!r} does not exist. Versions of kind {kind!r} "
+            f"in the warehouse: {same_kind}."
         )
-    artifact = load_artifact(Layout.of(warehouse).encoder(version))
-    if artifact.config.get("kind") != kind:
-        raise ValueError(f"{version!r} is of kind {artifact.config.get('kind')!r}.")
-    if kind == "cope":
-        load_artifact(Layout.of(warehouse).encoder(str(artifact.config["features"])))
+    layout = Layout.of(warehouse)
+    artifact, info = load_artifact(layout.encoder(version)), read_info(layout.encoder(version))
+    if info.kind != kind:
+        raise ValueError(f"{version!r} should be of kind {kind!r}, but is of kind {info.kind!r}.")
+    for read in info.reads.keys() - KINDS.keys():  # a release names the others itself
+        load_artifact(layout.encoder(info.reads[read]))
     return artifact
+
+
+def held_out_figures(
+    warehouse: str, release: Release, *, every: bool
+) -> dict[tuple[str, str], float]:
+    """Return what the trainings of a release's encoders measured, by kind and path.
+
+    Args:
+        every: not the headlines alone.
+
+    Raises:
+        UnusableEncoders: as ``encoder_artifacts``; of a retired release those that are left count.
+    """
+    artifacts = _artifacts(warehouse, release)
+    # Both towers carry the figures of their common training.
+    return {
+        (kind, path): value
+        for kind in ("cope", "semantic_id", "learn_user")
+        if kind in artifacts
+        for path, value in flat_figures(artifacts[kind].metrics)
+        if every or path.rsplit(" ", 1)[-1] in _HEADLINES
+    }
+
+
+def flat_figures(metrics: Mapping[str, object], path: str = "") -> Iterator[tuple[str, float]]:
+    """Yield the held-out numbers of a ``metrics.json``, each with its path."""
+    for name, value in metrics.items():
+        if name in _NOT_HELD_OUT:
+            continue
+        where = f"{path} {name}".strip()
+        if isinstance(value, Mapping):
+            yield from flat_figures(value, where)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield where, float(value)
+
+
+def _artifacts(warehouse: str, release: Release) -> dict[str, "Artifact"]:
+    if release.state != "retired":
+        return encoder_artifacts(warehouse, release.encoders)
+    artifacts = {}
+    for kind, version in release.encoders.items():
+        # In time, maintenance removes the encoders of a retired release.
+        with suppress(ValueError):
+            artifacts[kind] = encoder_artifact(warehouse, kind, version)
+    return artifacts
 
 
 def _versions(warehouse: str) -> list[str]:
@@ -76,28 +125,26 @@ def _versions(warehouse: str) -> list[str]:
     return sorted(name for name in names if ENCODER_VERSION.fullmatch(name))
 
 
-def _strangers(artifacts: Mapping[str, "Artifact"]) -> list[str]:
-    """Say which encoders read others than those of the release."""
-    reads = (
-        ("semantic_id", "vectors", "cope"),
-        ("learn_user", "content", "learn_content"),
-        ("learn_item", "content", "learn_content"),
-    )
+def _mismatches(warehouse: str, artifacts: Mapping[str, Artifact]) -> list[str]:
+    """Return which encoders were trained on outputs of others than those of the release."""
+    layout = Layout.of(warehouse)
+    reads = {kind: read_info(layout.encoder(a.version)).reads for kind, a in artifacts.items()}
     problems = [
-        f"{kind}: {artifacts[kind].version} reads {artifacts[kind].config.get(name)!r}, but the "
+        f"{kind}: {artifacts[kind].version} reads {version!r}, but the "
         f"release's {read} is {artifacts[read].version!r}."
-        for kind, name, read in reads
-        if {kind, read} <= artifacts.keys()
-        and artifacts[kind].config.get(name) != artifacts[read].version
+        for kind in artifacts
+        for read, version in reads[kind].items()
+        if read in artifacts and version != artifacts[read].version
     ]
     if {"learn_user", "learn_item"} <= artifacts.keys() and not _same_towers(artifacts):
         problems.append(
             f"learn_user and learn_item: {artifacts['learn_user'].version} and "
-            f"{artifacts['learn_item'].version} are of two trainings: their spaces differ."
+            f"{artifacts['learn_item'].version} are of different trainings, so their vectors are "
+            "not in one space."
         )
     return problems
 
 
-def _same_towers(artifacts: Mapping[str, "Artifact"]) -> bool:
+def _same_towers(artifacts: Mapping[str, Artifact]) -> bool:
     users, items = (artifacts[kind].tensors for kind in ("learn_user", "learn_item"))
     return users.keys() == items.keys() and all(users[name].equal(items[name]) for name in users)

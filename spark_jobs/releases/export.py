@@ -1,4 +1,4 @@
-"""Export: what readers without Spark are told about the releases: ``<warehouse>/releases.json``."""
+"""Export of the releases for readers without Spark: ``<warehouse>/releases.json``."""
 
 import json
 import re
@@ -16,7 +16,7 @@ _NAME = re.compile(r"r[0-9]+")
 
 
 class UnfitExport(ValueError):
-    """The file names what may not stand in SQL or in the name of a view."""
+    """A name in the file may not be used in SQL or as the name of a view."""
 
 
 def write_export(warehouse: str, releases: Sequence[Release]) -> str:
@@ -29,14 +29,14 @@ def write_export(warehouse: str, releases: Sequence[Release]) -> str:
     path = Layout(warehouse).releases
     filesystem, root = fsspec.url_to_fs(path)
     content = json.dumps({"live": live, "releases": list(map(asdict, releases))}, indent=2) + "\n"
-    # Written beside and moved over: a reader sees the old file or the new one, never half of one.
+    # Written to another name and moved: a reader sees the old file or the new one, never a part.
     filesystem.pipe_file(f"{root}.new", content.encode())
     filesystem.mv(f"{root}.new", root)
     return path
 
 
 def exported_live(warehouse: str) -> str | None:
-    """Return the release that readers are told is live; None where nothing was exported yet."""
+    """Return the release that is live in the export; None where nothing was exported yet."""
     live: str | None = _read(warehouse).get("live")
     return live
 
@@ -60,8 +60,8 @@ def _check(release: Release, path: str) -> None:
     if unfit:
         raise UnfitExport(
             f"{path}: {', '.join(map(repr, unfit))} should be a release named r<number> or an "
-            "encoder version <name>@<12 hex>. "
-            "embedmill writes the file whenever releases change: promote one to write it again."
+            "encoder version <name>@<12 hex>. Do not edit the file. embedmill writes it whenever a "
+            "release changes: promote the live release again to rewrite it."
         )
 
 

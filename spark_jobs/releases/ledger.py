@@ -1,4 +1,4 @@
-"""Ledger: which releases there are, in which state, and how they came to it."""
+"""Ledger of the releases: their states, and the changes that led to them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class UnknownRelease(LookupError):
 
 @dataclass(frozen=True)
 class Change:
-    """A step in the life of a release: the state that it came to, by what, and when."""
+    """A change of a release's state: the release in its new state, the action, and the time."""
 
     release: Release
     action: Action
@@ -27,7 +27,7 @@ class Change:
 
 
 def all_changes(tables: Tables) -> list[Change]:
-    """Return every step of every release, in order."""
+    """Return every change of every release, in order."""
     return [
         Change(
             Release(row["release"], row["state"], dict(row["encoders"])),
@@ -66,7 +66,7 @@ def live_release(tables: Tables) -> Release | None:
 
 
 def export_releases(tables: Tables) -> str:
-    """Tell ``feature_repo``: write ``<warehouse>/releases.json`` and return its path."""
+    """Write ``<warehouse>/releases.json``, which ``feature_repo`` reads, and return its path."""
     return write_export(tables.warehouse, all_releases(tables))
 
 
@@ -74,7 +74,7 @@ def _named(releases: Sequence[Release], name: str) -> Release:
     by_name = {release.name: release for release in releases}
     if name not in by_name:
         raise UnknownRelease(
-            f"no release {name!r}; there are {', '.join(sorted(by_name)) or 'none'}. "
+            f"there is no release {name!r}. Releases: {', '.join(sorted(by_name)) or 'none'}. "
             "Create one from trained encoders first (embedmill release create)."
         )
     return by_name[name]

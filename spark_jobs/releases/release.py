@@ -1,14 +1,9 @@
-"""Release: which encoder versions a ranking model reads together.
+"""Release: the encoder versions that a ranking model reads together, and their states.
 
-States and the steps between them::
-
-    building -> validated -> live <-> previous
-        any of building, validated, previous -> retired
-
-``building`` becomes ``validated`` by a backfill (``backfill.py``), which encodes, audits and serves
-what is published already. Only the first release of a warehouse may go live straight from
-``building``: nothing can be read of it before a night has passed its audit and is published. The
-steps themselves are in ``steps.py``. Nothing here needs Spark: ``feature_repo`` reads it too.
+``building`` becomes ``validated`` by a backfill (``runs/backfill.py``), which encodes, audits and
+serves the published nights. Only the first release of a warehouse may go live straight from
+``building``: it has no rows before a night has passed its audit and is published. The transitions
+are in ``transitions.py``. Nothing here needs Spark: ``feature_repo`` reads this module too.
 """
 
 from collections.abc import Mapping
@@ -17,10 +12,23 @@ from typing import Literal
 
 State = Literal["building", "validated", "live", "previous", "retired"]
 
+# The states into which a release of each state may go.
+NEXT_STATES: Mapping[State, tuple[State, ...]] = {
+    "building": ("validated", "retired"),
+    "validated": ("live", "retired"),
+    "live": ("previous",),
+    "previous": ("live", "retired"),
+    "retired": (),
+}
+
 
 @dataclass(frozen=True)
 class Release:
-    """The encoder versions that move together, by kind; see ``KINDS``."""
+    """A named set of encoder versions.
+
+    Attributes:
+        encoders: encoder version of each of ``contracts.KINDS``.
+    """
 
     name: str
     state: State

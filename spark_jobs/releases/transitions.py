@@ -1,7 +1,7 @@
-"""Steps: how a release is created, validated, promoted, rolled back and retired.
+"""Transitions of releases: create, validate, promote, roll back and retire.
 
-Each is one commit to the ledger ``releases``, and an export that tells ``feature_repo``. To be
-called with the releases' lock held. Which states there are is in ``release.py``.
+Each is one commit to the ledger ``releases``, followed by an export for ``feature_repo``. Call them
+with the lock of the releases held. The states are in ``release.py``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,16 +20,8 @@ from spark_jobs.releases.ledger import (
     export_releases,
     named_release,
 )
-from spark_jobs.releases.release import Release, State
+from spark_jobs.releases.release import NEXT_STATES, Release, State
 from spark_jobs.warehouse.tables import Tables
-
-_NEXT_STATES: Mapping[State, tuple[State, ...]] = {
-    "building": ("validated", "retired"),
-    "validated": ("live", "retired"),
-    "live": ("previous",),
-    "previous": ("live", "retired"),
-    "retired": (),
-}
 
 
 class IncompleteRelease(ValueError):
@@ -37,11 +29,11 @@ class IncompleteRelease(ValueError):
 
 
 class TransitionRefused(ValueError):
-    """The release may not go from its state to the one asked for."""
+    """The release may not go from its state to the requested one."""
 
 
 class AlreadyLive(TransitionRefused):
-    """The release is the live one."""
+    """The release is live already."""
 
 
 def create_release(tables: Tables, encoders: Mapping[str, str]) -> Release:
@@ -57,7 +49,7 @@ def create_release(tables: Tables, encoders: Mapping[str, str]) -> Release:
 
 
 def check_kinds(encoders: Mapping[str, str]) -> None:
-    """Pass if there is one encoder version of each kind.
+    """Check that there is one encoder version of each kind.
 
     Raises:
         IncompleteRelease: naming the kinds that are missing, and those that are unknown.
@@ -73,10 +65,10 @@ def check_kinds(encoders: Mapping[str, str]) -> None:
 
 
 def validate(tables: Tables, name: str) -> Release:
-    """Make a release ``validated``: its backfill has passed the audit. Twice is once.
+    """Make a release ``validated`` after its backfill has passed the audit. Idempotent.
 
     Raises:
-        TransitionRefused: it was retired meanwhile.
+        TransitionRefused: it was retired in the meantime.
     """
     release = named_release(tables, name)
     if release.is_served:
@@ -86,23 +78,24 @@ def validate(tables: Tables, name: str) -> Release:
     return validated
 
 
-def promote(tables: Tables, name: str, *, told: str | None = None) -> Release:
-    """Make a release the live one; the one that was live becomes ``previous``.
+def promote(tables: Tables, name: str, *, registry_live: str | None = None) -> Release:
+    """Make a release live; the one that was live becomes ``previous``.
 
     Args:
-        told: release that Feast's registry says is live, if any. Where it, or the export, names
-            another one, an earlier step was killed before readers were told.
+        registry_live: release that is live in Feast's registry, if any. Where it, or that of the
+            export, is another one than the ledger's, an earlier transition was killed before it
+            reached its readers, and is finished now.
 
     Raises:
         UnknownRelease: no release has this name.
-        AlreadyLive: it is the live one, and readers have been told.
+        AlreadyLive: it is live in the ledger, the export and the registry.
         TransitionRefused: it was never backfilled, or it is retired.
     """
     releases, chosen = all_releases(tables), named_release(tables, name)
     if chosen.state == "live":
-        if _is_told(tables, name, told):
+        if _has_reached_readers(tables, name, registry_live):
             raise AlreadyLive(f"release {name!r} is live already. Nothing was changed.")
-        # A promote that was killed before readers were told is finished by the next one.
+        # The promote before this one was killed before its export: finish it.
         export_releases(tables)
         return chosen
     if not _first_of_warehouse(chosen, releases):
@@ -110,36 +103,38 @@ def promote(tables: Tables, name: str, *, told: str | None = None) -> Release:
     return _go_live(tables, chosen, releases, "promote")
 
 
-def rollback(tables: Tables, *, told: str | None = None) -> Release:
-    """Make the release live again that was live before the one that is; return it.
+def rollback(tables: Tables, *, registry_live: str | None = None) -> Release:
+    """Make the release live that was live before the present one; return it.
 
-    A second rollback goes back one further; it never goes forward again.
+    A second rollback goes back one release further; a rollback never goes forward.
 
     Args:
-        told: as for ``promote``.
+        registry_live: as for ``promote``.
 
     Raises:
         TransitionRefused: no release is live, or none that is still served was live before it.
     """
     changes, releases = all_changes(tables), all_releases(tables)
     stack = _live_stack(changes)
-    if changes and changes[-1].action == "rollback" and not _is_told(tables, stack[-1], told):
-        # A rollback that was killed before readers were told is finished, not followed by another.
+    is_rollback = bool(changes) and changes[-1].action == "rollback"
+    if is_rollback and not _has_reached_readers(tables, stack[-1], registry_live):
+        # The rollback before this one was killed before its export: finish it, and go no further.
         export_releases(tables)
         return named_release(tables, stack[-1])
     if len(stack) < 2:
-        now = f"{stack[0]!r} is live and" if stack else "no release is live, and"
+        now = f"{stack[0]!r} is live, and" if stack else "no release is live, and"
         raise TransitionRefused(
-            f"there is nothing to roll back to: {now} no release that is still served was live "
-            "before it. To go to another release, promote it (embedmill release list shows them)."
+            f"there is no release to roll back to: {now} no release that is still served was live "
+            "before. To make another release live, promote it (embedmill release list shows them). "
+            "Nothing was changed."
         )
     return _go_live(tables, named_release(tables, stack[-2]), releases, "rollback")
 
 
 def retire(tables: Tables, name: str) -> Release:
-    """End a release: nights no longer encode for it, and its views leave the feature store.
+    """Retire a release: nights no longer encode for it, and its views leave the feature store.
 
-    Its rows stay in the tables until maintenance removes them. Twice is once.
+    Its rows stay in the tables until maintenance removes them. Idempotent.
 
     Raises:
         UnknownRelease: no release has this name.
@@ -159,8 +154,8 @@ def retire(tables: Tables, name: str) -> Release:
     return retired
 
 
-def _is_told(tables: Tables, live: str, told: str | None) -> bool:
-    return exported_live(tables.warehouse) == live and told in (None, live)
+def _has_reached_readers(tables: Tables, live: str, registry_live: str | None) -> bool:
+    return exported_live(tables.warehouse) == live and registry_live in (None, live)
 
 
 def _go_live(
@@ -168,7 +163,7 @@ def _go_live(
 ) -> Release:
     outgoing = [_moved(release, "previous") for release in releases if release.state == "live"]
     promoted = replace(chosen, state="live")
-    # One commit: there is never a moment with two live releases, or with none.
+    # One commit: at no moment are two releases live, or none.
     _record(tables, [*outgoing, promoted], action)
     return promoted
 
@@ -188,7 +183,7 @@ def _live_stack(changes: Sequence[Change]) -> list[str]:
 
 
 def _first_of_warehouse(release: Release, releases: Sequence[Release]) -> bool:
-    """Whether nothing was ever live: no reader can break, and the first night needs a live one."""
+    """Return whether no release was ever live: there are no readers, and nights need a live one."""
     return release.state == "building" and not any(
         other.state in ("live", "previous") for other in releases
     )
@@ -200,18 +195,18 @@ def _moved(release: Release, state: State) -> Release:
 
 
 def _check_step(release: Release, state: State) -> None:
-    if state in _NEXT_STATES[release.state]:
+    if state in NEXT_STATES[release.state]:
         return
-    allowed = _NEXT_STATES[release.state] or ("nothing",)
+    allowed = NEXT_STATES[release.state] or ("nothing else",)
     hint = (
-        f" Run embedmill release backfill --config CONFIG {release.name}: it encodes, audits and "
-        "validates it."
+        f" Run embedmill release backfill --config CONFIG {release.name}: it encodes and audits "
+        "the published nights and validates the release."
         if (release.state, state) == ("building", "live")
         else ""
     )
     raise TransitionRefused(
-        f"release {release.name!r} is {release.state} and cannot become {state}; "
-        f"it can become {', '.join(allowed)}.{hint} Nothing was changed."
+        f"release {release.name!r} is {release.state} and cannot become {state}. "
+        f"It can become {', '.join(allowed)}.{hint} Nothing was changed."
     )
 
 

@@ -14,11 +14,9 @@ from datetime import UTC, datetime
 from spark_jobs.config import Config
 from spark_jobs.contracts import NIGHTS
 from spark_jobs.night import Night
-from spark_jobs.report.drawing import draw_index, draw_night
-from spark_jobs.report.facts import Report
-from spark_jobs.report.files import write_page, written_nights
-from spark_jobs.report.history import read_history
-from spark_jobs.report.ledgers import STAGE, NothingToReport, read_ledger
+from spark_jobs.report.ledgers import STAGE, NothingToReport, read_history, read_ledger
+from spark_jobs.report.model import Report
+from spark_jobs.report.page import draw_index, draw_night, write_page, written_nights
 from spark_jobs.report.samples import read_samples
 from spark_jobs.report.view import View
 from spark_jobs.runs.stage import STAGES, Step, job_main
@@ -32,12 +30,12 @@ class ReportFailed(RuntimeError):
 
 
 def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
-    """Write the page of a night, and the index anew.
+    """Write the page of a night, and the index again.
 
     Raises:
         NothingToReport: no stage has run in the night.
-        ReportFailed: it could not be gathered, drawn or written; the message says whether the night
-            is published all the same.
+        ReportFailed: it could not be read, drawn or written; the message says whether the night is
+            published all the same.
     """
     started = time.monotonic()
     try:
@@ -55,17 +53,18 @@ def _write(tables: Tables, config: Config, night: Night) -> None:
     view = View(tables, night, published=ledger.state == "published")
     samples = read_samples(view, ledger, max_pixels=config.ingest.max_image_pixels)
     report = Report(ledger, samples, written_at=datetime.now(UTC))
-    page = draw_night(report)
-    path = tables.layout.report(night)
+    page, path = draw_night(report), tables.layout.report(night)
     write_page(path, page)
-    lines, written = read_history(tables), written_nights(tables)
-    write_page(tables.layout.report_index, draw_index(lines, written, written_at=report.written_at))
+    index = draw_index(
+        read_history(tables), written_nights(tables.layout), written_at=report.written_at
+    )
+    write_page(tables.layout.report_index, index)
     logger.info("report night=%s bytes=%d %s", night, len(page.encode()), path)
 
 
 def _failure(tables: Tables, night: Night, error: Exception) -> str:
     is_published = not tables.recorded(NIGHTS, night, "publish").isEmpty()
-    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    cause = (str(error).strip() or type(error).__name__).splitlines()[0]
     readers = (
         "The night is published and served all the same."
         if is_published
@@ -73,7 +72,7 @@ def _failure(tables: Tables, night: Night, error: Exception) -> str:
     )
     return (
         f"the report of night {night} could not be written to {tables.layout.report(night)}: "
-        f"{type(error).__name__}: {said[:500]}. {readers} Mend the cause, then write it: "
+        f"{type(error).__name__}: {cause[:500]}. {readers} Mend the cause, then write it: "
         f"embedmill report --config CONFIG --ds {night}"
     )
 

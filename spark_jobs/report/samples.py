@@ -1,116 +1,99 @@
-"""Samples: the SPUs, items and users that the report shows, out of the tables of a night.
+"""Samples: the few SPUs, items and users of a night's tables that its report shows.
 
-Only what is shown comes to the driver. The parts do not wait for each other.
+A kind of sample is a row of ``KINDS`` and a section of ``templates/night.html.j2``. Choices go by
+the hash of a key, so that a report written again shows the same ones, and each is bounded, so that
+a large shop costs the driver no more than a small one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
-from spark_jobs.contracts import ITEM_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS, USER_EMBEDDINGS
-from spark_jobs.engine.concurrency import at_once
-from spark_jobs.releases.release import Release
-from spark_jobs.report.cards import ChosenCard, choose_cards
-from spark_jobs.report.catalogue import Catalogue, open_catalogue
-from spark_jobs.report.doubts import ChosenPair, UnsureMember, choose_far_pairs, choose_unsure
-from spark_jobs.report.facts import Ledger, Samples, SpuMap
-from spark_jobs.report.lookups import Looks, Shown, look_up
-from spark_jobs.report.reasons import COPE, LEARN, empty_parts, missing_parts
-from spark_jobs.report.reasons import SPUS as SPU_PART
+from spark_jobs.engine.concurrency import run_concurrently
+from spark_jobs.report.lookups import Catalogue, active_counts, look_up, open_catalogue
+from spark_jobs.report.model import Ledger, Sample, Samples
 from spark_jobs.report.spu_map import draw_map
-from spark_jobs.report.users import ChosenUser, choose_users
+from spark_jobs.report.spu_samples import choose_cards, choose_far_pairs, choose_unsure
+from spark_jobs.report.user_samples import choose_users
 from spark_jobs.report.view import View
+
+# Parts of a night that samples need: SPUs, COPE's vectors of SPUs, LEARN's vectors of users.
+SPUS, COPE, LEARN = "spus", "cope", "learn"
+_STAGES = {SPUS: "spu", COPE: "spu_embeddings", LEARN: "user_embeddings"}
+_TABLES = {SPUS: "spus", COPE: "spu_embeddings", LEARN: "user_embeddings"}
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """What is shown, by keys: all of it, or one part."""
+class Kind:
+    """A kind of sample.
 
-    spu_map: SpuMap | None = None
-    cards: Sequence[ChosenCard] = ()
-    unsure: Sequence[UnsureMember] = ()
-    far: Sequence[ChosenPair] = ()
-    users: Sequence[ChosenUser] = ()
+    Attributes:
+        needs: parts without which there is nothing to choose from.
+        choose: returns the samples of a night.
+    """
+
+    needs: tuple[str, ...]
+    choose: Callable[[Catalogue], Sequence[Sample]]
+
+
+# Name in ``Samples.shown`` -> kind. They are chosen at the same time.
+KINDS: Mapping[str, Kind] = {
+    "cards": Kind((SPUS,), choose_cards),
+    "unsure": Kind((SPUS,), choose_unsure),
+    "far_pairs": Kind((SPUS, COPE), choose_far_pairs),
+    "map": Kind((SPUS, COPE), draw_map),
+    "users": Kind((SPUS, LEARN), choose_users),
+}
 
 
 def read_samples(view: View, ledger: Ledger, *, max_pixels: int) -> Samples:
-    """Choose and look up all that the report shows of the tables."""
-    with open_catalogue(view, ledger.live) as catalogue:
-        counts = _counts(view, catalogue, ledger.live)
+    """Choose the samples of a night, and look up the SPUs and items that they name."""
+    encoders = {} if ledger.live is None else ledger.live.encoders
+    with open_catalogue(view, encoders) as catalogue:
+        counts = active_counts(catalogue)
         reasons = empty_parts(counts, missing_parts(ledger))
-        chosen = _together(at_once(_parts(view, catalogue, ledger.live, reasons)))
-        shown: list[Shown] = [*chosen.cards, *chosen.unsure, *chosen.far, *chosen.users]
-        looks = look_up(catalogue, shown, max_pixels=max_pixels)
-    return _drawn(chosen, looks, counts=counts, reasons=reasons)
+        if COPE in reasons:
+            # While the stage runs, some vectors are of this night and some of the one before.
+            catalogue = replace(catalogue, spu_vectors=catalogue.spu_vectors.limit(0))
+        shown = _choose(catalogue, reasons)
+        named = [sample for samples in shown.values() for sample in samples]
+        records = look_up(catalogue, named, max_pixels=max_pixels)
+    return Samples(counts, shown, records, reasons)
 
 
-def _parts(
-    view: View, catalogue: Catalogue, live: Release | None, reasons: Mapping[str, str]
-) -> list[Callable[[], Chosen]]:
-    """Return what there is to choose; nothing of a part that has a reason not to be there."""
-    if SPU_PART in reasons:
-        return []
-    vectors = None if COPE in reasons else catalogue.spu_vectors
-    parts: list[Callable[[], Chosen]] = [
-        lambda: Chosen(cards=choose_cards(catalogue, vectors)),
-        lambda: Chosen(unsure=choose_unsure(catalogue.members)),
-    ]
-    if live is not None and vectors is not None:
-        pages = view.item_vectors(ITEM_EMBEDDINGS, live.encoders["cope"])
-        parts += [
-            lambda: Chosen(far=choose_far_pairs(catalogue.members, pages, vectors)),
-            lambda: Chosen(spu_map=draw_map(catalogue.spus, vectors)),
-        ]
-    if live is not None and LEARN not in reasons:
-        parts.append(partial(_users, view, catalogue, live))
-    return parts
+def missing_parts(ledger: Ledger) -> Mapping[str, str]:
+    """Return the parts that cannot exist for a night -> why."""
+    needed = _STAGES if ledger.state == "unfinished" else {}
+    reasons = {
+        part: f"Stage {stage} has not ended for this night. "
+        "Run the night to its end, and this part is there."
+        for part, stage in needed.items()
+        if stage not in ledger.stages
+    }
+    if ledger.live is None:
+        no_release = (
+            "No release was live at this night: nothing says which encoder's vectors to show."
+        )
+        reasons = {COPE: no_release, LEARN: no_release} | reasons
+    return reasons
 
 
-def _users(view: View, catalogue: Catalogue, live: Release) -> Chosen:
-    spus = view.vectors(SPU_PREFERENCE_EMBEDDINGS, live.encoders["learn_item"], "spu_id")
-    members = catalogue.members.select("spu_id", "domain", "item_id")
-    users = choose_users(_user_vectors(view, live), spus, view.interactions(), members)
-    return Chosen(users=users)
+def empty_parts(counts: Mapping[str, int], reasons: Mapping[str, str]) -> Mapping[str, str]:
+    """Add to the reasons the parts whose table has no active row.
+
+    Args:
+        counts: table -> active keys.
+    """
+    empty = {
+        part: f"Table {table} has no active row at the end of this night."
+        for part, table in _TABLES.items()
+        if not counts.get(table, 0)
+    }
+    return empty | dict(reasons)
 
 
-def _user_vectors(view: View, live: Release) -> DataFrame:
-    columns = ["user_id", "n_events", "encoder_version", "embedding"]
-    is_live = F.col("encoder_version") == F.lit(live.encoders["learn_user"])
-    return view.state(USER_EMBEDDINGS, columns).filter(is_live)
-
-
-def _counts(view: View, catalogue: Catalogue, live: Release | None) -> dict[str, int]:
-    """Count the keys in force."""
-    frames = {"items": catalogue.items, "spus": catalogue.spus, "spu_members": catalogue.members}
-    if catalogue.spu_vectors is not None and live is not None:
-        frames["spu_embeddings"] = catalogue.spu_vectors
-        frames["user_embeddings"] = _user_vectors(view, live)
-    return dict(zip(frames, at_once(frame.count for frame in frames.values()), strict=True))
-
-
-def _together(parts: Sequence[Chosen]) -> Chosen:
-    return Chosen(
-        spu_map=next((part.spu_map for part in parts if part.spu_map is not None), None),
-        cards=[card for part in parts for card in part.cards],
-        unsure=[member for part in parts for member in part.unsure],
-        far=[pair for part in parts for pair in part.far],
-        users=[user for part in parts for user in part.users],
-    )
-
-
-def _drawn(
-    chosen: Chosen, looks: Looks, *, counts: Mapping[str, int], reasons: Mapping[str, str]
-) -> Samples:
-    return Samples(
-        counts=counts,
-        spu_map=chosen.spu_map,
-        cards=[card.drawn(looks) for card in chosen.cards],
-        unsure=[member.drawn(looks) for member in chosen.unsure],
-        unsure_spus={i: looks.spu(i) for member in chosen.unsure for i in member.spu_ids},
-        far_pairs=[pair.drawn(looks) for pair in chosen.far],
-        users=[user.drawn(looks) for user in chosen.users],
-        reasons=reasons,
-    )
+def _choose(catalogue: Catalogue, reasons: Mapping[str, str]) -> Mapping[str, Sequence[Sample]]:
+    """Return the samples of every kind; none of a kind that needs a part with a reason."""
+    possible = {name: kind for name, kind in KINDS.items() if not reasons.keys() & kind.needs}
+    chosen = run_concurrently(partial(kind.choose, catalogue) for kind in possible.values())
+    return dict.fromkeys(KINDS, ()) | dict(zip(possible, chosen, strict=True))

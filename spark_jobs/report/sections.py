@@ -1,15 +1,14 @@
-"""Sections: what do the ledgers come to, table by table of the page?"""
+"""Sections: the figures of the page's tables, computed from the ledgers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from spark_jobs.report.facts import Check, Ledger, Samples, StepRun
-from spark_jobs.runs.stage import table_and_encoder
+from spark_jobs.report.model import Check, Ledger, SpuMap, StepRun
 
 # A gauge ends at half as much again as is tolerated.
 _GAUGE_END = 1.5
-# The value that says "no drift at all", where that is not 0.
+# The value of no drift at all, where that is not 0.
 _NO_EFFECT: Mapping[str, float] = {"classifier_auc": 0.5}
 
 EFFECTS: Mapping[str, str] = {
@@ -58,28 +57,34 @@ class StageTime:
 
 @dataclass(frozen=True)
 class Encoding:
-    """What one step had a model read, and what it was spared."""
+    """Inputs of one step that a model encoded, and those whose vectors were there already."""
 
     stage: str
     table: str
     encoder: str
     encoded: int
-    spared: int
+    reused: int
     seconds: float
     contents_a_second: float | None
 
     @property
-    def spared_share(self) -> float | None:
-        whole = self.encoded + self.spared
-        return self.spared / whole if whole else None
+    def reused_share(self) -> float | None:
+        inputs = self.encoded + self.reused
+        return self.reused / inputs if inputs else None
 
 
 @dataclass(frozen=True)
 class DriftRow:
-    """One effect size. ``gauge`` is how far the bar reaches, ``limit`` where its mark is."""
+    """One effect size.
+
+    Attributes:
+        title: the effect as the page names it.
+        gauge: how far the bar reaches, 0 to 1; None where nothing was measured.
+        limit: where the mark of the limit is on the bar.
+    """
 
     effect: str
-    words: str
+    title: str
     check: Check
     gauge: float | None
     limit: float = 1 / _GAUGE_END
@@ -128,7 +133,7 @@ def stage_times(ledger: Ledger) -> list[StageTime]:
 
 
 def encodings(ledger: Ledger) -> list[Encoding]:
-    """Return the steps in which a model had something to read, or was spared it."""
+    """Return the steps that need vectors of an encoder."""
     return [
         _encoding(step, step.rows_encoded) for step in ledger.steps if step.rows_encoded is not None
     ]
@@ -136,12 +141,12 @@ def encodings(ledger: Ledger) -> list[Encoding]:
 
 def coverages(ledger: Ledger) -> list[Check]:
     """Return the checks of coverage."""
-    return [check for check in ledger.checks if check.kind == "coverage"]
+    return [check for check in ledger.checks if check.check_name == "coverage"]
 
 
 def drift_tables(ledger: Ledger) -> list[DriftTable]:
-    """Return the checks of drift, a table each of one table's vectors of one encoder."""
-    drifts = [check for check in ledger.checks if check.kind == "no_drift"]
+    """Return the checks of drift by table, encoder, and whether only changed vectors count."""
+    drifts = [check for check in ledger.checks if check.check_name == "no_drift"]
     ordered = sorted(drifts, key=_drift_key)
     return [
         DriftTable(table, encoder, changed, sorted(map(_drift_row, checks), key=_effect_order))
@@ -150,54 +155,52 @@ def drift_tables(ledger: Ledger) -> list[DriftTable]:
 
 
 def worst_drift(ledger: Ledger) -> DriftRow | None:
-    """Return the effect that is largest beside its limit; None where nothing was measured."""
+    """Return the effect that is largest relative to its limit; None where nothing was measured."""
     rows = [row for table in drift_tables(ledger) for row in table.rows if row.gauge is not None]
     return max(rows, key=lambda row: (row.gauge or 0.0, row.check.name), default=None)
 
 
 def audit_tables(ledger: Ledger) -> dict[str, list[Check]]:
-    """Return the checks by table; those that failed first, and the tables that have one."""
+    """Return the checks by table; failed checks, and tables with one, come first."""
     by_table: dict[str, list[Check]] = {}
     for check in sorted(ledger.checks, key=lambda check: (check.success, check.name)):
         by_table.setdefault(check.table, []).append(check)
     return dict(sorted(by_table.items(), key=lambda pair: (pair[1][0].success, pair[0])))
 
 
-def whole_seconds(ledger: Ledger) -> float | None:
+def total_seconds(ledger: Ledger) -> float | None:
     """Return the time of all stages; None where one was not recorded."""
     seconds = [time.seconds for time in stage_times(ledger)]
     known = [s for s in seconds if s is not None]
     return sum(known) if known and len(known) == len(seconds) else None
 
 
-def encoded_and_spared(ledger: Ledger) -> tuple[int, int]:
-    """Return how many inputs models read, and how many they were spared."""
+def encoded_and_reused(ledger: Ledger) -> tuple[int, int]:
+    """Return how many inputs models encoded, and for how many the vectors were there already."""
     steps = encodings(ledger)
-    return sum(step.encoded for step in steps), sum(step.spared for step in steps)
+    return sum(step.encoded for step in steps), sum(step.reused for step in steps)
 
 
-def rows_read(ledger: Ledger) -> int:
-    """Return the rows of all feeds."""
-    return sum(step.rows_in for step in ledger.steps if step.stage == "ingest")
-
-
-def points_by_group(samples: Samples) -> list[tuple[str, int]]:
+def points_by_group(spu_map: SpuMap) -> list[tuple[str, int]]:
     """Return the groups of the map with how many points each has."""
-    if samples.spu_map is None:
-        return []
-    groups = [point.group for point in samples.spu_map.points]
-    return [(name, groups.count(i)) for i, name in enumerate(samples.spu_map.groups)]
+    groups = [point.group for point in spu_map.points]
+    return [(name, groups.count(i)) for i, name in enumerate(spu_map.groups)]
 
 
 def _encoding(step: StepRun, encoded: int) -> Encoding:
-    table, encoder = table_and_encoder(step.step)
-    rate = _rate(encoded, step.seconds) if encoded else None
-    return Encoding(step.stage, table, encoder, encoded, step.rows_spared or 0, step.seconds, rate)
+    return Encoding(
+        stage=step.stage,
+        table=step.step,
+        encoder=step.encoder_version or "",
+        encoded=encoded,
+        reused=step.rows_reused or 0,
+        seconds=step.seconds,
+        contents_a_second=_rate(encoded, step.seconds) if encoded else None,
+    )
 
 
 def _drift_key(check: Check) -> tuple[str, str, bool]:
-    figure, *about = check.about
-    return check.table, ", ".join(about), figure.startswith("changed_")
+    return check.table, check.encoder_version or "", _measure(check).startswith("changed_")
 
 
 def _effect_order(row: DriftRow) -> tuple[int, str]:
@@ -206,8 +209,12 @@ def _effect_order(row: DriftRow) -> tuple[int, str]:
 
 
 def _drift_row(check: Check) -> DriftRow:
-    effect = check.about[0].removeprefix("changed_").removeprefix("drift_")
+    effect = _measure(check).removeprefix("changed_").removeprefix("drift_")
     return DriftRow(effect, EFFECTS.get(effect, effect), check, _gauge(check, effect))
+
+
+def _measure(check: Check) -> str:
+    return check.measure or ""
 
 
 def _gauge(check: Check, effect: str) -> float | None:

@@ -1,4 +1,4 @@
-"""View: the tables as they stood at the end of a night, whenever they are asked."""
+"""View: the tables as they stood at the end of a night, also when read later."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ class View:
     """The state of one night.
 
     Attributes:
-        published: take what was published up to the night. Otherwise take what the night staged
-            upon what was published before: nobody else has read that.
+        published: read what was published up to the night; otherwise what was published before it
+            and what it staged itself, which is not served.
     """
 
     tables: Tables
@@ -26,10 +26,10 @@ class View:
     published: bool
 
     def state(self, table: Table, columns: Sequence[str]) -> DataFrame:
-        """Return the keys in force."""
+        """Return the active rows."""
         if self.published:
-            following = Night(self.night.ds + timedelta(days=1))
-            return self.tables.before(table, following, columns)
+            next_night = Night(self.night.ds + timedelta(days=1))
+            return self.tables.before(table, next_night, columns)
         return self.tables.as_of(table, self.night, columns)
 
     def of_tonight(self, table: Table) -> DataFrame:
@@ -37,19 +37,6 @@ class View:
         if self.published:
             return self.tables.read(table).filter(F.col("ds") == F.lit(self.night.ds))
         return self.tables.staged(table, self.night)
-
-    def vectors(self, table: Table, encoder_version: str, key: str) -> DataFrame:
-        """Return the vectors in force of an encoder: the key column and ``embedding``."""
-        rows = self.state(table, [key, "encoder_version", "embedding"])
-        is_of_encoder = F.col("encoder_version") == F.lit(encoder_version)
-        return rows.filter(is_of_encoder & F.col("embedding").isNotNull()).select(key, "embedding")
-
-    def item_vectors(self, table: Table, encoder_version: str) -> DataFrame:
-        """Return the vectors in force of an encoder of items: domain, item_id, embedding."""
-        rows = self.state(table, ["domain", "item_id", "encoder_version", "embedding"])
-        is_of_encoder = F.col("encoder_version") == F.lit(encoder_version)
-        kept = rows.filter(is_of_encoder & F.col("embedding").isNotNull())
-        return kept.select("domain", "item_id", "embedding")
 
     def interactions(self) -> DataFrame:
         """Return every event up to the end of the night."""

@@ -1,8 +1,9 @@
-"""Backfill: how a new release gets vectors of past nights, without touching what is served.
+"""Backfill: encode, audit and serve past nights for a new release.
 
-The stages that encode, and the audit, run for the new release alone, night after night, over the
-published tables. What passes is added to the served tables under the time of its night; rows of
-other releases are neither read again nor rewritten. One that was killed goes on where it was.
+The encoding stages and the audit run for the new release alone, night after night, over the
+published tables. Audited rows are added to the served tables under the time of their night; rows of
+other releases are neither encoded again nor rewritten. A backfill that was killed continues where
+it stopped.
 """
 
 import logging
@@ -16,7 +17,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import ENCODED, ENCODING_STAGES, NIGHTS, TABLES, Table
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.releases.encoders import encoder_artifacts
@@ -25,8 +26,10 @@ from spark_jobs.releases.release import Release
 from spark_jobs.releases.transitions import validate
 from spark_jobs.runs.night_run import Watch, load_stage
 from spark_jobs.runs.stage import run_stage
+from spark_jobs.warehouse.ledgers import is_of_release
 from spark_jobs.warehouse.locks import RELEASES_WAIT, releases_lock
-from spark_jobs.warehouse.tables import Tables, conform
+from spark_jobs.warehouse.schemas import conform
+from spark_jobs.warehouse.tables import Tables, is_of_versions
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +38,14 @@ _DONE = "backfilled"
 
 
 class BackfillRefused(ValueError):
-    """There is nothing that this release could be backfilled with, or it is over."""
+    """The release is retired, or no night is published that it could be backfilled for."""
 
 
 class BackfillTables(Tables):
     """The warehouse as the backfill of one release sees it.
 
-    Published nights are as they are. Vectors are staged in a folder of their own, and ledgers are
-    kept under stages of their own, so that what a night said of itself stays.
+    Published nights are as they are. Vectors are staged in a folder of their own, and rows of
+    ledgers carry the release, so that those of the nights themselves stay.
     """
 
     def __init__(self, tables: Tables, release: str) -> None:
@@ -51,7 +54,7 @@ class BackfillTables(Tables):
 
     @property
     def folder(self) -> str:
-        """Where the backfill keeps what is not served yet."""
+        """Folder of rows that are not served yet."""
         return self.layout.backfill(self.backfills)
 
     def staged_path(self, table: Table) -> str:
@@ -62,25 +65,15 @@ class BackfillTables(Tables):
             return super().staged(table, night)
         return self.read(table).filter(F.col("ds") == F.lit(night.ds))
 
-    def record(self, rows: DataFrame, table: Table, night: Night, stage: str) -> None:
-        super().record(rows, table, night, self.own_stage(stage))
-
-    def recorded(self, table: Table, night: Night, stage: str) -> DataFrame:
-        return super().recorded(table, night, self.own_stage(stage))
-
     def publish_version(self, table: Table, night: Night, encoder_version: str) -> int:
         """Serve the staged rows of one encoder version, in one commit; return their number.
 
         Rows of the same night and version, of an attempt that was killed, are replaced.
         """
         rows = self.staged(table, night).filter(F.col("encoder_version") == encoder_version)
-        self._replace(
-            conform(rows, table), table, self.path(table), night, versions=[encoder_version]
-        )
+        only = is_of_versions([encoder_version])
+        self._replace(conform(rows, table), table, self.path(table), night, only=only)
         return rows.count()
-
-    def own_stage(self, stage: str) -> str:
-        return f"backfill_{self.backfills}_{stage}"
 
 
 def published_nights(tables: Tables, since: Night | None) -> list[Night]:
@@ -98,41 +91,41 @@ def backfill(
     since: Night | None = None,
     watch: Watch,
 ) -> list[Night]:
-    """Encode, audit and serve a release for nights that are published; make it ``validated``.
+    """Encode, audit and serve published nights for a release; make it ``validated``.
 
-    To be called with the warehouse's lock held. The online store is the caller's to fill.
+    Call with the warehouse's lock held. The caller fills the online store.
 
     Args:
-        since: first night; the last published night alone where it is None. Point-in-time training
-            sets of this release begin there.
+        since: first night; None is the last published night alone. Point-in-time training sets of
+            this release begin there.
 
     Returns:
-        The nights that were encoded now: none of those that an earlier attempt had finished, and
-        none at all for a release that is served.
+        The nights that this call has encoded: without those that an earlier attempt had finished,
+        and none for a release that is served.
 
     Raises:
         UnknownRelease: there is no such release.
         BackfillRefused: the release is retired, or no such night is published.
-        TransitionRefused: it was retired while this was at work.
-        UnusableEncoders: an encoder of the release is gone, altered, or does not belong.
-        AuditFailed: a check failed; nothing of that night is served, and the release may not go
-            live.
+        TransitionRefused: it was retired during the backfill.
+        UnusableEncoders: an encoder of the release is missing, altered, or does not belong to it.
+        AuditFailed: a check failed; nothing of that night is served, and the release stays in
+            ``building``.
     """
     release = named_release(tables, name)
     if release.state == "retired":
         raise BackfillRefused(
-            f"release {name!r} is retired, and stays so. Create a release of the same encoders "
-            f"(embedmill release create --config CONFIG --like {name}) and backfill that. Nothing "
-            "was changed."
+            f"release {name!r} is retired and cannot be served again. Create a release of the same "
+            f"encoders (embedmill release create --config CONFIG --like {name}) and backfill that "
+            "one. Nothing was changed."
         )
     if release.is_served:
-        return []  # nights encode for it by now
+        return []  # every night encodes for it already
     encoder_artifacts(tables.warehouse, release.encoders)
     nights = published_nights(tables, since)
     if not nights:
         raise BackfillRefused(
-            f"no night{f' since {since}' if since else ''} is published, so there is nothing to "
-            f"backfill {name!r} with. The first release of a warehouse is promoted as it is."
+            f"no night{f' since {since}' if since else ''} is published, so {name!r} cannot be "
+            "backfilled. The first release of a warehouse needs no backfill: promote it."
         )
     own = BackfillTables(tables, name)
     done = _done(own, nights)
@@ -154,16 +147,16 @@ def _backfill_night(
         with watch(stage):
             run_stage(stage, load_stage(stage), own, config, night)
     with watch("publish"):
-        rows = at_once(_publishing(own, release, night))
+        rows = run_concurrently(_publishing(own, release, night))
     logger.info("backfill %s night=%s rows=%s", release.name, night, rows)
 
 
-def _watch_night(watch: Watch, count: str, what: str) -> AbstractContextManager[object]:
-    return watch(f"{count} {what}")
+def _watch_night(watch: Watch, count: str, stage: str) -> AbstractContextManager[object]:
+    return watch(f"{count} {stage}")
 
 
 def _publishing(own: BackfillTables, release: Release, night: Night) -> Iterator[Callable[[], int]]:
-    """Yield what serves the staged rows of each table, but those that other releases have."""
+    """Yield a publishing call for each table whose rows no other served release has."""
     # Nights no longer encode for a retired release, and maintenance removes its rows.
     others = [r for r in all_releases(own) if r.name != release.name and r.is_served]
     for table_name, kind in ENCODED.items():
@@ -174,7 +167,7 @@ def _publishing(own: BackfillTables, release: Release, night: Night) -> Iterator
 
 def _done(own: BackfillTables, nights: Sequence[Night]) -> set[Night]:
     """Return the nights that an earlier attempt over the same nights has finished."""
-    ledger = own.read(NIGHTS).filter(F.col("stage") == own.own_stage("publish"))
+    ledger = own.read(NIGHTS).filter(is_of_release(own.backfills) & (F.col("stage") == "publish"))
     rows = ledger.filter((F.col("state") == _DONE) & (F.col("detail") == _since(nights[0])))
     return {Night(row["ds"]) for row in rows.select("ds").collect()}
 
@@ -185,7 +178,7 @@ def _record_done(own: BackfillTables, night: Night, first: Night) -> None:
 
 
 def _since(first: Night) -> str:
-    # A night's rows are the changes since the night before: begun elsewhere, they are others.
+    # A night's rows are the changes since the night before, so they depend on the first night.
     return f"since {first}"
 
 

@@ -1,4 +1,4 @@
-"""A night from start to end: which stages there are, in which order, run under one lock."""
+"""Run the stages of a night in order, under one lock of the warehouse."""
 
 import importlib
 import time
@@ -11,11 +11,12 @@ from spark_jobs.config import Config
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import JOBS, STAGES, NightStopped, Run, Step, run_stage
 from spark_jobs.warehouse.locks import warehouse_lock
+from spark_jobs.warehouse.migration import migrate
 from spark_jobs.warehouse.tables import Tables
 
 REPORT = "report"
 
-# What takes seconds to import in the driver, and is not needed before the stage.
+# Modules that take seconds to import in the driver, by the first stage that needs them.
 _IMPORTS = {"validation": "validation.audit", "materialize": "feast", "report": "sklearn.manifold"}
 
 # Called with a stage's name, for as long as the stage runs.
@@ -23,12 +24,12 @@ Watch = Callable[[str], AbstractContextManager[object]]
 
 
 class UnknownStage(ValueError):
-    """No stage has this name, or the two are the wrong way round."""
+    """A stage is unknown, or the last stage comes before the first."""
 
 
 @dataclass(frozen=True)
 class StageResult:
-    """What one stage of a night did."""
+    """Steps and duration of one stage of a night."""
 
     stage: str
     steps: Sequence[Step]
@@ -44,12 +45,12 @@ def stages_between(first: str, last: str) -> tuple[str, ...]:
     unknown = sorted({first, last} - set(STAGES))
     if unknown:
         raise UnknownStage(
-            f"no stage {', '.join(map(repr, unknown))}; there are {', '.join(STAGES)}."
+            f"there is no stage {', '.join(map(repr, unknown))}. Name one of {', '.join(STAGES)}."
         )
     start, stop = STAGES.index(first), STAGES.index(last)
     if stop < start:
         raise UnknownStage(
-            f"--to {last!r} comes before --from {first!r}; the order is {', '.join(STAGES)}."
+            f"--to {last!r} comes before --from {first!r}. The order is {', '.join(STAGES)}."
         )
     return STAGES[start : stop + 1]
 
@@ -62,13 +63,13 @@ def run_night(
     stages: Sequence[str] = STAGES,
     watch: Watch = lambda stage: nullcontext(),
 ) -> list[StageResult]:
-    """Run stages of a night one after the other, alone in the warehouse.
+    """Run stages of a night one after the other, with the warehouse's lock held.
 
-    A night that the audit stops gets its report all the same: it says why.
+    A night that the audit stops still gets its report, which shows the failed checks.
 
     Raises:
         WarehouseBusy: another run is writing to the warehouse.
-        Exception: what a stage raises; the stages after it do not run.
+        Exception: that of a stage; the stages after it do not run.
     """
 
     def run(stage: str) -> StageResult:
@@ -79,6 +80,7 @@ def run_night(
 
     import_ahead(_IMPORTS[stage] for stage in stages if stage in _IMPORTS)
     with warehouse_lock(tables.warehouse):
+        migrate(tables)
         try:
             return [run(stage) for stage in stages]
         except NightStopped as stopped:
@@ -88,7 +90,7 @@ def run_night(
 
 
 def _report_on(stopped: NightStopped, run: Callable[[str], StageResult], path: str) -> None:
-    """Write the report of a stopped night; what keeps it from that must not hide why it stopped."""
+    """Write the report of a stopped night; an error of the report becomes a note on ``stopped``."""
     try:
         run(REPORT)
     except Exception as error:
@@ -103,7 +105,7 @@ def import_ahead(modules: Iterable[str]) -> None:
 
     def load() -> None:
         for name in names:
-            # What is wrong with it shows where it is used.
+            # A module that cannot be imported raises its error where it is used.
             with suppress(Exception):
                 importlib.import_module(name)
 
@@ -113,6 +115,6 @@ def import_ahead(modules: Iterable[str]) -> None:
 def load_stage(stage: str) -> Run:
     """Import a stage when it is needed: Great Expectations and Feast take seconds to import."""
     if stage not in JOBS:
-        raise UnknownStage(f"no stage {stage!r}; there are {', '.join(STAGES)}.")
+        raise UnknownStage(f"there is no stage {stage!r}. Name one of {', '.join(STAGES)}.")
     run: Run = importlib.import_module(JOBS[stage]).run
     return run

@@ -1,4 +1,4 @@
-"""Stages: how one is run, what it must account for, and how ``spark-submit`` starts it alone."""
+"""Stages of a night: run one, check and record its row counts, and start it by spark-submit."""
 
 import logging
 import sys
@@ -19,13 +19,16 @@ from spark_jobs.engine.session import build_session
 from spark_jobs.engine.worker_errors import worker_errors_named
 from spark_jobs.night import Night
 from spark_jobs.warehouse.layout import Layout
+from spark_jobs.warehouse.ledgers import step_label, without_backfills
 from spark_jobs.warehouse.locks import warehouse_lock
+from spark_jobs.warehouse.migration import migrate
 from spark_jobs.warehouse.retention import check_staged
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 
 logger = logging.getLogger(__name__)
 
-# The stages of a night in their order, and the module that each is.
+# The stages of a night in order, and their modules.
 JOBS = {
     "ingest": "spark_jobs.ingest.job",
     "spu": "spark_jobs.spu.job",
@@ -40,18 +43,18 @@ JOBS = {
 }
 STAGES = tuple(JOBS)
 
-
-# Publish copies what is staged; the online store holds vectors once more, with its index.
+# Copies of the staged rows that a stage writes: publish the served tables, materialize the online
+# store with its index.
 _COPIES = {"publish": 2, "materialize": 3}
 STOPPED = 3  # exit status of commands and jobs
 
 
 class NightStopped(ValueError):
-    """Tonight's rows must go no further, and the message says why.
+    """A stage has stopped the night: its rows are not published. The message has the reason.
 
     Attributes:
-        steps: what the stage did, recorded as of one that ended well.
-        reported: whether the night's report is written all the same.
+        steps: steps of the stage, recorded like those of one that succeeded.
+        reported: whether the night's report is written nevertheless.
     """
 
     steps: Sequence["Step"] = ()
@@ -59,18 +62,19 @@ class NightStopped(ValueError):
 
 
 class RowsLost(ValueError):
-    """A stage cannot say where all of its input went."""
+    """The rows that went into a step are not those that came out plus those quarantined."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What went in and what came out of one step: a feed that was read or a table that was written.
+    """Row counts of one step: a feed that was read or a table that was written.
 
     Attributes:
         rows_in: rows the step was given; must be ``rows_out + rows_quarantined``.
-        rows_encoded: inputs that a model had to read; None where no model is involved.
-        rows_spared: inputs whose vector was there already.
+        rows_encoded: inputs that a model has encoded; None where no model is involved.
+        rows_reused: inputs whose vector existed already; the column ``rows_spared``.
         remarks: lines for the person who runs the stage; not recorded, since they quote rows.
+        encoder_version: encoder whose rows the step wrote; None where it has none.
     """
 
     name: str
@@ -78,24 +82,30 @@ class Step:
     rows_out: int
     rows_quarantined: int = 0
     rows_encoded: int | None = None
-    rows_spared: int | None = None
+    rows_reused: int | None = None
     seconds: float = 0.0
     remarks: tuple[str, ...] = field(default=(), repr=False)
+    encoder_version: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Return the step for people, with its encoder version if it has one."""
+        return step_label(self.name, self.encoder_version)
 
 
 Run = Callable[[Tables, Config, Night], Sequence[Step]]
 
 
 def run_stage(name: str, run: Run, tables: Tables, config: Config, night: Night) -> Sequence[Step]:
-    """Run a stage, check that no row was lost, and record what it did in ``stage_runs``.
+    """Run a stage, check that no row was lost, and record its steps in ``stage_runs``.
 
     Raises:
-        NightStopped: the stage found that the night must go no further.
+        NightStopped: the stage has stopped the night.
         RowsLost: rows in are not rows out plus rows quarantined.
-        DiskFull: there is too little room to start, or there was none left on the way.
-        StagedRowsRemoved: maintenance has removed what the stage reads.
-        WorkerFailed: a worker said what is wrong: an encoder that was altered, say.
-        OutOfMemory: a worker was killed, or had no memory left.
+        DiskFull: there is too little free disk space to start, or it ran out.
+        StagedRowsRemoved: maintenance has removed staged rows that the stage reads.
+        WorkerFailed: a worker raised an exception of this project, such as InvalidArtifact.
+        OutOfMemory: a worker was killed, or ran out of memory.
         FileDamaged: a data file cannot be read.
     """
     started = time.monotonic()
@@ -120,11 +130,11 @@ def run_stage(name: str, run: Run, tables: Tables, config: Config, night: Night)
     for step in steps:
         if step.rows_in != step.rows_out + step.rows_quarantined:
             raise RowsLost(
-                f"{name}, {step.name}, night {night}: {step.rows_in} rows in, but "
+                f"{name}, {step.label}, night {night}: {step.rows_in} rows in, but "
                 f"{step.rows_out} out and {step.rows_quarantined} quarantined. "
-                "This is a defect of the stage; nothing was published."
+                "This is a bug of the stage: please report it. Nothing was published."
             )
-        logger.info("%s %s night=%s %s", name, step.name, night, step)
+        logger.info("%s %s night=%s %s", name, step.label, night, step)
     record_steps(tables, night, name, steps, time.monotonic() - started)
     logger.info("%s night=%s done in %.1f s", name, night, time.monotonic() - started)
     return steps
@@ -133,21 +143,30 @@ def run_stage(name: str, run: Run, tables: Tables, config: Config, night: Night)
 def record_steps(
     tables: Tables, night: Night, stage: str, steps: Sequence[Step], seconds: float
 ) -> None:
-    """Write to ``stage_runs`` what the steps of a stage did.
+    """Record the steps of a stage in ``stage_runs``.
 
     Args:
         seconds: of the whole stage.
     """
     kinds = {column.name: column.dataType.simpleString() for column in schema(STAGE_RUNS)}
-    recorded = [{**asdict(step), "step": step.name, "stage_seconds": seconds} for step in steps]
-    columns = [name for name in kinds if name not in ("ds", "stage", "created_timestamp")]
+    recorded = [
+        {
+            **asdict(step),
+            "step": step.name,
+            "rows_spared": step.rows_reused,
+            "stage_seconds": seconds,
+        }
+        for step in steps
+    ]
+    filled_in = ("ds", "stage", "release", "created_timestamp")
+    columns = [name for name in kinds if name not in filled_in]
     rows = [tuple(values[name] for name in columns) for values in recorded]
     ddl = ", ".join(f"{column} {kinds[column]}" for column in columns)
     tables.record(local_frame(tables.spark, rows, ddl), STAGE_RUNS, night, stage)
 
 
 def record_state(tables: Tables, night: Night, stage: str, problems: Sequence[str]) -> None:
-    """Say in ``nights`` that a stage stopped the night, or take back what an earlier attempt said.
+    """Record in ``nights`` that a stage stopped the night, or remove an earlier attempt's record.
 
     Args:
         problems: why the night was stopped; empty where it was not.
@@ -160,26 +179,15 @@ def record_state(tables: Tables, night: Night, stage: str, problems: Sequence[st
     )
 
 
-def encoder_step(table: str, version: str) -> str:
-    """Return the name of the step that fills a table with an encoder version's vectors."""
-    return f"{table} {version}"
-
-
-def table_and_encoder(step: str) -> tuple[str, str]:
-    """Return what ``encoder_step`` was given; a step of one word has no encoder: ''."""
-    table, _, version = step.partition(" ")
-    return table, version
-
-
 def by_nights(ledger: DataFrame) -> DataFrame:
-    """Return what stages of nights said; backfills and maintenance write to the same ledgers."""
-    return ledger.filter(F.col("stage").isin(*STAGES))
+    """Return the rows of nights' stages; backfills and maintenance write to the same ledgers."""
+    return without_backfills(ledger).filter(F.col("stage").isin(*STAGES))
 
 
 def job_main(name: str, run: Run) -> None:
-    """Entry point of a stage's ``job.py``: ``job.py --config FILE --ds YYYY-MM-DD``.
+    """Run a stage's module as a script: ``job.py --config FILE --ds YYYY-MM-DD``.
 
-    A night that the stage stops ends with status ``STOPPED``.
+    The exit status is ``STOPPED`` where the stage stops the night.
     """
 
     def main(
@@ -197,6 +205,7 @@ def job_main(name: str, run: Run) -> None:
                 scratch=Layout.of(settings.warehouse).tmp,
             )
             tables = Tables(spark, settings.warehouse)
+            migrate(tables)
             try:
                 run_stage(name, run, tables, settings, night)
             except NightStopped as stopped:

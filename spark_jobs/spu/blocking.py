@@ -1,12 +1,12 @@
-"""Blocking: which pairs of items are worth comparing, out of n^2 possible ones?
+"""Blocking: candidate pairs that share a rare key, instead of all n^2 pairs.
 
-Items that share a rare key are a pair: a word, a model code, a brand with a number, two
-neighbouring words, two telling parts, five neighbouring characters. Keys that more than
-``max_block_size`` items have say nothing, and their pairs grow with the square of them. Each item
-then keeps the candidates with which it shares the most.
+Keys are a word, a model code, a brand with a number, two neighbouring words, two numbers or
+measures, five neighbouring characters. Keys of more than ``max_block_size`` items are dropped: they
+do not tell products apart, and their pairs grow with the square of the size. Each item then keeps
+the candidates with which it shares the most.
 
-Scale: keys and weights are one row each, so in Spark this is a self-join on the key and a window
-per item; here it is a sparse product in chunks, 35,000 items in about 20 seconds.
+Scale: a sparse product in chunks, 35,000 items in about 20 seconds. In Spark it would be a
+self-join on the key and a window per item.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,16 +24,16 @@ _CHUNK = 1000
 
 
 def blocking_keys(item: Record) -> set[str]:
-    """Return the keys under which an item is looked for; the first letter tells their kind."""
+    """Return an item's blocking keys; the first letter of a key is its kind."""
     words = item.words
-    telling = sorted(item.numbers | item.measures)[:8]
+    numbers = sorted(item.numbers | item.measures)[:8]
     text = "".join(words)
     return {
         *(f"w{word}" for word in words),
         *(f"c{code}" for code in item.aliases),
         *(f"n{left} {right}" for left, right in pairwise(words)),
-        *(f"b{item.brand} {part}" for part in telling if item.brand),
-        *(f"t{left} {right}" for left, right in combinations(telling, 2)),
+        *(f"b{item.brand} {part}" for part in numbers if item.brand),
+        *(f"t{left} {right}" for left, right in combinations(numbers, 2)),
         *(f"s{code[:end]}" for code in item.codes for end in range(5, len(code) + 1)),
         *(f"g{text[start : start + 5]}" for start in range(len(text) - 4)),
     }
@@ -44,49 +44,49 @@ def candidate_pairs(
     max_block_size: int,
     *,
     per_item: int = CANDIDATES_PER_ITEM,
-    asking: Ints | None = None,
+    query_rows: Ints | None = None,
 ) -> tuple[Ints, Ints]:
-    """Pair items that share a blocking key; two items of one exclusive source are no pair.
+    """Pair items that share a blocking key; two items of one exclusive source are never paired.
 
     Args:
         max_block_size: most items a key may hold.
-        per_item: most candidates an item asks for; others may still ask for it.
-        asking: rows that look for candidates, among all rows; None is all of them.
+        per_item: most candidates of an item; it may be a candidate of any number of others.
+        query_rows: rows to find candidates for, among all rows; None is all rows.
 
     Returns:
         row_l [M], row_r [M]: each unordered pair once, smaller row left, in ascending order.
     """
-    rows = np.arange(len(items.records)) if asking is None else asking
-    present, vocabulary = incidence(_keys_asked_for(items.records, rows))
+    rows = np.arange(len(items.records)) if query_rows is None else query_rows
+    present, vocabulary = incidence(_needed_keys(items.records, rows))
     counts = frequencies(present)
     useful = (counts > 1) & (counts <= max_block_size)
-    # Character keys overlap each other five times over.
+    # Each character is in five of the character keys.
     kind = np.array([0.2 if key[0] == "g" else 1.0 for key in vocabulary])
     keys = sparse.csr_matrix(
         present[:, useful] @ sparse.diags(np.sqrt(idf(present) * kind)[useful])
     )
     found = _nearest(keys, items, rows, per_item)
-    pairs = [_numbered(*of, len(items.records)) for of in found]
+    pairs = [_numbered(row_l, row_r, len(items.records)) for row_l, row_r in found]
     numbers = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *pairs]))
     return numbers // len(items.records), numbers % len(items.records)
 
 
-def _keys_asked_for(records: Sequence[Record], asking: Ints) -> list[set[str]]:
-    """Return each record's blocking keys; where few ask, only those that somebody asks for."""
+def _needed_keys(records: Sequence[Record], query_rows: Ints) -> list[set[str]]:
+    """Return each record's blocking keys that some query row has."""
     keys = [blocking_keys(record) for record in records]
-    if len(asking) == len(records):
+    if len(query_rows) == len(records):
         return keys
-    asked = set().union(*(keys[row] for row in asking))
-    return [of_record & asked for of_record in keys]
+    needed = set().union(*(keys[row] for row in query_rows))
+    return [record_keys & needed for record_keys in keys]
 
 
 def _nearest(
     keys: sparse.csr_matrix, items: Catalogue, rows: Ints, per_item: int
 ) -> Iterator[tuple[Ints, Ints]]:
-    other_way = sparse.csr_matrix(keys.T)
+    transposed = sparse.csr_matrix(keys.T)
     for start in range(0, len(rows), _CHUNK):
         chunk = rows[start : start + _CHUNK]
-        shared = sparse.coo_matrix(keys[chunk] @ other_way)
+        shared = sparse.coo_matrix(keys[chunk] @ transposed)
         row, column = chunk[shared.row], shared.col.astype(np.int64)
         allowed = (row != column) & ~forbidden(items, row, column)
         yield _strongest(row[allowed], column[allowed], shared.data[allowed], per_item)

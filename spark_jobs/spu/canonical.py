@@ -1,4 +1,4 @@
-"""Canonical records: what is an SPU called, once its pages are gathered?"""
+"""Canonical records: an SPU's title, brand, category, attributes, keywords and price from pages."""
 
 import math
 import statistics
@@ -25,12 +25,11 @@ class CanonicalRecord(TypedDict):
 
 
 def canonical_record(pages: pd.DataFrame, rarity: Mapping[str, float]) -> CanonicalRecord:
-    """Summarize the pages of one SPU.
+    """Compute the canonical record of one SPU.
 
     Args:
-        pages: title, brand, category, attributes, price; one row a page, in the order of their
-            keys.
-        rarity: idf of words; a word that is missing counts as 0.
+        pages: title, brand, category, attributes, price; one row a page, sorted by key.
+        rarity: idf of words; 0 for a word that is absent.
     """
     titles = list(pages["title"])
     words = [list(dict.fromkeys(parts(standardized(title)))) for title in titles]
@@ -46,16 +45,16 @@ def canonical_record(pages: pd.DataFrame, rarity: Mapping[str, float]) -> Canoni
 
 
 def majority(values: Iterable[str | None]) -> str | None:
-    """Return the commonest value, ties to the smallest; None where there is none."""
+    """Return the commonest value, ties to the smallest; None where there is no value."""
     counts = Counter(value for value in values if isinstance(value, str) and value)
     return min(counts, key=lambda value: (-counts[value], value), default=None)
 
 
 def agreed(attributes: Iterable[Mapping[str, str] | None]) -> dict[str, str] | None:
-    """Return the attributes with a value that more than half of the pages that have them give."""
+    """Return the attributes on whose value more than half of the pages that have them agree."""
     counts: dict[str, Counter[str]] = {}
-    for stated in attributes:
-        for name, value in (stated or {}).items():
+    for page_attributes in attributes:
+        for name, value in (page_attributes or {}).items():
             if value:
                 counts.setdefault(name, Counter())[value] += 1
     values = {
@@ -68,7 +67,7 @@ def agreed(attributes: Iterable[Mapping[str, str] | None]) -> dict[str, str] | N
 
 
 def keywords(titles: Sequence[Sequence[str]], rarity: Mapping[str, float]) -> list[str]:
-    """Return words that at least half of the titles have, the rarest first, ties by alphabet."""
+    """Return words of at least half of the titles, the rarest first, ties by alphabet."""
     counts = Counter(word for words in titles for word in words)
     common = [word for word, n in counts.items() if 2 * n >= len(titles)]
     common.sort(key=lambda word: (-rarity.get(word, 0.0), word))
@@ -83,7 +82,7 @@ def word_rarity(titles: Iterable[str]) -> dict[str, float]:
 
 
 def _central(titles: Sequence[Sequence[str]]) -> int:
-    """Return the title most like the others: many words that they share, few that they do not."""
+    """Return the index of the title most like the others: many shared words, few of its own."""
     counts = Counter(word for words in titles for word in words)
     likeness = [
         sum(counts[word] for word in words) / math.sqrt(max(len(words), 1)) for words in titles

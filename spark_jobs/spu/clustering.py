@@ -1,9 +1,8 @@
-"""Clustering: which items are one product, given scored pairs?
+"""Clustering: average linkage over a sparse graph of scored pairs.
 
-Average linkage over a sparse graph: two clusters are as near as the mean score of all their pairs,
-pairs without a score counting as 0. A chain of weak links therefore never becomes one product, as
-it would with connected components. Time grows with pairs x log(pairs); components need no bound on
-their size.
+The nearness of two clusters is the mean score of all their pairs, where pairs without a score count
+as 0. A chain of weak links therefore does not become one product, as it would with connected
+components. Time grows with pairs x log(pairs); the size of components needs no bound.
 """
 
 import heapq
@@ -16,8 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Scores below this cannot lift a mean above any sensible cut; leaving them out keeps the graph
-# small.
+# Lower scores cannot raise a mean above any sensible cut; without them the graph is small.
 _NEGLIGIBLE = 0.02
 
 
@@ -32,12 +30,12 @@ class ScoredPairs:
 
 @dataclass(frozen=True)
 class Start:
-    """Clusters that there are before any merge.
+    """Clusters before the first merge.
 
     Attributes:
         label: [n] smallest row of each row's cluster.
-        most_links: most rows of a cluster that another row can have a score with. Means are taken
-            over so many, or no row would ever be near enough to a large cluster.
+        most_links: most rows of a cluster with which another row can have a score. A mean counts no
+            more than these, otherwise no row would be near enough to a large cluster.
     """
 
     label: Ints
@@ -52,7 +50,7 @@ def average_linkage(
     exclusive_source: Sequence[int] | Ints,
     start: Start | None = None,
 ) -> Ints:
-    """Merge the nearest two clusters for as long as their mean score is at least ``cut``.
+    """Merge the two nearest clusters while their mean score is at least ``cut``.
 
     Ties are broken by the smallest rows of the two clusters, so equal input gives equal output.
 
@@ -60,7 +58,7 @@ def average_linkage(
         n: number of rows.
         exclusive_source: [n] number of the row's source where that source lists a product at most
             once, or -1: two rows of one such source never share a cluster.
-        start: clusters to begin with; None begins with a cluster a row.
+        start: initial clusters; None starts with one cluster a row.
 
     Returns:
         [n] the smallest row of each row's cluster.
@@ -72,7 +70,7 @@ def average_linkage(
 
 
 class _Linkage:
-    """Clusters by their smallest row, sums of scores between them, a queue of what may merge."""
+    """State: clusters by their smallest row, sums of scores between them, a queue of merges."""
 
     def __init__(
         self, pairs: ScoredPairs, exclusive_source: Sequence[int] | Ints, start: Start
@@ -102,7 +100,7 @@ class _Linkage:
         heapq.heapify(self.queue)
 
     def _entry(self, a: int, b: int) -> tuple[float, int, int]:
-        # Rounded, so that the order in which scores were added cannot decide between equal means.
+        # Rounded, so that the order of additions cannot decide between equal means.
         mean = self.sums[a][b] / (self.sizes[a] * self.sizes[b])
         return -round(mean, 9), min(a, b), max(a, b)
 
@@ -119,8 +117,8 @@ class _Linkage:
         self.sizes[a] += self.sizes[b]
         self.sources[a] |= self.sources[b]
         del self.sums[a][b]
-        of_b, self.sums[b] = self.sums[b], {}
-        for other, total in of_b.items():
+        sums_b, self.sums[b] = self.sums[b], {}
+        for other, total in sums_b.items():
             if other == a:
                 continue
             del self.sums[other][b]

@@ -1,8 +1,4 @@
-"""Comparison: how do the two items of a candidate pair differ?
-
-Every feature is a plain number of one pair, computed in chunks of pairs from the catalogue's
-matrices.
-"""
+"""Comparison: features of candidate pairs, computed in chunks from the catalogue's matrices."""
 
 from collections.abc import Mapping
 
@@ -29,7 +25,7 @@ def _chunk_features(items: Catalogue, row_l: Ints, row_r: Ints) -> Mapping[str, 
         **_word_features(items, row_l, row_r),
         **_code_features(items, row_l, row_r),
         **_measure_features(items, row_l, row_r),
-        **_left_over(items.numbers, "number", row_l, row_r),
+        **_agreement_features(items.numbers, "number", row_l, row_r),
         **_column_features(items, row_l, row_r),
         "gram_cosine": _dot(items.grams, items.grams, row_l, row_r),
         "text_cosine": _dot(items.texts, items.texts, row_l, row_r),
@@ -94,11 +90,13 @@ def _measure_features(items: Catalogue, row_l: Ints, row_r: Ints) -> dict[str, F
     }
 
 
-def _left_over(matrix: sparse.csr_matrix, name: str, row_l: Ints, row_r: Ints) -> dict[str, Floats]:
-    of_l, of_r = matrix[row_l], matrix[row_r]
-    shared = of_l.multiply(of_r).sqrt()
+def _agreement_features(
+    matrix: sparse.csr_matrix, name: str, row_l: Ints, row_r: Ints
+) -> dict[str, Floats]:
+    values_l, values_r = matrix[row_l], matrix[row_r]
+    shared = values_l.multiply(values_r).sqrt()
     common = _sum(shared)
-    left_l, left_r = _sum(of_l) - common, _sum(of_r) - common
+    left_l, left_r = _sum(values_l) - common, _sum(values_r) - common
     return {
         f"{name}_agree": common,
         f"{name}_conflict": np.minimum(left_l, left_r),
@@ -123,19 +121,19 @@ def _column_features(items: Catalogue, row_l: Ints, row_r: Ints) -> dict[str, Fl
 
 
 def _label_features(labels: Ints, name: str, row_l: Ints, row_r: Ints) -> dict[str, Floats]:
-    of_l, of_r = labels[row_l], labels[row_r]
-    known = (of_l >= 0) & (of_r >= 0)
+    label_l, label_r = labels[row_l], labels[row_r]
+    known = (label_l >= 0) & (label_r >= 0)
     return {
-        f"{name}_agree": (known & (of_l == of_r)).astype(float),
-        f"{name}_conflict": (known & (of_l != of_r)).astype(float),
+        f"{name}_agree": (known & (label_l == label_r)).astype(float),
+        f"{name}_conflict": (known & (label_l != label_r)).astype(float),
     }
 
 
 def gap_to_next(items: Catalogue, row_l: Ints, row_r: Ints, scores: Floats) -> Floats:
-    """Return [M] how far each pair is ahead of the best rival of its two items; 1 without a rival.
+    """Return [M] the lead of each pair's score over the best rival of its items; 1 without one.
 
-    The rivals of a pair (l, r) are the other candidates of l in r's source, and of r in l's source:
-    where a source lists a product once, at most one of them is right. Other sources make no rivals.
+    Rivals of a pair (l, r) are the other candidates of l in r's source, and of r in l's source,
+    where that source lists a product at most once: then at most one of them is right.
     """
     row, other = np.concatenate([row_l, row_r]), np.concatenate([row_r, row_l])
     rival = _best_rival(row, items.source[other], np.concatenate([scores, scores]))
@@ -145,7 +143,7 @@ def gap_to_next(items: Catalogue, row_l: Ints, row_r: Ints, scores: Floats) -> F
 
 
 def _best_rival(row: Ints, source: Ints, scores: Floats) -> Floats:
-    """Return the best other score of the same row and source; -inf if there is none."""
+    """Return [M] the best other score of the same row and source; -inf where there is none."""
     if len(row) == 0:
         return scores
     group = row * (int(source.max()) + 1) + source

@@ -1,4 +1,4 @@
-"""Identity: which SPU of yesterday is each of tonight's clusters, and what became of the others?"""
+"""Identity: stable SPU ids from night to night, and the events of SPUs that changed."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -28,7 +28,7 @@ def identities(clusters: Mapping[str, int], yesterday: Mapping[str, str], *, ds:
         clusters: number of each active item's cluster. Only what shares a number matters, not the
             number.
         yesterday: SPU of each item that had one, removed items included.
-        ds: the night; part of new ids, so that an id which ended is never given out again.
+        ds: the night; part of new ids, so that a retired id is never used again.
     """
     members = _members(clusters)
     shared = Counter(
@@ -45,24 +45,24 @@ def identities(clusters: Mapping[str, int], yesterday: Mapping[str, str], *, ds:
 
 
 def new_spu_id(smallest_key: str, ds: str) -> str:
-    """Return the id of an SPU born on ``ds`` with this smallest member: the same on every rerun."""
+    """Return the id of an SPU created on ``ds``, from its smallest member: equal in every rerun."""
     digest = hashlib.sha256(f"{ds}|{smallest_key}".encode()).hexdigest()
     return f"spu_{digest[:16]}"
 
 
 def survivors(merges: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return the SPU that each merged SPU is now, however many merges lie between.
+    """Return the SPU into which each merged SPU went, over any number of merges.
 
     Args:
         merges: (spu_id, other_spu_id) of all ``merged`` events, of any night and in any order.
     """
     into = dict(merges)
     for start in into:
-        path, here = {start: None}, into[start]
-        while here in into and here not in path:
-            path[here] = None
-            here = into[here]
-        into.update(dict.fromkeys(path, here))
+        path, survivor = {start: None}, into[start]
+        while survivor in into and survivor not in path:
+            path[survivor] = None
+            survivor = into[survivor]
+        into.update(dict.fromkeys(path, survivor))
     return into
 
 

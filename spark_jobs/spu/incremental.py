@@ -1,10 +1,9 @@
-"""Arrivals: which SPUs do the pages join that came or changed tonight, while all others stay?
+"""Incremental resolution: assign new and changed pages to SPUs; all other pages keep theirs.
 
-What a night costs should follow what changed. Pages that did not change keep yesterday's SPU, and
-their SPUs are the labels from which the weights of tonight's pairs are learned. An arriving page is
-compared with its candidates alone, and clustered with yesterday's SPUs as clusters that are there
-already. Two SPUs of yesterday are neither merged nor split here: that is for the nights on which
-all pages are resolved.
+So the cost of a night follows its changes. SPUs of unchanged pages are the labels from which the
+weights of tonight's pairs are learned. A new or changed page is compared only with its candidates,
+and clustering starts from yesterday's SPUs. Two SPUs of yesterday are neither merged nor split: the
+nights that resolve all pages do that.
 """
 
 import numpy as np
@@ -25,27 +24,27 @@ from spark_jobs.spu.resolution import (
 from spark_jobs.spu.scoring import Candidates, exclusive_source, sampled, scores_by_example
 from spark_jobs.spu.token_matrices import Floats, catalogue
 
-# Pages whose pairs teach the weights; a pair's features are learned well from some ten thousand.
+# Unchanged pages whose pairs are examples; some ten thousand pairs are enough to learn the weights.
 _EXAMPLES = 2_000
 
 
 def joined_clusters(
     pages: pd.DataFrame, arrived: NDArray[np.bool_], confidence: Floats, config: SpuConfig
 ) -> Clusters:
-    """Keep yesterday's clusters and let the pages that arrived join them, or each other.
+    """Keep yesterday's clusters, and let new and changed pages join them or each other.
 
     Args:
         pages: as for ``resolution.page_clusters``; those that did not arrive have an ``spu_id``.
-        arrived: [N] True where the page came or changed tonight.
-        confidence: [N] yesterday's, which the others keep.
+        arrived: [N] True where the page is new or changed tonight.
+        confidence: [N] yesterday's, which unchanged pages keep.
     """
     start = _start(pages["spu_id"], arrived)
     if not arrived.any():
         return Clusters(start.label, confidence)
     items = catalogue(pages, config.exclusive_sources)
     known = numbered_spus(pages["spu_id"])
-    asking = np.union1d(np.flatnonzero(arrived), sampled(np.flatnonzero(~arrived), _EXAMPLES))
-    pairs = candidate_pairs(items, config.max_block_size, asking=asking)
+    query_rows = np.union1d(np.flatnonzero(arrived), sampled(np.flatnonzero(~arrived), _EXAMPLES))
+    pairs = candidate_pairs(items, config.max_block_size, query_rows=query_rows)
     kept = yesterdays_pairs(known, items)
     touching = arrived[kept[0]] | arrived[kept[1]]
     row_l, row_r = with_pairs(pairs, (kept[0][touching], kept[1][touching]), len(pages))
@@ -60,12 +59,12 @@ def joined_clusters(
         exclusive_source=exclusive_source(items),
         start=start,
     )
-    sure = link_confidence(label, ScoredPairs(row_l, row_r, scores))
-    return Clusters(label, np.where(arrived, sure, confidence))
+    computed = link_confidence(label, ScoredPairs(row_l, row_r, scores))
+    return Clusters(label, np.where(arrived, computed, confidence))
 
 
 def _start(spu_ids: pd.Series, arrived: NDArray[np.bool_]) -> Start:
-    """Begin with yesterday's SPUs, less the pages that arrived: each of those is on its own."""
+    """Return yesterday's SPUs as clusters; each new or changed page is one of its own."""
     rows = pd.Series(np.arange(len(spu_ids)))
     label = rows.groupby(spu_ids.where(~arrived).to_numpy()).transform("min")
     return Start(np.where(arrived, rows, label).astype(np.int64), CANDIDATES_PER_ITEM)

@@ -19,8 +19,7 @@ from pyspark.sql import types as T
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import ITEMS, SPU_EVENTS, SPU_MEMBERS, SPUS, Table
-from spark_jobs.engine.collector import collector_paused
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import gc_paused, run_concurrently
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step, job_main
@@ -34,7 +33,8 @@ from spark_jobs.spu.nightly import (
     resolved_spus,
 )
 from spark_jobs.warehouse.change_log import changed_rows
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 _MEMBER_PAYLOAD = ("spu_id", "assigned_by")
 
 
-@collector_paused()
+@gc_paused()
 def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     """Resolve tonight's items and stage what changed; see the module."""
     items = collected(tables.as_of(ITEMS, night, ITEM_COLUMNS))
@@ -59,11 +59,11 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     changed_spus = changed_rows(spus_before, spus, keys=SPUS.keys, payload=SPU_COLUMNS[1:])
     events = _rows(tables, tonight.events, SPU_EVENTS, SPU_EVENTS.keys)
     staged = ((changed_members, SPU_MEMBERS), (changed_spus, SPUS), (events, SPU_EVENTS))
-    at_once(partial(tables.stage, rows, table, night) for rows, table in staged)
-    return _accounts(items, tonight, night)
+    run_concurrently(partial(tables.stage, rows, table, night) for rows, table in staged)
+    return _steps(items, tonight, night)
 
 
-def _accounts(items: pd.DataFrame, tonight: Resolved, night: Night) -> Sequence[Step]:
+def _steps(items: pd.DataFrame, tonight: Resolved, night: Night) -> Sequence[Step]:
     logger.info(
         "spu night=%s items=%d spus=%d members=%d unassigned=%d events=%d",
         night,

@@ -1,9 +1,9 @@
-"""Tonight: what should ``spus``, ``spu_members`` and ``spu_events`` say at the end of this night?
+"""Resolution of one night: the rows of ``spus``, ``spu_members`` and ``spu_events`` at its end.
 
-Pages are resolved in the driver's memory; only what names them is read, never vectors or pictures.
+Pages are resolved in the driver's memory, from text, attributes and prices alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,6 @@ from spark_jobs.night import Night
 from spark_jobs.spu.canonical import canonical_record, word_rarity
 from spark_jobs.spu.identity import Identities, identities
 from spark_jobs.spu.incremental import joined_clusters
-from spark_jobs.spu.links import linked_spu
 from spark_jobs.spu.resolution import Clusters, page_clusters
 
 Row = dict[str, Any]
@@ -47,7 +46,7 @@ class Yesterday:
 
 @dataclass(frozen=True)
 class Resolved:
-    """State at the end of the night, and what happened on the way; rows of the contracts' columns.
+    """State at the end of the night, and its events; rows in the contracts' columns.
 
     Attributes:
         n_unassigned: videos and live slices without a link to an active page.
@@ -89,9 +88,9 @@ def resolved_spus(
 def _clusters(
     pages: pd.DataFrame, members: pd.DataFrame, *, config: SpuConfig, night: Night
 ) -> Clusters:
-    """Resolve all pages, or those that arrived where they are few and it is not the night for all.
+    """Resolve all pages, or only new and changed ones where these are few and it is a night for it.
 
-    The night for all is told by the calendar: a rerun then does as the first run did.
+    The calendar decides on which nights all pages are resolved, so that a rerun does the same.
     """
     arrived = (pages["is_new"] | pages["spu_id"].isna()).to_numpy(bool)
     many = arrived.sum() > config.arrivals_at_most * len(pages)
@@ -121,23 +120,33 @@ def _linked_members(others: pd.DataFrame, named: Identities) -> Iterator[Row]:
             yield _member(domain, item_id, spu_id, "link", 1.0)
 
 
+def linked_spu(linked_item_ids: Iterable[str] | None, spu_of_page: Mapping[str, str]) -> str | None:
+    """Return the SPU of the first linked page that is active, None where no link leads to one.
+
+    Args:
+        linked_item_ids: pages, the most prominent first.
+        spu_of_page: SPU of each active page.
+    """
+    linked = linked_item_ids if linked_item_ids is not None else ()
+    return next((spu_of_page[page] for page in linked if page in spu_of_page), None)
+
+
 def _member(*values: object) -> Row:
     return dict(zip(MEMBER_COLUMNS, values, strict=True))
 
 
 def _spu_rows(pages: pd.DataFrame, members: pd.DataFrame, yesterday: Yesterday) -> list[Row]:
-    """Return one record an SPU; yesterday's where neither its set of pages nor any of them changed.
+    """Return one record an SPU: yesterday's where its pages are the same and unchanged.
 
-    Rarity of words moves every night: computing all records anew would change those of untouched
-    SPUs.
+    The rarity of words changes every night: without this, records of unchanged SPUs would change.
     """
     n_items = members["spu_id"].value_counts()
     kept = _kept_records(pages, yesterday)
-    touched = pages[~pages["spu_id"].isin(kept.keys())]
-    rarity = word_rarity(pages["title"]) if len(touched) else {}
+    changed = pages[~pages["spu_id"].isin(kept.keys())]
+    rarity = word_rarity(pages["title"]) if len(changed) else {}
     records: dict[str, Row] = dict(kept)
-    for spu_id, rows in touched.groupby("spu_id", sort=True).indices.items():
-        records[str(spu_id)] = dict(canonical_record(touched.iloc[np.sort(rows)], rarity))
+    for spu_id, rows in changed.groupby("spu_id", sort=True).indices.items():
+        records[str(spu_id)] = dict(canonical_record(changed.iloc[np.sort(rows)], rarity))
     return [
         {**records[spu_id], "spu_id": spu_id, "n_items": int(n_items[spu_id])}
         for spu_id in sorted(records)
@@ -149,8 +158,8 @@ def _kept_records(pages: pd.DataFrame, yesterday: Yesterday) -> Mapping[str, Row
     size_before = before["spu_id"].value_counts()
     spu_before = _spu_of_page(before)
     stayed = pages["spu_id"] == pages["item_id"].map(spu_before)
-    pages = pages.assign(_untouched=stayed & ~pages["is_new"])
-    summary = pages.groupby("spu_id")["_untouched"].agg(["all", "size"])
+    pages = pages.assign(_unchanged=stayed & ~pages["is_new"])
+    summary = pages.groupby("spu_id")["_unchanged"].agg(["all", "size"])
     same = summary["all"] & (summary["size"] == size_before.reindex(summary.index, fill_value=0))
     ids = set(summary.index[same])
     rows = yesterday.spus[yesterday.spus["spu_id"].isin(ids)].to_dict("records")
@@ -158,5 +167,5 @@ def _kept_records(pages: pd.DataFrame, yesterday: Yesterday) -> Mapping[str, Row
 
 
 def _plain(value: object) -> object:
-    """Return None for pandas' missing numbers: an untouched record is written as it was read."""
+    """Return None for pandas' missing numbers: an unchanged record is written as it was read."""
     return None if isinstance(value, float) and np.isnan(value) else value

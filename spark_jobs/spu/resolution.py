@@ -1,4 +1,4 @@
-"""Resolution: which pages are one product tonight, all steps from blocking to clustering composed?
+"""Resolution of all pages: blocking, comparison, scoring and clustering composed.
 
 35,311 offers with a million candidate pairs took 165 to 200 s on two busy cores.
 """
@@ -15,9 +15,8 @@ from spark_jobs.spu.comparison import pair_features
 from spark_jobs.spu.scoring import Candidates, exclusive_source, pair_scores
 from spark_jobs.spu.token_matrices import Catalogue, Floats, Ints, catalogue
 
-# Yesterday's grouping is evidence: it takes this much more, or less, than the cut to undo it.
-# Without it the idf of a catalogue that changed by a few per cent moves pairs near the cut back and
-# forth.
+# Yesterday's grouping is evidence: scores must differ from the cut by this much to undo it.
+# Otherwise pairs near the cut would change sides whenever the idf of the catalogue does.
 HYSTERESIS = 0.15
 
 
@@ -35,12 +34,11 @@ class Clusters:
 
 
 def page_clusters(pages: pd.DataFrame, config: SpuConfig) -> Clusters:
-    """Group pages by their attributes.
+    """Cluster pages by their attributes.
 
     Args:
         pages: source, title, text, brand, category, attributes, price, and spu_id, which is
-            yesterday's or None. Sort them by key: then the result does not depend on the order they
-            came in.
+            yesterday's or None. Sorted by key, so that the result does not depend on their order.
     """
     n = len(pages)
     if n == 0:
@@ -51,13 +49,13 @@ def page_clusters(pages: pd.DataFrame, config: SpuConfig) -> Clusters:
     row_l, row_r = with_pairs(pairs, yesterdays_pairs(known, items), n)
     candidates = Candidates(items, row_l, row_r, pair_features(items, row_l, row_r))
     scores = pair_scores(candidates, config.self_training_rounds)
-    steadied = ScoredPairs(row_l, row_r, with_hysteresis(scores, known[row_l], known[row_r]))
-    label = average_linkage(steadied, n, cut=config.cut, exclusive_source=exclusive_source(items))
+    steady = ScoredPairs(row_l, row_r, with_hysteresis(scores, known[row_l], known[row_r]))
+    label = average_linkage(steady, n, cut=config.cut, exclusive_source=exclusive_source(items))
     return Clusters(label, link_confidence(label, ScoredPairs(row_l, row_r, scores)))
 
 
 def with_hysteresis(scores: Floats, spu_l: Ints, spu_r: Ints) -> Floats:
-    """Return scores raised where yesterday said "one SPU", lowered where it said "two".
+    """Return scores raised where both items were in one SPU yesterday, lowered where in two.
 
     Args:
         spu_l: [M] number of the left item's SPU yesterday, -1 where it had none.
@@ -75,7 +73,7 @@ def numbered_spus(spu_ids: pd.Series) -> Ints:
 
 
 def yesterdays_pairs(spu: Ints, items: Catalogue) -> tuple[Ints, Ints]:
-    """Return each row with the next three of its SPU: blocking cannot tear yesterday's apart."""
+    """Return pairs of each row and the next three of its SPU, in addition to those of blocking."""
     rows = np.flatnonzero(spu >= 0)
     rows = rows[np.argsort(spu[rows], kind="stable")]
     left = np.concatenate([rows[:-step] for step in (1, 2, 3)])

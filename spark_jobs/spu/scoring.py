@@ -1,10 +1,10 @@
-"""Scoring: how likely are the items of a pair one product, when nobody has labelled any?
+"""Scoring: match scores of candidate pairs by self-training, without labelled pairs.
 
 A fixed prior over the features ranks the pairs well enough to cluster them once. The clusters are
-labels: pairs inside are matches, pairs across are not, and where a source lists a product once the
-losing candidates of a matched item are hard non-matches. A small logistic regression learns from
-them, its scores cluster the pairs again, and so on for a few rounds (self-training; more rounds
-drift towards precision).
+labels: pairs inside one are matches, pairs across are not, and where a source lists a product at
+most once, the other candidates of a matched item are hard non-matches. A small logistic regression
+learns from them, its scores cluster the pairs again, and so on for a few rounds (more rounds drift
+towards precision).
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,8 @@ from spark_jobs.spu.clustering import ScoredPairs, average_linkage
 from spark_jobs.spu.comparison import gap_to_next
 from spark_jobs.spu.token_matrices import Catalogue, Floats, Ints
 
-# A prior in words: titles alike, the same code, nothing that contradicts. In units of word overlap;
-# chosen once on public product data and kept, because the rounds that follow learn the feed's own
-# weights.
+# The prior: similar titles, the same code, no contradiction. In units of word overlap; chosen once
+# on public product data and kept, because the following rounds learn the feed's own weights.
 PRIOR_WEIGHTS = {
     "word_dice": 1.0,
     "text_cosine": 0.5,
@@ -42,16 +41,16 @@ PRIOR_WEIGHTS = {
 }
 _CAPS = {"code_equal": 1.0, "code_in_text": 1.0, "measure_conflict": 2.0, "number_conflict": 8.0}
 _PRIOR_MIDDLE, _PRIOR_WIDTH = 1.1, 0.2
-# What the next round learns from should be surer than what is decided in the end.
+# Stricter than the final cut: labels should be surer than final decisions.
 _LABEL_CUT = 0.5
 _MOST_EXAMPLES = 100_000
 _SURELY_APART = 0.02
-_FEWEST_OF_A_KIND = 20
+_LEAST_OF_A_CLASS = 20
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Candidate pairs and what is known of them; M pairs."""
+    """M candidate pairs and their features."""
 
     items: Catalogue
     row_l: Ints
@@ -74,34 +73,35 @@ def pair_scores(candidates: Candidates, rounds: int, *, cut: float = _LABEL_CUT)
     for _ in range(rounds):
         pairs = ScoredPairs(candidates.row_l, candidates.row_r, scores)
         cluster = average_linkage(pairs, n, cut=cut, exclusive_source=exclusive_source(items))
-        taught = _taught(candidates, scores, pseudo_labels(candidates, scores, cluster, cut=cut))
-        if taught is None:
+        labels = pseudo_labels(candidates, scores, cluster, cut=cut)
+        learned = _learned_scores(candidates, scores, labels)
+        if learned is None:
             break
-        scores = taught
+        scores = learned
     return scores
 
 
 def scores_by_example(
     candidates: Candidates, cluster: Ints, is_example: NDArray[np.bool_]
 ) -> Floats:
-    """Return [M] scores from 0 to 1 that clusters known beforehand have taught.
+    """Return [M] scores from 0 to 1, learned from known clusters; the prior's where it cannot.
 
     Args:
         cluster: [N] cluster of each row.
-        is_example: [M] pairs whose rows' clusters are to be learned from.
+        is_example: [M] True for the pairs to learn from.
     """
     prior = prior_scores(candidates.features)
     labels, used = pseudo_labels(candidates, prior, cluster, cut=_LABEL_CUT)
-    taught = _taught(candidates, prior, (labels, used & is_example))
-    return prior if taught is None else taught
+    learned = _learned_scores(candidates, prior, (labels, used & is_example))
+    return prior if learned is None else learned
 
 
-def _taught(
+def _learned_scores(
     candidates: Candidates, scores: Floats, examples: tuple[NDArray[np.bool_], NDArray[np.bool_]]
 ) -> Floats | None:
-    """Return [M] scores of a model that has learned labels; None where they are too few."""
+    """Return [M] scores of a model fitted to labels; None where these are too few."""
     labels, used = examples
-    if min(labels[used].sum(), (~labels[used]).sum()) < _FEWEST_OF_A_KIND:
+    if min(labels[used].sum(), (~labels[used]).sum()) < _LEAST_OF_A_CLASS:
         return None
     inputs = _inputs(candidates, scores)
     chosen = sampled(np.flatnonzero(used), _MOST_EXAMPLES)
@@ -110,18 +110,18 @@ def _taught(
 
 
 def exclusive_source(items: Catalogue) -> Ints:
-    """Return [N] the source of items whose source lists a product at most once, or else -1."""
+    """Return [N] the item's source where that lists a product at most once, or else -1."""
     return np.where(items.exclusive, items.source, -1)
 
 
 def pseudo_labels(
     candidates: Candidates, scores: Floats, cluster: Ints, *, cut: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return [M] whether clusters put a pair together, and [M] whether to learn from it.
+    """Return [M] whether a pair is in one cluster, and [M] whether to learn from it.
 
-    A pair that a cluster holds against its own score is left out, and so is one across clusters
-    that nothing speaks against: its score is not low, and no rival has taken the place. Learning
-    from such pairs as non-matches makes each round more timid than the one before.
+    Left out are pairs inside a cluster with a low score, and pairs across clusters that have
+    neither a low score nor a rival in the other's cluster. Learning these as non-matches would
+    lower recall from round to round.
     """
     row_l, row_r, items = candidates.row_l, candidates.row_r, candidates.items
     together = cluster[row_l] == cluster[row_r]
@@ -131,20 +131,19 @@ def pseudo_labels(
 
 
 def _place_taken(items: Catalogue, cluster: Ints, row: Ints, other: Ints) -> NDArray[np.bool_]:
-    """Return [M] True where the cluster of ``row`` has no place for ``other``.
+    """Return [M] True where the cluster of ``row`` holds a rival of ``other``.
 
-    The place is taken where the cluster holds another item of the other's exclusive source; where
-    sources are not exclusive, where it holds any other item.
+    A rival is an item of the other's source where that is exclusive, and else any further item.
     """
     size = np.bincount(cluster, minlength=len(cluster))
     n_sources = int(items.source.max()) + 1
     held = np.unique(cluster * n_sources + items.source)
-    of_source = np.isin(cluster[row] * n_sources + items.source[other], held)
-    return np.where(items.exclusive[other], of_source, size[cluster[row]] > 1)
+    same_source = np.isin(cluster[row] * n_sources + items.source[other], held)
+    return np.where(items.exclusive[other], same_source, size[cluster[row]] > 1)
 
 
 def _inputs(candidates: Candidates, scores: Floats) -> NDArray[np.float64]:
-    """Return [M, 2F] features, and again where both have a code: those get weights of their own."""
+    """Return [M, 2F] features, and again where both items have a code: these have own weights."""
     items, row_l, row_r = candidates.items, candidates.row_l, candidates.row_r
     columns = [candidates.features.to_numpy()]
     if items.exclusive.any():
@@ -158,7 +157,7 @@ def _model() -> Pipeline:
 
 
 def sampled(rows: Ints, most: int) -> Ints:
-    """Return at most so many of the rows, the same ones each time, in ascending order."""
+    """Return at most ``most`` of the rows, the same ones in every run, in ascending order."""
     if len(rows) <= most:
         return rows
     return np.sort(np.random.default_rng(0).choice(rows, most, replace=False))

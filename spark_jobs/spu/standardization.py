@@ -1,6 +1,6 @@
-"""Standardization: what does an item's own text say, once spelling is out of the way?
+"""Standardization: words, codes, measures and brand of an item's text, in one spelling.
 
-Plain functions on strings. ``Record`` is the standardized item that blocking and comparison read.
+``Record`` is the standardized item that blocking and comparison read.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-# Unit as written -> (unit it is counted in, factor).
+# Unit as written -> (standard unit, factor).
 _UNITS: Mapping[str, tuple[str, float]] = {
     **{u: (u, 1.0) for u in ("mb", "gb", "in", "mm", "g", "mg", "ml", "w", "hz", "mhz")},
     **{u: (u, 1.0) for u in ("rpm", "mp", "mah", "fps", "oz", "lb", "ft", "pk")},
@@ -22,7 +22,7 @@ _UNITS: Mapping[str, tuple[str, float]] = {
     **{"kw": ("w", 1000.0), "ghz": ("mhz", 1000.0), "khz": ("mhz", 0.001), "watt": ("w", 1.0)},
     **{"watts": ("w", 1.0), "lbs": ("lb", 1.0), "gram": ("g", 1.0)},
 }
-# "5 in 1" is no measure, "5in" and "5-in" are.
+# "5 in 1" is not a measure, "5in" and "5-in" are.
 _TOUCHING = ("in",)
 _MOBILE_NETWORKS = ("2g", "3g", "4g", "5g")
 _BY_LENGTH = sorted(_UNITS, key=lambda unit: (-len(unit), unit))
@@ -52,19 +52,19 @@ _COLOUR_WORDS = """
 COLOURS = frozenset(_COLOUR_WORDS.split())
 _LEGAL_FORMS = frozenset(("co", "corp", "inc", "llc", "ltd", "gmbh", "ag", "company"))
 _MAX_CODE = 20
-# A catalogue says the same words over and over.
-_kept = lru_cache(maxsize=2**17)
+# The same words recur throughout a catalogue.
+_cached = lru_cache(maxsize=2**17)
 
 
 @dataclass(frozen=True)
 class Record:
-    """What an item says of itself.
+    """Standardized text of an item.
 
     Attributes:
         words: all parts of the title, in order.
         codes: model codes, letters and digits without punctuation.
-        aliases: other ways to read codes: neighbouring parts joined, parts of a longer code.
-        measures: numbers with a unit, in the unit they are counted in, such as ``64gb``.
+        aliases: other readings of codes: neighbouring parts joined, parts of a longer code.
+        measures: numbers with a unit, in the standard unit, such as ``64gb``.
         numbers: plain numbers and short mixes such as ``s8``: generations, sizes without a unit.
         text_words: parts of description and attributes, codes with and without punctuation.
         brand: empty where unknown.
@@ -107,7 +107,7 @@ def _plain_number(part: str) -> str:
     return part.rstrip("0").rstrip(".") if "." in part and part[-1].isdecimal() else part
 
 
-@_kept
+@_cached
 def is_measure(part: str) -> bool:
     """Return True for a number with its unit, such as ``64gb``."""
     return _IS_MEASURE.fullmatch(part) is not None
@@ -124,7 +124,7 @@ def model_codes(text: str) -> frozenset[str]:
     return frozenset(code for code in codes if code)
 
 
-@_kept
+@_cached
 def _code(chunk: str) -> str:
     found = parts(chunk)
     if any(is_measure(part) for part in found):
@@ -153,9 +153,9 @@ def brand_vocabulary(brands: Sequence[str | None], titles: Sequence[str]) -> fro
     """Return a feed's brands: those of its brand column, or words that open many of its titles.
 
     Args:
-        brands: the brand column as it came.
-        titles: where that column is empty. A word is a brand where it opens 10 titles or more, and
-            a third of all titles it occurs in.
+        brands: the brand column as it is in the feed.
+        titles: used where that column is empty. A word is a brand where it is the first word of 10
+            titles or more, and of a third of the titles that have it.
     """
     named = {" ".join(parts(standardized(brand))) for brand in {*brands} if brand}
     if named - {""}:
@@ -180,7 +180,7 @@ def brand_in(words: Sequence[str], vocabulary: Collection[str]) -> str:
     return ""
 
 
-@_kept
+@_cached
 def brand_key(brand: str) -> str:
     """Return a brand in one spelling: ``Da-Lite``, ``Dalite`` and ``DA LITE Inc.`` are one."""
     return "".join(word for word in parts(standardized(brand)) if word not in _LEGAL_FORMS)
@@ -202,7 +202,7 @@ def record(
     spelled = standardized(title)
     words = tuple(parts(spelled))
     attributes = attributes or {}
-    stated = " ".join(
+    code_values = " ".join(
         standardized(value).replace(" ", "-")
         for name, value in sorted(attributes.items())
         if value and _CODE_ATTRIBUTES.search(name.casefold())
@@ -210,7 +210,7 @@ def record(
     described = standardized(
         " ".join([text or "", *(v for _, v in sorted(attributes.items()) if v)])
     )
-    codes = model_codes(spelled) | model_codes(stated)
+    codes = model_codes(spelled) | model_codes(code_values)
     return Record(
         words=words,
         codes=codes,
@@ -223,12 +223,12 @@ def record(
     )
 
 
-@_kept
+@_cached
 def _is_number(word: str) -> bool:
     plain = len(word) < 4 or word.replace(".", "").isdigit()
     return plain and _has_digit(word) and not is_measure(word)
 
 
-@_kept
+@_cached
 def _has_digit(part: str) -> bool:
     return any(character.isdigit() for character in part)

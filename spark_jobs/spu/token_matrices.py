@@ -1,7 +1,7 @@
-"""Catalogue: the standardized items of one night as sparse matrices, one row an item.
+"""Token matrices: the standardized items of one night as sparse matrices, one row an item.
 
-Scale: everything is held in memory on one machine. Where that does not fit, the matrices' rows
-become Spark rows of tokens and weights, and products of them become joins on the token.
+Scale: all matrices are in the memory of one machine. For a catalogue that does not fit, rows of the
+matrices become Spark rows of tokens and weights, and their products joins on the token.
 
 Shape suffixes: N items, V words of a vocabulary, M pairs.
 """
@@ -20,17 +20,17 @@ from spark_jobs.spu.standardization import Record, brand_vocabulary, record, uni
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# A code that more offers carry than this names a series or a standard ("h264"), not a product.
+# A code of more items than this is of a series or a standard ("h264"), not of a product.
 _MAX_CODE_FREQUENCY = 60
 _SHORTEST_STEM = 5
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What is compared.
+    """N standardized items as matrices and arrays.
 
     Attributes:
-        records: N, in the order of the rows.
+        records: [N] in the order of the rows.
         words: [N, V] idf of each word of the title; colour words at a tenth.
         codes: [N, V] idf of identifying codes.
         aliases: [N, V] idf of all readings as codes, same columns as ``codes``.
@@ -68,7 +68,7 @@ class Catalogue:
 
 
 def catalogue(items: pd.DataFrame, exclusive_sources: Sequence[str] = ()) -> Catalogue:
-    """Standardize items and count their words.
+    """Standardize items and build their matrices.
 
     Args:
         items: source, title, text, brand, category, attributes, price; one row an item.
@@ -98,7 +98,7 @@ def catalogue(items: pd.DataFrame, exclusive_sources: Sequence[str] = ()) -> Cat
 
 
 def incidence(sets: Sequence[Iterable[str]]) -> tuple[sparse.csr_matrix, list[str]]:
-    """Return [N, V] ones and the vocabulary, in alphabetical order: sums are then reproducible."""
+    """Return [N, V] ones and the vocabulary, sorted so that sums are reproducible."""
     rows = [frozenset(tokens) for tokens in sets]
     seen: defaultdict[str, int] = defaultdict()
     seen.default_factory = seen.__len__

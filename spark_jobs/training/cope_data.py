@@ -1,7 +1,9 @@
-"""COPE's training data: which items, with which features, belong to which SPU as of a night?
+"""COPE's training data: items with their features and their SPU, as of a night.
 
-Shapes: N items, F features, D numbers of a vector, S SPUs.
+Shapes: N items, F features.
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -45,14 +47,18 @@ def training_rows(
     )
 
 
-def cope_data(rows: pa.Table, *, image_width: int, text_width: int) -> CopeData:
-    """Return the rows of ``training_rows`` as tensors."""
+def cope_data(rows: pa.Table, widths: Mapping[str, int]) -> CopeData:
+    """Return the rows of ``training_rows`` as tensors.
+
+    Args:
+        widths: of ``image_features`` and ``text_features``, as their encoder gives them.
+    """
     spu_ids, spu_N = np.unique(rows["spu_id"].to_pylist(), return_inverse=True)
     domain_N = [DOMAINS.index(domain) for domain in rows["domain"].to_pylist()]
     items = Features(
         torch.tensor(domain_N, dtype=torch.long),
-        torch.from_numpy(matrix(rows["image_features"], image_width)),
-        torch.from_numpy(matrix(rows["text_features"], text_width)),
+        torch.from_numpy(matrix(rows["image_features"], widths["image_features"])),
+        torch.from_numpy(matrix(rows["text_features"], widths["text_features"])),
     )
     return CopeData(items, torch.from_numpy(spu_N), [str(spu) for spu in spu_ids])
 
@@ -64,25 +70,3 @@ def matrix(vectors: pa.ChunkedArray, width: int) -> NDArray[np.float32]:
     there = np.asarray(column.is_valid())
     filled[there] = column.drop_null().flatten().to_numpy().reshape(-1, width)
     return filled
-
-
-def pooled(emb_ND: NDArray[np.float32], data: CopeData) -> NDArray[np.float32]:
-    """Return one vector an SPU [S, D], as nights pool: its domains' means' mean, unit norm.
-
-    SPUs without a vector are left out.
-    """
-    there_N = ~np.isnan(emb_ND[:, 0])
-    domain_N, spu_N = data.items.domain_B.numpy()[there_N], data.spu_N.numpy()[there_N]
-    groups_G2, group_N = np.unique(np.stack((spu_N, domain_N), axis=1), axis=0, return_inverse=True)
-    by_domain_GD = _means(emb_ND[there_N].astype(np.float64), group_N.ravel())
-    mean_SD = _means(by_domain_GD, np.unique(groups_G2[:, 0], return_inverse=True)[1])
-    norm_S1 = np.linalg.norm(mean_SD, axis=1, keepdims=True)
-    unit_SD: NDArray[np.float32] = (mean_SD / np.maximum(norm_S1, 1e-12)).astype(np.float32)
-    return unit_SD
-
-
-def _means(x_ND: NDArray[np.float64], group_N: NDArray[np.int64]) -> NDArray[np.float64]:
-    total = np.zeros((group_N.max(initial=-1) + 1, x_ND.shape[1]))
-    np.add.at(total, group_N, x_ND)
-    means: NDArray[np.float64] = total / np.bincount(group_N)[:, None]
-    return means

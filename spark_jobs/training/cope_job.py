@@ -11,23 +11,20 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from spark_jobs.config import Config, CopeConfig
+from spark_jobs.config import Config
 from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_MEMBERS
-from spark_jobs.embeddings.model_cache import (
-    IMAGE_FEATURES,
-    TEXT_FEATURES,
-    ensure_item_features,
-)
+from spark_jobs.embeddings.pooling import pooled
 from spark_jobs.night import Night
+from spark_jobs.training.warm_caches import warm_item_features
+from spark_jobs.warehouse.encoder_store import encoder_info
 from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from encoders.cope.sampling import CopeData
-    from encoders.cope.schedule import TrainingConfig
 
 logger = logging.getLogger(__name__)
 
-# What a driver of a few gigabytes can hold: 1,664 numbers an item are 660 MB.
+# As many as a driver of a few gigabytes holds: 1,664 numbers an item are 660 MB.
 MAX_ITEMS = 100_000
 
 Progress = Callable[[int, int], None]
@@ -48,46 +45,25 @@ def train_cope(
     """
     from encoders.artifacts import save_artifact
     from encoders.checkpoint import remove_checkpoint
-    from encoders.cope.features import feature_artifact
     from encoders.cope.model import heads_artifact
     from encoders.cope.training import train
 
-    features = feature_artifact(config.cope)
-    save_artifact(features, tables.layout.encoders)
-    ensure_item_features(tables, config, night, features.version)
-    data = _collected(tables, night, features.version)
+    features_version, _ = warm_item_features(tables, config, night)
+    data = _collected(tables, night, features_version)
     checkpoint = f"{tables.layout.tmp}/cope_training.safetensors"
     trained = train(
         data,
-        training_config(config.cope),
+        config.cope,
         domains=DOMAINS,
         checkpoint=checkpoint,
         progress=progress,
     )
-    cope = heads_artifact(trained.heads, features.version, trained.metrics)
+    cope = heads_artifact(trained.heads, features_version, trained.metrics)
     save_artifact(cope, tables.layout.encoders)
     versions = {"cope": cope.version, "semantic_id": _codebooks(tables, config, data, cope.version)}
     remove_checkpoint(checkpoint)
     logger.info("train cope night=%s items=%d versions=%s", night, len(data.items), versions)
     return versions
-
-
-def training_config(config: CopeConfig) -> "TrainingConfig":
-    """Return what the configuration says about training, in the encoders' own words."""
-    from encoders.cope.schedule import TrainingConfig
-
-    return TrainingConfig(
-        dim=config.dim,
-        raw_dim=config.dim // 2,
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        temperature=config.temperature,
-        label_smoothing=config.label_smoothing,
-        cosface=config.cosface,
-        held_out=config.held_out,
-        seed=config.seed,
-    )
 
 
 def _collected(tables: Tables, night: Night, features_version: str) -> "CopeData":
@@ -100,7 +76,7 @@ def _collected(tables: Tables, night: Night, features_version: str) -> "CopeData
         features.select("content_hash", "image_features", "text_features"),
         MAX_ITEMS,
     )
-    return cope_data(rows.toArrow(), image_width=IMAGE_FEATURES, text_width=TEXT_FEATURES)
+    return cope_data(rows.toArrow(), encoder_info(tables, features_version).outputs)
 
 
 def _codebooks(tables: Tables, config: Config, data: "CopeData", cope_version: str) -> str:
@@ -108,7 +84,6 @@ def _codebooks(tables: Tables, config: Config, data: "CopeData", cope_version: s
     from encoders.artifacts import save_artifact
     from encoders.loading import load_encoder
     from encoders.semantic_ids import codebook_artifact, codebook_metrics, fit
-    from spark_jobs.training.cope_data import pooled
 
     encoder = load_encoder(tables.layout.encoder(cope_version))
     batch = {
@@ -116,7 +91,8 @@ def _codebooks(tables: Tables, config: Config, data: "CopeData", cope_version: s
         "image_features": list(data.items.image_BI.numpy()),
         "text_features": list(data.items.text_BT.numpy()),
     }
-    vectors = pooled(encoder.encode(batch).vectors["embedding"], data)
+    embeddings = encoder.encode(batch).vectors["embedding"]
+    vectors = pooled(embeddings, data.spu_N.numpy(), data.items.domain_B.numpy())
     settings = config.semantic_ids
     codebooks = fit(vectors, codebook_size=settings.codebook_size, seed=settings.seed)
     metrics = codebook_metrics(codebooks.codes(vectors), vectors, codebooks)

@@ -1,4 +1,4 @@
-"""LEARN's training data: which SPUs each user met, in what order, and what they contain.
+"""LEARN's training data: the SPUs that each user met, in order, and their content embeddings.
 
 Events are cut at one moment first, then ranked within a user and limited, and only then collected:
 history is not lost to what happened after the cut, and no row holds more of a user than the limits.
@@ -184,7 +184,7 @@ def user_sequences(sequences: pa.Table, spu_ids: Sequence[str]) -> UserSequences
 def cut_at(sequences: UserSequences, cut: datetime) -> HeldOut:
     """Cut all sequences at one moment; an event at that moment lies after it."""
     moment = (cut - _EPOCH) // timedelta(microseconds=1)
-    sizes = [int((its < moment).sum()) for its in sequences.times]
+    sizes = [int((times < moment).sum()) for times in sequences.times]
     cut_items = list(zip(sequences.items, sizes, strict=True))
     both = [(items, size) for items, size in cut_items if 0 < size < len(items)][:MAX_CASES]
     return HeldOut(

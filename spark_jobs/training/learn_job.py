@@ -1,4 +1,4 @@
-"""Train LEARN's towers on what the warehouse's users met, in the order in which they met it.
+"""Train LEARN's towers on the SPUs that the warehouse's users met, in order.
 
 Reads ``interactions``, ``spus``, ``spu_members`` and ``spu_content_embeddings`` as of a night;
 writes encoder versions.
@@ -9,18 +9,14 @@ writes encoder versions.
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from pyspark.sql import functions as F
 
-from spark_jobs.config import Config, LearnConfig
+from spark_jobs.config import Config
 from spark_jobs.contracts import INTERACTIONS, SPU_CONTENT_EMBEDDINGS, SPU_MEMBERS, SPUS
-from spark_jobs.embeddings.model_cache import (
-    ensure_spu_content_embeddings,
-    spu_prompts,
-)
+from spark_jobs.embeddings.model_cache import spu_prompts
 from spark_jobs.night import Night
 from spark_jobs.training.learn_data import (
     HeldOut,
@@ -33,11 +29,8 @@ from spark_jobs.training.learn_data import (
     spu_contents,
     user_sequences,
 )
+from spark_jobs.training.warm_caches import warm_spu_content_embeddings
 from spark_jobs.warehouse.tables import Tables
-
-if TYPE_CHECKING:
-    from encoders.learn.towers import TowerConfig
-    from encoders.learn.training import TrainingConfig
 
 logger = logging.getLogger(__name__)
 
@@ -65,21 +58,19 @@ def train_learn(
     """
     from encoders.artifacts import save_artifact
     from encoders.learn.choice import chosen, summary
-    from encoders.learn.content import content_artifact
     from encoders.learn.evaluation import Case
     from encoders.learn.preference import tower_artifacts
+    from encoders.learn.towers import tower_config
     from encoders.learn.training import train
 
-    content = content_artifact(config.learn)
-    save_artifact(content, tables.layout.encoders)
-    ensure_spu_content_embeddings(tables, config, night, content.version)
-    spu_ids, contents_NC = contents_as_of(tables, night, content.version)
+    content_version, _ = warm_spu_content_embeddings(tables, config, night)
+    spu_ids, contents_NC = contents_as_of(tables, night, content_version)
     parts = sequences_as_of(tables, night, spu_ids)
     trained = train(
         contents_NC,
         parts.before,
         tower_config(config.learn, contents_NC.shape[1]),
-        training_config(config.learn),
+        config.learn,
         checkpoint=f"{tables.layout.tmp}/learn_training.safetensors",
         device=config.encoding.device,
         progress=progress,
@@ -93,7 +84,7 @@ def train_learn(
         "users": len(parts.before),
         "spus": len(contents_NC),
     }
-    artifacts = tower_artifacts(choice.towers, content.version, metrics, summary(metrics))
+    artifacts = tower_artifacts(choice.towers, content_version, metrics, summary(metrics))
     for artifact in artifacts.values():
         save_artifact(artifact, tables.layout.encoders)
     versions = {kind: artifact.version for kind, artifact in artifacts.items()}
@@ -104,7 +95,7 @@ def train_learn(
         len(contents_NC),
         versions,
     )
-    return {"learn_content": content.version, **versions}
+    return {"learn_content": content_version, **versions}
 
 
 def training_summary(tables: Tables, learn_user: str) -> str:
@@ -113,38 +104,6 @@ def training_summary(tables: Tables, learn_user: str) -> str:
     from encoders.learn.choice import summary
 
     return summary(load_artifact(tables.layout.encoder(learn_user)).metrics)
-
-
-def tower_config(config: LearnConfig, content_width: int) -> "TowerConfig":
-    """Return what the configuration says about the towers, in the encoders' own words."""
-    from encoders.learn.towers import TowerConfig
-
-    return TowerConfig(
-        content_width=content_width,
-        whitened_width=min(content_width, config.whitened_width),
-        dim=config.dim,
-        width=config.width,
-        layers=config.layers,
-        heads=config.heads,
-        max_history=config.max_history,
-        positions=config.positions,
-        item_tower=config.item_tower,
-    )
-
-
-def training_config(config: LearnConfig) -> "TrainingConfig":
-    """Return what the configuration says about training, in the encoders' own words."""
-    from encoders.learn.training import TrainingConfig
-
-    return TrainingConfig(
-        epochs=config.epochs,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        temperature=config.temperature,
-        sampled_positions=config.sampled_positions,
-        max_target=config.max_target,
-        seed=config.seed,
-    )
 
 
 def contents_as_of(

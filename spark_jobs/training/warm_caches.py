@@ -1,43 +1,42 @@
-"""What the frozen models say of a night's items and SPUs: where training starts, read ahead of it.
+"""Fill the caches of the frozen models' outputs: the first part of every training.
 
-Training does this by itself; to do it apart shows what reading costs and what training does.
+On its own it shows how long encoding takes, apart from training.
 """
 
-import time
-
 from spark_jobs.config import Config
-from spark_jobs.contracts import ITEM_FEATURES, SPU_CONTENT_EMBEDDINGS
-from spark_jobs.embeddings.model_cache import (
-    encoding_step,
-    ensure_item_features,
-    ensure_spu_content_embeddings,
-)
+from spark_jobs.embeddings.model_cache import ensure_item_features, ensure_spu_content_embeddings
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step
 from spark_jobs.warehouse.tables import Tables
 
 
-def read_items(tables: Tables, config: Config, night: Night) -> Step:
-    """Put what is new among the items' pictures and texts through COPE's backbones."""
+def warm_item_features(tables: Tables, config: Config, night: Night) -> tuple[str, Step]:
+    """Encode a night's new pictures and texts with COPE's configured backbones.
+
+    Saves the encoder version of the backbones, and adds its rows to ``item_features``.
+
+    Returns:
+        The encoder version, and how many contents were encoded and how many were there already.
+    """
     from encoders.artifacts import save_artifact
     from encoders.cope.features import feature_artifact
 
-    started = time.monotonic()
     artifact = feature_artifact(config.cope)
     save_artifact(artifact, tables.layout.encoders)
-    counts = ensure_item_features(tables, config, night, artifact.version)
-    seconds = time.monotonic() - started
-    return encoding_step(ITEM_FEATURES, artifact.version, counts, seconds=seconds)
+    return artifact.version, ensure_item_features(tables, config, night, artifact.version)
 
 
-def read_prompts(tables: Tables, config: Config, night: Night) -> Step:
-    """Put what is new among the SPUs' prompts through LEARN's language model."""
+def warm_spu_content_embeddings(tables: Tables, config: Config, night: Night) -> tuple[str, Step]:
+    """Encode a night's new prompts with LEARN's configured language model.
+
+    Saves the encoder version of the model, and adds its rows to ``spu_content_embeddings``.
+
+    Returns:
+        As ``warm_item_features``.
+    """
     from encoders.artifacts import save_artifact
     from encoders.learn.content import content_artifact
 
-    started = time.monotonic()
     artifact = content_artifact(config.learn)
     save_artifact(artifact, tables.layout.encoders)
-    counts = ensure_spu_content_embeddings(tables, config, night, artifact.version)
-    seconds = time.monotonic() - started
-    return encoding_step(SPU_CONTENT_EMBEDDINGS, artifact.version, counts, seconds=seconds)
+    return artifact.version, ensure_spu_content_embeddings(tables, config, night, artifact.version)

@@ -1,9 +1,11 @@
-"""Change logs: what must be appended for yesterday's state to become tonight's."""
+"""Change logs: fold a log into state, and compute the rows that turn one state into another."""
 
 from collections.abc import Sequence
 
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
+
+from spark_jobs.contracts import Table
 
 
 def latest_rows(log: DataFrame, keys: Sequence[str]) -> DataFrame:
@@ -27,8 +29,8 @@ def changed_rows(
     Args:
         before: active rows as of the night before; has ``keys`` and ``payload``.
         tonight: active rows as they should be; one row a key, same columns.
-        payload: columns whose change matters. Compared as JSON, so maps and arrays may be among
-        them.
+        payload: columns whose change makes a row. They are compared as JSON, so maps and arrays may
+            be among them.
 
     Returns:
         keys, the other columns of ``tonight``, is_active: new and changed keys with their new
@@ -47,3 +49,15 @@ def changed_rows(
         *columns, F.lit(False).alias("is_active")
     )
     return new_or_changed.unionByName(vanished)
+
+
+def active_rows(log: DataFrame, table: Table, columns: Sequence[str] | None = None) -> DataFrame:
+    """Return the state that a log leads to: the latest row of each key, if it is active.
+
+    Args:
+        columns: those to carry; all of them if None.
+    """
+    wanted = list(columns) if columns is not None else log.columns
+    read = {*wanted, *table.keys, "event_timestamp", "is_active"}
+    needed = [name for name in log.columns if name in read]
+    return latest_rows(log.select(*needed), table.keys).filter("is_active").select(*wanted)

@@ -1,12 +1,14 @@
-"""Files of a Delta table: rows that go for good, small files made large, old versions removed.
+"""Maintenance of Delta tables: deletion, compaction, vacuum, history, INT96 times, comments.
 
-With ``tables.py`` the only module that says "delta".
+With ``tables.py`` the only module that reads or writes Delta tables.
 """
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import takewhile
 from typing import Any, cast
 from urllib.parse import unquote
@@ -18,11 +20,17 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from spark_jobs.contracts import TABLES, Table
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.engine.session import setting_kept
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
+
+logger = logging.getLogger(__name__)
 
 # Delta refuses to remove files younger than this: a reader may have opened them.
 SAFE_HOURS = 168
-# Two of these make one file of the size that OPTIMIZE aims at, 1 GB.
+# OPTIMIZE writes files of 1 GB; two of this size make one.
 _SMALL_BYTES = 500_000_000
 _MANY = 4
 _CHECK = "spark.databricks.delta.retentionDurationCheck.enabled"
@@ -31,26 +39,26 @@ _LOG_VERSION = re.compile(r"\.?(\d{20})\.")
 
 
 class RetentionTooShort(ValueError):
-    """Files would be removed that a reader may still have open."""
+    """Files that a reader may still have open would be removed."""
 
 
 def delta_folders(warehouse: str) -> list[str]:
-    """Return the folder of every Delta table below a warehouse, whoever made it, relative to it."""
+    """Return the folder of every Delta table below a warehouse, relative to it."""
     filesystem, root = fsspec.url_to_fs(warehouse)
     logs = filesystem.glob(f"{_escaped(root)}/**/_delta_log/*.json")
     return sorted({log[len(root) + 1 :].rsplit("/_delta_log/", 1)[0] for log in logs})
 
 
 def delta_frame(spark: SparkSession, path: str) -> DataFrame:
-    """Return what readers of a table see."""
+    """Return the rows of a table's latest version."""
     return spark.read.format("delta").load(path)
 
 
 def physical_frame(spark: SparkSession, files: Sequence[str], columns: Sequence[str]) -> DataFrame:
-    """Return the rows of Parquet files, whether or not any version of a table still names them.
+    """Return the rows of Parquet files, also of files that no version of a table names any more.
 
     Args:
-        columns: texts to carry; null in files that do not have them.
+        columns: string columns to read; null in files that lack them.
     """
     texts = T.StructType([T.StructField(name, T.StringType()) for name in columns])
     with _setting(spark, _FORMAT_CHECK, "false"):
@@ -58,10 +66,10 @@ def physical_frame(spark: SparkSession, files: Sequence[str], columns: Sequence[
 
 
 def delete_rows(spark: SparkSession, path: str, condition: Column) -> int:
-    """Delete rows in one commit; return their number. No commit where there are none, or no table.
+    """Delete rows in one commit; return their number. No commit where no row matches.
 
-    Old files keep the rows until ``vacuum``, and the log names values of them until
-    ``drop_history``.
+    Old files keep the rows until ``vacuum``, and the log keeps least and greatest values of them
+    until ``drop_history``.
     """
     if not DeltaTable.isDeltaTable(spark, path):
         return 0
@@ -74,7 +82,7 @@ def delete_rows(spark: SparkSession, path: str, condition: Column) -> int:
 def update_rows(
     spark: SparkSession, path: str, condition: Column, values: Mapping[str, Column]
 ) -> int:
-    """Write other values into rows in one commit; return their number."""
+    """Update rows in one commit; return their number. No commit where no row matches."""
     rows = delta_frame(spark, path).filter(condition).count()
     if rows:
         DeltaTable.forPath(spark, path).update(condition, dict(values))
@@ -82,10 +90,10 @@ def update_rows(
 
 
 def compact(spark: SparkSession, path: str) -> tuple[int, int]:
-    """Rewrite the small files of each partition as few large ones; rows stay what they are.
+    """Rewrite the small files of each partition as few large ones; no row changes.
 
     Returns:
-        how many files went, and how many came; no commit where both are 0.
+        the numbers of files removed and added; no commit where both are 0.
     """
     metrics = DeltaTable.forPath(spark, path).optimize().executeCompaction()
     row = metrics.select("metrics.numFilesRemoved", "metrics.numFilesAdded").collect()[0]
@@ -93,10 +101,10 @@ def compact(spark: SparkSession, path: str) -> tuple[int, int]:
 
 
 def small_files(spark: SparkSession, path: str) -> int:
-    """Return how many files ``compact`` is worth running for: many small ones in one partition."""
+    """Return how many small files lie in partitions with so many that ``compact`` is worthwhile."""
     folders = Counter(file.rsplit("/", 1)[0] for file in _data_files(path))
     if not folders or max(folders.values()) < _MANY:
-        return 0  # as a rule, and at the price of a listing
+        return 0  # the usual case: one listing, without the table's log
     files = DataFrame(_snapshot(spark, path).allFiles().toDF(), spark)
     small = files.filter(F.col("size") < _SMALL_BYTES)
     crowded = small.groupBy(F.to_json("partitionValues")).count().filter(F.col("count") >= _MANY)
@@ -104,10 +112,10 @@ def small_files(spark: SparkSession, path: str) -> int:
 
 
 def int96_files(spark: SparkSession, path: str) -> int:
-    """Return how many files keep times as INT96, as Spark writes them unless told otherwise.
+    """Return how many files store times as INT96, Spark's default.
 
-    Arrow readers take INT96 for nanoseconds: a time before 1677 is an error, or another time.
-    Files of a table's latest version are looked at, oldest first, up to one without INT96.
+    Arrow readers take INT96 for nanoseconds: a time before 1677 is an error, or another time. Files
+    of the latest version are opened from the oldest on, up to the first one without INT96.
     """
     files = DataFrame(_snapshot(spark, path).allFiles().toDF(), spark)
     oldest_first = files.orderBy("modificationTime", "path").select("path").toArrow()
@@ -123,20 +131,20 @@ def _has_int96(file: str) -> bool:
 
 
 def rewrite(spark: SparkSession, path: str) -> None:
-    """Write the rows of a table to new files, in one commit; rows stay what they are."""
+    """Write the rows of a table to new files, in one commit; no row changes."""
     partitions = DeltaTable.forPath(spark, path).detail().collect()[0]["partitionColumns"]
     rows = delta_frame(spark, path)
-    # A file a partition, as after ``compact``.
+    # One file a partition, as after ``compact``.
     gathered = rows.repartition(*partitions) if partitions else rows
     writer = gathered.write.format("delta").mode("overwrite")
     writer.option("dataChange", "false").save(path)
 
 
 def vacuum(spark: SparkSession, path: str, hours: int, *, force: bool = False) -> None:
-    """Remove files that no version of the last ``hours`` needs.
+    """Remove files that no version of the last ``hours`` hours names.
 
     Raises:
-        RetentionTooShort: fewer hours than readers may have a version open, and not ``force``.
+        RetentionTooShort: ``hours`` is less than ``SAFE_HOURS``, and not ``force``.
     """
     check_hours(hours, force)
     with _setting(spark, _CHECK, "false"), _silence(spark):
@@ -144,16 +152,17 @@ def vacuum(spark: SparkSession, path: str, hours: int, *, force: bool = False) -
 
 
 def check_hours(hours: int, force: bool) -> None:
-    """Pass if files of older versions are kept long enough.
+    """Check that files of older versions are kept for long enough.
 
     Raises:
-        RetentionTooShort: fewer hours than readers may have a version open, and not ``force``.
+        RetentionTooShort: ``hours`` is less than ``SAFE_HOURS``, and not ``force``.
     """
     if hours < SAFE_HOURS and not force:
         raise RetentionTooShort(
-            f"old files should be kept for {SAFE_HOURS} hours or longer, but {hours} were asked "
-            "for: a reader that opened a table before would fail. Set retention.table_history_days "
-            "to 7 or more, or use --force where nobody reads. Nothing was changed."
+            f"files of older versions should be kept for {SAFE_HOURS} hours or longer, but "
+            f"retention.table_history_days asks for {hours}: a reader that has opened a table "
+            "would fail. Set it to 7 or more, or use --force while nobody reads the warehouse. "
+            "Nothing was changed."
         )
 
 
@@ -161,7 +170,7 @@ def vacuumable(spark: SparkSession, path: str, hours: int) -> int:
     """Return how many files ``vacuum`` would remove, up to Delta's 1000."""
     known = _snapshot(spark, path).numOfFilesIfKnown()
     if known.isDefined() and known.get() == len(_data_files(path)):
-        return 0  # every file is of the latest version
+        return 0  # every file belongs to the latest version
     quoted = path.replace("`", "``")
     with _setting(spark, _CHECK, "false"), _silence(spark):
         plan = spark.sql(f"VACUUM delta.`{quoted}` RETAIN {int(hours)} HOURS DRY RUN")
@@ -169,25 +178,59 @@ def vacuumable(spark: SparkSession, path: str, hours: int) -> int:
 
 
 def drop_history(spark: SparkSession, path: str) -> int:
-    """Forget how a table came to be, and return the version that is left.
+    """Remove the log of a table's older versions; return the version that remains.
 
-    No older version can be read, and no old commit is kept.
-
-    Commits name the least and greatest keys of their files and the conditions of deletions.
+    No older version can be read after it. Commits name the least and greatest keys of their files
+    and the conditions of deletions, which must not outlive erased rows.
     """
     jvm = cast(Any, spark._jvm)
     snapshot = _snapshot(spark, path)
     snapshot.deltaLog().checkpoint(snapshot, jvm.scala.Option.empty())
     version = int(snapshot.version())
     _remove_before(path, version)
-    # Otherwise this session goes on looking for the commits that are gone.
+    # Otherwise this session keeps looking for the removed commits.
     cached = jvm.org.apache.spark.sql.delta.DeltaLog
     cached.invalidateCache(spark._jsparkSession, jvm.org.apache.hadoop.fs.Path(path))
     return version
 
 
+def update_comments(tables: Tables) -> list[str]:
+    """Set the comments of tables whose contract has other ones now; return the tables' names.
+
+    A commit to the table's log, which changes no row and blocks no reader. It makes a write that
+    began before it fail: call it with the warehouse's lock held.
+    """
+    calls = (partial(_update_comments, tables, table) for table in TABLES.values())
+    changes = zip(TABLES, run_concurrently(calls), strict=True)
+    names = [name for name, is_updated in changes if is_updated]
+    if names:
+        logger.info("comments updated to those of the contracts: %s", ", ".join(names))
+    return names
+
+
+def _update_comments(tables: Tables, table: Table) -> bool:
+    if not tables.exists(table):
+        return False
+    found = {column.name: column.metadata.get("comment") for column in tables.read(table).schema}
+    expected = {column.name: column.metadata["comment"] for column in schema(table)}
+    stale = [name for name in found if name in expected and found[name] != expected[name]]
+    is_stale = tables.description(table) != table.grain
+    name = tables.name_in_sql(table)
+    if is_stale:
+        tables.spark.sql(f"COMMENT ON TABLE {name} IS {_literal(table.grain)}")
+    if stale:
+        comments = [f"`{column}` COMMENT {_literal(expected[column])}" for column in stale]
+        tables.spark.sql(f"ALTER TABLE {name} ALTER COLUMN {', '.join(comments)}")
+    return is_stale or bool(stale)
+
+
+def _literal(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
 def _snapshot(spark: SparkSession, path: str) -> Any:
-    """Return Delta's own view of a table's latest version, by its Java side: Python has none."""
+    """Return Delta's Java snapshot of a table's latest version; its Python API has none."""
     jvm = cast(Any, spark._jvm)
     none = jvm.scala.Option.empty()
     log = jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, path)
@@ -209,13 +252,13 @@ def _remove_before(path: str, version: int) -> None:
 
 
 def _escaped(root: str) -> str:
-    """Return a path in which a glob finds no pattern."""
+    """Return a path with the characters of glob patterns escaped."""
     return re.sub(r"([*?[])", r"[\1]", root)
 
 
 @contextmanager
 def _silence(spark: SparkSession) -> Iterator[None]:
-    """Keep Delta from printing on the terminal how many files it deleted."""
+    """Suppress Delta's own output on the terminal about deleted files."""
     jvm = cast(Any, spark._jvm)
     console = getattr(getattr(jvm.scala, "Console$"), "MODULE$")
     before = console.out()
@@ -228,7 +271,7 @@ def _silence(spark: SparkSession) -> Iterator[None]:
 
 @contextmanager
 def _setting(spark: SparkSession, name: str, value: str) -> Iterator[None]:
-    """Set a session's setting for one call, and put back what was there."""
+    """Set a setting of the session within the block."""
     with setting_kept(spark, name):
         spark.conf.set(name, value)
         yield

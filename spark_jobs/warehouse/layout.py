@@ -1,4 +1,4 @@
-"""Layout of a warehouse: where each thing lies below its root.
+"""Layout of a warehouse: the path of each table, folder and file below its root.
 
 ::
 
@@ -9,7 +9,7 @@
       encoders/<version>/          encoder versions
       releases.json                the served releases, for readers without Spark
       feature_store/               Feast's settings, registry and local online store
-      data_docs/<night>/           Great Expectations' pages
+      data_docs/<night>/           the page of the night's audit
       reports/<night>.html         the nightly report
       erasures/                    receipts of forgotten users
       logs/                        logs of Spark's Java side
@@ -30,7 +30,7 @@ class Layout:
 
     @classmethod
     def of(cls, warehouse: str) -> "Layout":
-        """Return the layout of a warehouse as configured; Delta takes no relative path."""
+        """Return the layout of a configured warehouse, its path absolute: Delta needs that."""
         is_uri = "://" in warehouse
         return cls(warehouse.rstrip("/") if is_uri else str(Path(warehouse).resolve()))
 
@@ -91,7 +91,7 @@ class Layout:
         return f"{self.reports}/index.html"
 
     def erasure(self, user_hash: str) -> str:
-        """Return where the receipt of a forgotten user lies."""
+        """Return the path of an erased user's receipt."""
         return f"{self.root}/erasures/{user_hash[:16]}.json"
 
     @property
@@ -99,7 +99,7 @@ class Layout:
         return f"{self.root}/tmp"  # noqa: S108 - not the machine's
 
     def staged_bytes(self, night: Night) -> int:
-        """Return the size of what is staged of a night; 0 for an object store, which has room."""
+        """Return the size of a night's staged files; 0 for an object store, which has no limit."""
         if not self.is_local:
             return 0
         files = Path(self.staged).glob(f"*/ds={night}/*.parquet")

@@ -1,5 +1,6 @@
-"""Quarantine of the encoding stages: whose contents could not be read, and why?"""
+"""Quarantine: ledger rows of contents that an encoding stage could not use, and refused shares."""
 
+import math
 from collections.abc import Callable
 from threading import Lock
 
@@ -11,22 +12,38 @@ from spark_jobs.engine.inference import PROBLEMS
 from spark_jobs.night import Night
 from spark_jobs.warehouse.tables import Tables
 
-# What is said is read and written again with what is new: by one thread at a time.
-_ONE_AT_A_TIME = Lock()
+# A stage's rows are read, changed and written again: by one thread at a time.
+_replacing = Lock()
 
 _COLUMNS = ("source", "reason", "scope", "record_key", "payload")
 
+# One-sided 95 %: a feed of 20 rows with 2 refused may well have a true share of 3 %.
+_Z = 1.645
+
+
+def wilson_lower_bound(part: int, whole: int) -> float:
+    """Return the least that a share may be, with 95 % confidence (Wilson's interval).
+
+    Ingest and the audit compare it with their limits, so that one bad row does not stop a feed of a
+    handful of rows.
+    """
+    p, z2 = min(part / whole, 1.0), _Z**2
+    centre = p + z2 / (2 * whole)
+    spread = _Z * math.sqrt(p * (1 - p) / whole + z2 / (4 * whole**2))
+    return max(0.0, (centre - spread) / (1 + z2 / whole))
+
 
 def content_problems(contents: DataFrame, owners: DataFrame, *, source: Table) -> DataFrame:
-    """Say of each owner of a content what could not be read of it.
+    """Return the quarantine rows of contents that an encoder could not read in whole or in part.
 
     Args:
         contents: content_hash, encoder_version, problems (as the inference engine returns them).
         owners: content_hash, record_key. A content may have many owners.
-        source: table the owners are rows of.
+        source: the table that the owners are rows of.
 
     Returns:
-        source, reason, scope, record_key, payload: one row an owner and reason.
+        source, reason, scope, record_key, payload: one row each owner, reason and encoder version.
+        A fatal problem refuses the row, another one a modality of it.
     """
     reasons = (
         contents.select("content_hash", "encoder_version", F.explode(PROBLEMS).alias("problem"))
@@ -47,24 +64,21 @@ def content_problems(contents: DataFrame, owners: DataFrame, *, source: Table) -
 
 
 def replace_content_problems(
-    tables: Tables, problems: DataFrame | None, read_now: DataFrame, *, night: Night, stage: str
+    tables: Tables, problems: DataFrame | None, encoded: DataFrame, *, night: Night, stage: str
 ) -> None:
-    """Record the problems of contents that were read now, in place of an earlier attempt's.
+    """Record the problems of contents encoded by this attempt, in place of an earlier attempt's.
 
-    What was said of other contents stays: those are in the cache now and are not read again.
+    Rows of other contents stay: those are in the cache, so no later attempt encodes them again.
 
     Args:
         problems: as from ``content_problems``; None where there are none.
-        read_now: content_hash, encoder_version of what was read now.
+        encoded: content_hash, encoder_version of the contents that this attempt has encoded.
     """
-    about = [
-        F.get_json_object("payload", f"$.{name}").alias(name)
-        for name in ("content_hash", "encoder_version")
-    ]
+    keys = ["content_hash", "encoder_version"]
+    from_payload = [F.get_json_object("payload", f"$.{name}").alias(name) for name in keys]
 
-    def kept(standing: DataFrame) -> DataFrame:
-        said = standing.select("*", *about)
-        return said.join(read_now, on=["content_hash", "encoder_version"], how="left_anti")
+    def kept(recorded: DataFrame) -> DataFrame:
+        return recorded.select("*", *from_payload).join(encoded, on=keys, how="left_anti")
 
     _replace(tables, problems, kept, night, stage)
 
@@ -72,12 +86,12 @@ def replace_content_problems(
 def replace_reason(
     tables: Tables, rows: DataFrame | None, reason: str, *, night: Night, stage: str
 ) -> None:
-    """Record what was refused tonight for ``reason``, in place of an earlier attempt's rows.
+    """Record the rows refused tonight for ``reason``, in place of an earlier attempt's.
 
     Args:
         rows: source, reason, scope, record_key, payload; None where there are none.
     """
-    _replace(tables, rows, lambda said: said.filter(F.col("reason") != reason), night, stage)
+    _replace(tables, rows, lambda ledger: ledger.filter(F.col("reason") != reason), night, stage)
 
 
 def _replace(
@@ -87,13 +101,13 @@ def _replace(
     night: Night,
     stage: str,
 ) -> None:
-    with _ONE_AT_A_TIME:
-        standing = tables.recorded(QUARANTINE, night, stage)
-        # Most nights have nothing to say: looking costs less than writing nothing.
-        if rows is None and standing.isEmpty():
+    with _replacing:
+        recorded = tables.recorded(QUARANTINE, night, stage)
+        # Most nights have no such rows: this look costs less than a write without rows.
+        if rows is None and recorded.isEmpty():
             return
-        said = kept(standing).select(*_COLUMNS)
-        said = said if rows is None else said.unionByName(rows)
-        # Two encoder versions say the same of a picture; the table has it once.
-        said = said.dropDuplicates(["source", "reason", "record_key"])
-        tables.record(said, QUARANTINE, night, stage)
+        ledger = kept(recorded).select(*_COLUMNS)
+        ledger = ledger if rows is None else ledger.unionByName(rows)
+        # Two encoder versions may refuse the same picture; the ledger has it once.
+        ledger = ledger.dropDuplicates(["source", "reason", "record_key"])
+        tables.record(ledger, QUARANTINE, night, stage)

@@ -1,6 +1,6 @@
-"""Staged rows of old nights: maintenance removes them, and says so before anything misses them.
+"""Retention of staged rows: remove those of old nights, and refuse to run stages that need them.
 
-Without them, publishing an old night again would replace what is served of it by nothing.
+Without its staged rows, publishing an old night again would replace its served rows by none.
 """
 
 from collections.abc import Mapping
@@ -12,24 +12,25 @@ from spark_jobs.contracts import ENCODING_STAGES, NIGHTS, PUBLISHED, STAGE_RUNS
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.warehouse.delta_files import delete_rows
+from spark_jobs.warehouse.ledgers import without_backfills
 from spark_jobs.warehouse.tables import Tables
 
 MAINTENANCE = "maintenance"
-# The stages that stage rows, each reading what those before it have staged.
+# The stages that stage rows, in order: each reads the rows staged before it.
 _STAGING = ("ingest", "spu", *ENCODING_STAGES)
 _READ_ALL = ("validation", "publish")
 
 
 class NotIngested(ValueError):
-    """Ingest found a feed broken, and staged nothing of the night."""
+    """Ingest stopped the night because of a broken feed: no rows of it are staged."""
 
 
 class StagedRowsRemoved(ValueError):
-    """Maintenance has removed what the stage reads of the night."""
+    """Maintenance has removed the staged rows that the stage reads."""
 
 
 def staged_nights(tables: Tables, before: Night) -> dict[Night, int]:
-    """Return how many rows are staged of each night before one."""
+    """Return the number of staged rows of each night before ``before``."""
     counts: dict[Night, int] = {}
     for table in PUBLISHED:
         rows = tables.all_staged(table).filter(F.col("ds") < F.lit(before.ds))
@@ -40,34 +41,35 @@ def staged_nights(tables: Tables, before: Night) -> dict[Night, int]:
 
 
 def remove_staged(tables: Tables, nights: Mapping[Night, int]) -> None:
-    """Remove the staged rows of nights; from then on each is run from ingest on, or not at all."""
+    """Remove the staged rows of nights. After it such a night can be run from ingest on only."""
     columns = (
-        "step string, rows_in bigint, rows_out bigint, rows_quarantined bigint, "
-        "rows_encoded bigint, rows_spared bigint, seconds double, stage_seconds double"
+        "step string, encoder_version string, rows_in bigint, rows_out bigint, "
+        "rows_quarantined bigint, rows_encoded bigint, rows_spared bigint, seconds double, "
+        "stage_seconds double"
     )
     for night, rows in nights.items():
-        # Before the rows go: a run that is killed in between has removed nothing in silence.
-        said = [("staged rows removed", rows, rows, 0, None, None, 0.0, None)]
-        tables.record(local_frame(tables.spark, said, columns), STAGE_RUNS, night, MAINTENANCE)
+        # Recorded before the removal: a run killed in between has removed no unrecorded row.
+        step = [("staged rows removed", None, rows, rows, 0, None, None, 0.0, None)]
+        tables.record(local_frame(tables.spark, step, columns), STAGE_RUNS, night, MAINTENANCE)
     days = [F.lit(night.ds) for night in nights]
     for table in PUBLISHED:
         delete_rows(tables.spark, tables.staged_path(table), F.col("ds").isin(days))
 
 
 def check_staged(tables: Tables, night: Night, stage: str) -> None:
-    """Pass if all that a stage reads of the night's staged rows is there.
+    """Check that the staged rows of the night that a stage reads are still there.
 
     Raises:
         NotIngested: ingest stopped the night.
-        StagedRowsRemoved: maintenance has removed it, and it was not made again since.
+        StagedRowsRemoved: maintenance has removed them, and no stage has staged them again.
     """
     if tables.backfills is not None:
         return
     if "ingest" in _needed(stage) and not tables.recorded(NIGHTS, night, "ingest").isEmpty():
         raise NotIngested(
             f"{stage}, night {night}: ingest stopped the night, so none of its rows are staged. "
-            f"Mend the feeds and run it again: embedmill run --config CONFIG --ds {night}. Why it "
-            "was stopped is in the table nights. Nothing was changed."
+            "The table nights has the reason. Correct the feeds and run the night again: embedmill "
+            f"run --config CONFIG --ds {night}. Nothing was changed."
         )
     if not tables.may_hold(STAGE_RUNS, night, MAINTENANCE):
         return
@@ -78,9 +80,9 @@ def check_staged(tables: Tables, night: Night, stage: str) -> None:
     if missing:
         raise StagedRowsRemoved(
             f"{stage}, night {night}: maintenance removed the night's staged rows at {removed}, "
-            f"and {', '.join(missing)} did not run since. Run the night from the first of them on "
-            f"(embedmill run --config CONFIG --from {missing[0]} --ds {night}); to keep staged "
-            "rows longer, raise retention.staged_nights. Nothing was changed."
+            f"and {', '.join(missing)} did not run since. Run the night from {missing[0]} on: "
+            f"embedmill run --config CONFIG --from {missing[0]} --ds {night}. To keep staged rows "
+            "for longer, raise retention.staged_nights. Nothing was changed."
         )
 
 
@@ -91,6 +93,6 @@ def _needed(stage: str) -> tuple[str, ...]:
 
 
 def _last_runs(tables: Tables, night: Night) -> dict[str, datetime]:
-    rows = tables.read(STAGE_RUNS).filter(F.col("ds") == F.lit(night.ds))
+    rows = without_backfills(tables.read(STAGE_RUNS)).filter(F.col("ds") == F.lit(night.ds))
     latest = rows.groupBy("stage").agg(F.max("created_timestamp").alias("at")).collect()
     return {row["stage"]: row["at"] for row in latest}

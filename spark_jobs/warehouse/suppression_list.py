@@ -1,6 +1,6 @@
-"""Forgotten users: who must not come back with the next feed, without keeping who they are.
+"""Suppression list: salted hashes of erased users, whose rows ingest leaves out of later feeds.
 
-The ledger keeps a salted hash of each id, see ``docs/adr/0005-forgetting-keeps-a-salted-hash.md``.
+Why hashes are kept: ``docs/adr/0005-forgetting-keeps-a-salted-hash.md``.
 """
 
 import hashlib
@@ -18,13 +18,13 @@ logger = logging.getLogger(__name__)
 
 
 def is_forgotten(tables: Tables, user: str) -> bool:
-    """Whether a user was forgotten before, or is being forgotten by a run that was killed."""
+    """Return whether a user is on the list: erased, or in an erasure that was killed."""
     salt = _salt(tables)
     return salt is not None and not _rows_of(tables, user_hash(user, salt)).isEmpty()
 
 
-def remember_to_forget(tables: Tables, user: str) -> str:
-    """Put a user on the ledger, once, and return the hash that stands for them."""
+def suppress(tables: Tables, user: str) -> str:
+    """Add a user to the list unless they are on it, and return their hash."""
     salt = _salt(tables) or secrets.token_hex(16)
     hashed = user_hash(user, salt)
     if not tables.exists(FORGOTTEN) or _rows_of(tables, hashed).isEmpty():
@@ -39,7 +39,7 @@ def user_hash(user: str, salt: str) -> str:
 
 
 def without_forgotten(tables: Tables, rows: DataFrame) -> DataFrame:
-    """Return rows but those of forgotten users. They are counted nowhere: a count is a trace.
+    """Return the rows of all other users. Left-out rows are not counted: a count is a trace.
 
     Args:
         rows: with a column user_id.
@@ -47,7 +47,7 @@ def without_forgotten(tables: Tables, rows: DataFrame) -> DataFrame:
     salt = _salt(tables)
     if salt is None:
         return rows
-    logger.info("rows of forgotten users are left out, see the table %s", FORGOTTEN.name)
+    logger.info("rows of users in the table %s are left out", FORGOTTEN.name)
     hashed = F.sha2(F.concat(F.lit(salt), F.col("user_id")), 256)
     forgotten = F.broadcast(tables.read(FORGOTTEN).select("user_hash"))
     return (

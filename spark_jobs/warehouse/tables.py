@@ -6,17 +6,20 @@ from typing import Any, cast
 from delta.tables import DeltaTable
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from spark_jobs.contracts import ENCODER_VERSION, LOG_COLUMN_NAMES, NIGHTS, Table
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
-from spark_jobs.warehouse.change_log import latest_rows
+from spark_jobs.warehouse.change_log import active_rows
 from spark_jobs.warehouse.layout import Layout
-
-
-class ContractBroken(ValueError):
-    """A frame does not have the columns that its table promises."""
+from spark_jobs.warehouse.ledgers import is_of_release, partition_may_hold
+from spark_jobs.warehouse.schemas import (
+    conform,
+    fingerprint,
+    partitions,
+    schema,
+    with_missing_columns,
+)
 
 
 class Tables:
@@ -36,7 +39,10 @@ class Tables:
     # Reading
 
     def read(self, table: Table) -> DataFrame:
-        """Return every row that readers see; none before the first write."""
+        """Return every row that readers see; none before the first write.
+
+        A column that a ledger's contract has got since the table was written last is null.
+        """
         return self._read(self.path(table), table)
 
     def staged(self, table: Table, night: Night) -> DataFrame:
@@ -57,21 +63,25 @@ class Tables:
         Args:
             columns: those to carry. Name them where the table has vectors that are not needed.
         """
-        return _active(self.log(table, night), table, columns)
+        return active_rows(self.log(table, night), table, columns)
 
     def before(self, table: Table, night: Night, columns: Sequence[str] | None = None) -> DataFrame:
         """Return the state at the start of tonight; a rerun sees what the first run saw."""
-        return _active(self._before(table, night), table, columns)
+        return active_rows(self._before(table, night), table, columns)
 
     def recorded(self, table: Table, night: Night, stage: str) -> DataFrame:
-        """Return the rows of a ledger about a stage of tonight; the table is not read for none."""
+        """Return the rows of a ledger about a stage of tonight; the table is not read for none.
+
+        In a backfill they are those of its release.
+        """
         if not self.may_hold(table, night, stage):
             return local_frame(self.spark, [], schema(table))
-        return self.read(table).filter(_is_night(night) & (F.col("stage") == stage))
+        rows = self.read(table).filter(_is_night(night) & (F.col("stage") == stage))
+        return rows.filter(is_of_release(self.backfills))
 
     def current(self, table: Table, columns: Sequence[str] | None = None) -> DataFrame:
         """Return the published state: the latest row of each key that is active."""
-        return _active(self.read(table), table, columns)
+        return active_rows(self.read(table), table, columns)
 
     # Writing
 
@@ -100,17 +110,27 @@ class Tables:
         conform(stamped, table).write.format("delta").mode("append").save(path)
 
     def record(self, rows: DataFrame, table: Table, night: Night, stage: str) -> None:
-        """Write ledger rows of a stage of tonight, replacing those of an earlier attempt."""
-        if not stage.replace("_", "").isalnum():
-            raise ValueError(
-                f"stage should be a name of letters, digits and '_', but is {stage!r}."
-            )
+        """Write ledger rows of a stage of tonight, replacing those of an earlier attempt.
+
+        A backfill replaces rows of its release alone, and a night none of a backfill.
+        ``ds``, ``stage``, ``release`` and ``created_timestamp`` are filled in here.
+        """
+        release = self.backfills
+        for name, value in (("stage", stage), ("release", release)):
+            if value is not None and not value.replace("_", "").isalnum():
+                raise ValueError(
+                    f"{name} should be a name of letters, digits and '_', but is {value!r}."
+                )
         stamped = (
             rows.withColumn("created_timestamp", F.current_timestamp())
             .withColumn("ds", F.lit(night.ds))
             .withColumn("stage", F.lit(stage))
+            .withColumn("release", F.lit(release).cast("string"))
         )
-        self._replace(conform(stamped, table), table, self.path(table), night, stage)
+        own = "release IS NULL" if release is None else f"release = '{release}'"
+        self._replace(
+            conform(stamped, table), table, self.path(table), night, stage=stage, only=own
+        )
 
     def append(self, rows: DataFrame, table: Table) -> None:
         """Append rows to a ledger that is not about nights."""
@@ -127,7 +147,8 @@ class Tables:
             versions: encoder versions whose rows are replaced; None is all rows.
         """
         rows = self.staged(table, night)
-        self._replace(rows, table, self.path(table), night, versions=versions)
+        only = None if versions is None else is_of_versions(versions)
+        self._replace(rows, table, self.path(table), night, only=only)
 
     def create(self, table: Table) -> None:
         """Create the served table, empty and with the contract's comments, if it is not there."""
@@ -141,7 +162,7 @@ class Tables:
 
         False is certain; True is not: files of a write that was killed, or replaced, remain.
         """
-        return self._may_hold(self.path(table), night, stage)
+        return partition_may_hold(self.spark, self.path(table), night.ds, stage)
 
     def exists(self, table: Table) -> bool:
         return bool(DeltaTable.isDeltaTable(self.spark, self.path(table)))
@@ -158,10 +179,14 @@ class Tables:
 
     def description(self, table: Table) -> str | None:
         """Return the comment of the served table, which is there."""
-        log = cast(Any, self.spark._jvm).org.apache.spark.sql.delta.DeltaLog
-        read = log.forTable(cast(Any, self.spark)._jsparkSession, self.path(table))
-        said = read.unsafeVolatileSnapshot().metadata().description()
+        said = self._metadata(table).description()
         return None if said is None else str(said)
+
+    def column_names(self, table: Table) -> list[str]:
+        """Return the columns of the served table, which is there; those of its contract may be
+        others.
+        """
+        return list(self._metadata(table).schema().fieldNames())
 
     def version(self, table: Table) -> int | None:
         """Return the Delta version of the served table; None before the first write."""
@@ -185,12 +210,19 @@ class Tables:
 
     # Details
 
+    def _metadata(self, table: Table) -> Any:
+        """Return Delta's own metadata of a served table, by its Java side: no rows are read."""
+        log = cast(Any, self.spark._jvm).org.apache.spark.sql.delta.DeltaLog
+        opened = log.forTable(cast(Any, self.spark)._jsparkSession, self.path(table))
+        return opened.unsafeVolatileSnapshot().metadata()
+
     def _before(self, table: Table, night: Night) -> DataFrame:
         return self.read(table).filter(F.col("ds") < F.lit(night.ds))
 
     def _read(self, path: str, table: Table) -> DataFrame:
         if DeltaTable.isDeltaTable(self.spark, path):
-            return self.spark.read.format("delta").load(path)
+            rows = self.spark.read.format("delta").load(path)
+            return with_missing_columns(rows, table) if table.shape == "ledger" else rows
         return local_frame(self.spark, [], schema(table))
 
     def _replace(
@@ -199,35 +231,29 @@ class Tables:
         table: Table,
         path: str,
         night: Night,
+        *,
         stage: str | None = None,
-        versions: Sequence[str] | None = None,
+        only: str | None = None,
     ) -> None:
+        """Write rows of a night, and of a stage if given, in place of those that are there.
+
+        Args:
+            only: SQL condition of the rows to replace, where others share their folder.
+        """
         self._ensure(path, table)
         # A contract that has got a column since the table was made: conform has looked at the rest.
         writer = rows.write.format("delta").option("mergeSchema", "true")
         # Finding nothing to replace costs Delta three times as much as the whole of an append, and
         # a night's first attempt never has anything to replace.
-        is_mine = None if versions is None else _is_of(versions)
-        found = self._may_hold(path, night, stage)
-        if found and is_mine:  # other encoders fill the same folder
-            found = not self._read(path, table).filter(_is_night(night)).filter(is_mine).isEmpty()
+        parts = [f"ds = '{night}'", f"stage = '{stage}'" if stage else "", only or ""]
+        condition = " AND ".join(filter(None, parts))
+        found = partition_may_hold(self.spark, path, night.ds, stage)
+        if found and only:
+            found = not self._read(path, table).filter(condition).isEmpty()
         if found:
-            condition = f"ds = '{night}'" + (f" AND stage = '{stage}'" if stage else "")
-            condition += f" AND {is_mine}" if is_mine else ""
             writer.mode("overwrite").option("replaceWhere", condition).save(path)
         else:
             writer.mode("append").save(path)
-
-    def _may_hold(self, path: str, night: Night, stage: str | None) -> bool:
-        # Delta keeps each partition in a folder of its own.
-        hadoop = cast(Any, self.spark._jvm).org.apache.hadoop.fs
-        folder = hadoop.Path(f"{path}/ds={night}")
-        files = folder.getFileSystem(cast(Any, self.spark._jsc).hadoopConfiguration())
-        if not files.exists(folder):
-            return False
-        names = [entry.getPath().getName() for entry in files.listStatus(folder)]
-        # The folder of another stage is the only thing that cannot hold rows of this one.
-        return any(name == f"stage={stage}" or not name.startswith("stage=") for name in names)
 
     def _ensure(self, path: str, table: Table) -> str:
         if DeltaTable.isDeltaTable(self.spark, path):
@@ -249,71 +275,13 @@ class Tables:
         return path
 
 
-def schema(table: Table) -> T.StructType:
-    """Return the Spark schema of a contract, NOT NULL and comments kept."""
-    return cast(T.StructType, T.StructType.fromDDL(table.ddl))
-
-
-def partitions(table: Table) -> list[str]:
-    """Return the columns that a table is partitioned by."""
-    return [name for name in ("ds", "stage") if name in schema(table).names]
-
-
-def conform(rows: DataFrame, table: Table) -> DataFrame:
-    """Return ``rows`` with exactly the contract's columns, in its order.
-
-    Raises:
-        ContractBroken: naming every column that is missing, unknown or of another type.
-    """
-    expected = {column.name: column.dataType for column in schema(table)}
-    found = {column.name: column.dataType for column in rows.schema}
-    problems = [
-        f"{name} should be {kind.simpleString()} but is missing"
-        for name, kind in expected.items()
-        if name not in found
-    ]
-    problems += [f"{name} is not a column of the table" for name in found if name not in expected]
-    problems += [
-        f"{name} should be {expected[name].simpleString()} but is {found[name].simpleString()}"
-        for name in expected.keys() & found.keys()
-        if expected[name].simpleString() != found[name].simpleString()
-    ]
-    if problems:
-        listed = "; ".join(sorted(problems))
-        raise ContractBroken(
-            f"cannot write {table.name} ({table.grain}): {listed}. "
-            "Fix the job, or change the contract in spark_jobs/contracts.py."
-        )
-    return rows.select(*expected)
-
-
-def _is_of(versions: Sequence[str]) -> str:
+def is_of_versions(versions: Sequence[str]) -> str:
     """Return the SQL condition that a row is of one of these encoder versions."""
     for version in versions:
         if not ENCODER_VERSION.fullmatch(version):
             raise ValueError(f"encoder version should be <name>@<12 hex>, but is {version!r}.")
     listed = ", ".join(f"'{version}'" for version in versions)
     return f"encoder_version IN ({listed or 'NULL'})"
-
-
-def fingerprint(rows: DataFrame, table: Table) -> tuple[int, int]:
-    """Return the number of rows and an order-free hash of all columns but the time of writing."""
-    columns = [name for name in schema(table).names if name != "created_timestamp"]
-    # Hashes are summed, so the order of rows and files does not matter; decimal, so the sum cannot
-    # overflow.
-    row_hash = F.xxhash64(F.to_json(F.struct(*columns))).cast("decimal(38,0)")
-    count, total = rows.agg(F.count("*"), F.sum(row_hash)).collect()[0]
-    return int(count), int(total or 0) % 2**64
-
-
-def _active(log: DataFrame, table: Table, columns: Sequence[str] | None) -> DataFrame:
-    wanted = list(columns) if columns is not None else log.columns
-    needed = [
-        name
-        for name in log.columns
-        if name in {*wanted, *table.keys, "event_timestamp", "is_active"}
-    ]
-    return latest_rows(log.select(*needed), table.keys).filter("is_active").select(*wanted)
 
 
 def _is_night(night: Night) -> Column:

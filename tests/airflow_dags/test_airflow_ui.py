@@ -1,6 +1,6 @@
-"""``make airflow`` and ``scripts/airflow``: what they say where they cannot start.
+"""``make airflow`` and ``scripts/airflow``: their messages where they cannot start.
 
-That it starts, serves and stops is seen in ``end_to_end/test_airflow.py``.
+That they start, serve and stop is tested in ``end_to_end/test_airflow.py``.
 """
 
 import os
@@ -16,8 +16,8 @@ from filelock import FileLock
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
-def said(home: Path, *command: object, **environment: str) -> str:
-    """What a command that has to fail prints to stderr."""
+def failure_of(home: Path, *command: object, **environment: str) -> str:
+    """Return what a failing command prints to stderr."""
     done = subprocess.run(
         [str(word) for word in command],
         env=os.environ | {"EMBEDMILL_AIRFLOW_HOME": str(home)} | environment,
@@ -32,7 +32,7 @@ def said(home: Path, *command: object, **environment: str) -> str:
 
 def ui(home: Path, *arguments: object, **environment: str) -> str:
     script = CHECKOUT / "scripts" / "airflow_ui.py"
-    return said(home, sys.executable, script, *arguments, **environment)
+    return failure_of(home, sys.executable, script, *arguments, **environment)
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_missing_airflow_environment_is_named_with_what_to_do(tmp_path: Path) 
     missing = {"EMBEDMILL_AIRFLOW_VENV": str(tmp_path / "nowhere")}
     expected = f"there is no Airflow at {tmp_path}/nowhere/bin/airflow. Run: make airflow-setup"
 
-    assert expected in said(tmp_path, CHECKOUT / "scripts" / "airflow", "version", **missing)
+    assert expected in failure_of(tmp_path, CHECKOUT / "scripts" / "airflow", "version", **missing)
     assert expected in ui(tmp_path, **missing)
 
 
@@ -74,6 +74,6 @@ def test_a_missing_project_environment_is_named_with_what_to_do(tmp_path: Path) 
     (tmp_path / "bin" / "airflow").touch(mode=0o755)
     places = {"EMBEDMILL_AIRFLOW_VENV": str(tmp_path), "EMBEDMILL_VENV": str(tmp_path / "nowhere")}
 
-    message = said(tmp_path, CHECKOUT / "scripts" / "airflow", "version", **places)
+    message = failure_of(tmp_path, CHECKOUT / "scripts" / "airflow", "version", **places)
 
     assert f"there is no spark-submit at {tmp_path}/nowhere/bin. Run: make setup" in message

@@ -32,19 +32,23 @@ def literal(name: str) -> object:
 
 
 def night(ds: str, **environment: str) -> dict[str, object]:
-    """A trial: a run for a night. The configuration and no failure unless it says otherwise."""
-    said = {"AIRFLOW_VAR_EMBEDMILL_CONFIG": "my shop.toml", "FAIL": "", "EMBEDMILL_FIRST_NIGHT": ""}
-    said["AIRFLOW_VAR_EMBEDMILL_AFTER_FAILED_NIGHT"] = "stop"
+    """A trial: a run for a night, with a configuration and without failures by default."""
+    defaults = {
+        "AIRFLOW_VAR_EMBEDMILL_CONFIG": "my shop.toml",
+        "AIRFLOW_VAR_EMBEDMILL_AFTER_FAILED_NIGHT": "stop",
+        "EMBEDMILL_FIRST_NIGHT": "",
+        "FAIL": "",
+    }
     return {
         "what": "run",
         "logical_date": ds and (ds if "T" in ds else f"{ds}T00:00:00+00:00"),
-        "env": said | environment,
+        "env": defaults | environment,
     }
 
 
 @pytest.fixture(scope="module")
 def answers(try_out: Callable) -> dict[str, dict]:
-    """What became of each trial; later ones come after earlier ones in Airflow's history."""
+    """Results of all trials; later ones come after earlier ones in Airflow's history."""
     run_anyway = {"AIRFLOW_VAR_EMBEDMILL_AFTER_FAILED_NIGHT": "run"}
     trials = {
         "triggered": {"what": "structure", "env": {"EMBEDMILL_FIRST_NIGHT": ""}},
@@ -102,7 +106,7 @@ def test_every_stage_may_be_retried_and_has_an_end_a_pool_and_an_alert(answers: 
         assert task["alerts"] == 1
 
 
-def test_without_a_first_night_nothing_runs_by_itself(answers: dict) -> None:
+def test_without_a_first_night_nothing_is_scheduled(answers: dict) -> None:
     dag = answers["triggered"]
 
     assert (dag["timetable"], dag["start_date"]) == ("NullTimetable", None)
@@ -110,7 +114,7 @@ def test_without_a_first_night_nothing_runs_by_itself(answers: dict) -> None:
     assert "docs/guides/data-engineers.md" in dag["doc"]
 
 
-def test_from_the_first_night_on_none_is_left_out(answers: dict) -> None:
+def test_every_night_from_the_first_on_is_scheduled(answers: dict) -> None:
     dag = answers["first night set"]
 
     assert dag["timetable"] == "CronDataIntervalTimetable"
@@ -119,7 +123,7 @@ def test_from_the_first_night_on_none_is_left_out(answers: dict) -> None:
     assert dag["max_active_runs"] == 1
 
 
-def test_scheduled_and_manual_runs_of_a_day_take_the_same_night(answers: dict) -> None:
+def test_scheduled_and_manual_runs_of_a_day_are_of_the_same_night(answers: dict) -> None:
     nights = answers["nights"]
 
     assert nights["scheduled"] == "2026-01-20"
@@ -138,7 +142,7 @@ def test_a_good_night_submits_every_stage_once_with_its_night(answers: dict, cal
         assert f"--properties-file {CHECKOUT}/spark_jobs/conf/local.properties" in line
 
 
-def test_a_failed_audit_stops_the_night_at_its_first_try(answers: dict) -> None:
+def test_a_failed_audit_is_not_retried(answers: dict) -> None:
     ended = answers["audit failed"]
 
     assert ended["state"] == "failed"
@@ -147,7 +151,7 @@ def test_a_failed_audit_stops_the_night_at_its_first_try(answers: dict) -> None:
         assert ended["tasks"][stage][0] == "upstream_failed"
 
 
-def test_a_failed_night_stops_the_next_one_unless_told_otherwise(answers: dict) -> None:
+def test_a_failed_night_stops_the_next_one_unless_configured_otherwise(answers: dict) -> None:
     stopped, ran = answers["after a failed night"], answers["after a failed night, run"]
 
     assert stopped["tasks"]["night_is_due"] == ["failed", 1]
@@ -155,14 +159,14 @@ def test_a_failed_night_stops_the_next_one_unless_told_otherwise(answers: dict) 
     assert ran["state"] == "success"
 
 
-def test_what_may_pass_by_itself_is_tried_again(answers: dict) -> None:
+def test_other_failures_are_retried(answers: dict) -> None:
     tasks = answers["after a failed night, run"]["tasks"]
 
     assert tasks["spu"] == ["success", 2]
     assert tasks["ingest"] == ["success", 1]
 
 
-def test_a_failure_that_stays_is_given_up_after_three_tries(answers: dict) -> None:
+def test_a_lasting_failure_fails_after_three_tries(answers: dict) -> None:
     tasks = answers["never mends"]["tasks"]
 
     assert tasks["night_is_due"] == ["success", 1]
@@ -170,9 +174,7 @@ def test_a_failure_that_stays_is_given_up_after_three_tries(answers: dict) -> No
 
 
 @pytest.mark.parametrize("trial", ["no logical date", "all wrong"])
-def test_a_night_that_cannot_be_right_is_refused_before_it_starts(
-    answers: dict, trial: str
-) -> None:
+def test_an_invalid_night_is_refused_before_its_stages(answers: dict, trial: str) -> None:
     ended = answers[trial]
 
     assert ended["state"] == "failed"
@@ -190,7 +192,7 @@ def test_a_night_that_cannot_be_right_is_refused_before_it_starts(
         (TOMORROW[:10], ("is not over", "'perhaps'", "no configuration", "embedmill_config")),
     ],
 )
-def test_a_failure_is_told_once_to_the_webhook(
+def test_a_failure_is_posted_once_to_the_webhook(
     answers: dict, posts: tuple[str, list], night: str, words: tuple[str, ...]
 ) -> None:
     (text,) = [text for _, text in posts[1] if text.startswith(f"embedmill, night {night}:")]
@@ -199,9 +201,7 @@ def test_a_failure_is_told_once_to_the_webhook(
     assert {path for path, _ in posts[1]} == {"/services/secret"}
 
 
-def test_a_name_from_a_feed_is_no_markup_in_an_alert(
-    answers: dict, posts: tuple[str, list]
-) -> None:
+def test_names_from_feeds_are_escaped_in_an_alert(answers: dict, posts: tuple[str, list]) -> None:
     text = "\n".join(text for _, text in posts[1])
 
     assert "the words of validation of &lt;!channel&gt; A&amp;B" in text
@@ -210,7 +210,7 @@ def test_a_name_from_a_feed_is_no_markup_in_an_alert(
     assert set(re.findall(r"&\w*;?", text)) <= {"&lt;", "&gt;", "&amp;"}
 
 
-def test_a_night_before_the_first_one_is_told_of_for_nothing_ran(
+def test_a_run_before_the_first_night_is_posted_as_nothing_ran(
     answers: dict, posts: tuple[str, list]
 ) -> None:
     (text,) = [text for _, text in posts[1] if "nothing ran" in text]
@@ -219,7 +219,7 @@ def test_a_night_before_the_first_one_is_told_of_for_nothing_ran(
     assert "EMBEDMILL_FIRST_NIGHT" in text
 
 
-def test_a_report_is_written_of_a_failed_night_which_stays_failed(answers: dict) -> None:
+def test_the_report_of_a_failed_night_is_written_and_the_night_stays_failed(answers: dict) -> None:
     ended = answers["audit failed"]
 
     assert ended["state"] == "failed"
@@ -240,7 +240,7 @@ def test_spark_properties_name_the_packages_of_the_configuration(name: str) -> N
         assert dict(lines)["spark.driver.extraJavaOptions"] == QUICK_JAVA
 
 
-def test_the_guide_names_all_that_may_be_set() -> None:
+def test_the_guide_names_all_settings_of_the_dag() -> None:
     guide = (CHECKOUT / "docs" / "guides" / "data-engineers.md").read_text()
     dag = DAG_FILE.read_text()
     settings = set(re.findall(r"embedmill_[a-z_]+|EMBEDMILL_[A-Z_]+", dag))

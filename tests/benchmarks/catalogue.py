@@ -14,7 +14,7 @@ import numpy as np
 from spark_jobs.demo.shop.build import demo_config
 from spark_jobs.demo.shop.catalogue import Item, page
 from spark_jobs.demo.shop.feeds import feed_folder, item_row, write_jsonl
-from spark_jobs.demo.shop.files import Studio
+from spark_jobs.demo.shop.pictures import Studio
 from spark_jobs.demo.shop.products import Product, all_products
 from spark_jobs.demo.shop.wording import MERCHANTS
 

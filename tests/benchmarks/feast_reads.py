@@ -22,7 +22,7 @@ from spark_jobs.engine.session import build_session
 from spark_jobs.night import Night
 from spark_jobs.publish.feast_definitions import apply_definitions, open_store
 from spark_jobs.publish.fetching import online_features
-from spark_jobs.publish.materialization import feast_session, feast_talk, materialize_night
+from spark_jobs.publish.materialization import feast_output_logged, feast_session, materialize_night
 from spark_jobs.warehouse.tables import Tables
 
 READS = 100
@@ -40,7 +40,7 @@ def main() -> None:
         spark = build_session(SparkConfig(), log=Path(folder, "spark.log"))
         tables = Tables(spark, str(warehouse))
         store = open_store("feature_repo", tables.warehouse)
-        with feast_session(spark), feast_talk():
+        with feast_session(spark), feast_output_logged():
             apply_definitions(store, tables.warehouse)
             # Warm: the first job of a session compiles and loads what all of them need.
             materialize_night(store, night=night, last=night)

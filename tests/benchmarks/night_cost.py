@@ -58,7 +58,7 @@ def main() -> None:
             "seconds": time.perf_counter() - wall,
             "stages": {result.stage: result.seconds for result in results},
             "encoded": {
-                step.name.split("@")[0]: step.rows_encoded
+                step.label.split("@")[0]: step.rows_encoded
                 for result in results
                 for step in result.steps
                 if step.rows_encoded is not None

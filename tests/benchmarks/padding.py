@@ -22,7 +22,8 @@ from encoders.cope.preprocessing import Limits
 from encoders.hardware import choose_hardware
 from encoders.learn.content import LearnContent
 from encoders.protocol import Encoder
-from spark_jobs.config import CopeConfig, EncodingConfig, LearnConfig
+from encoders.settings import CopeConfig, LearnConfig
+from spark_jobs.config import EncodingConfig
 from spark_jobs.engine.inference import EncodingTask, encoded_batches
 
 SETTINGS = EncodingConfig()

@@ -24,9 +24,8 @@ from encoders.cope.evaluation import raw_vectors, retrieval
 from encoders.cope.features import feature_artifact, load_features
 from encoders.cope.model import CopeHeads, Features
 from encoders.cope.sampling import CopeData
-from encoders.cope.schedule import TrainingConfig
 from encoders.cope.training import _Run
-from spark_jobs.config import CopeConfig
+from encoders.settings import CopeConfig
 from spark_jobs.contracts import DOMAINS
 from spark_jobs.ingest.datasets.grocery_store import item_rows
 
@@ -131,7 +130,7 @@ def _figures(
     }
 
 
-def _trained(grocery: Grocery, new_S: torch.Tensor, config: TrainingConfig) -> Run:
+def _trained(grocery: Grocery, new_S: torch.Tensor, config: CopeConfig) -> Run:
     """Return the figures of the raw features and of the heads: at the start, chosen, at the end."""
     seen = ~grocery.is_test_N & ~new_S[grocery.data.spu_N]
     run = _Run(grocery.rows(seen), config, DOMAINS)
@@ -175,7 +174,7 @@ def _spread(values: NDArray[np.float64], sign: str) -> str:
 def _runs(grocery: Grocery, splits: Sequence[torch.Tensor], setting: str) -> list[Run]:
     smoothing, temperature = SETTINGS[setting]
     # held_out 0: the benchmark itself decides what training never sees.
-    config = TrainingConfig(held_out=0.0, temperature=temperature, label_smoothing=smoothing)
+    config = CopeConfig(held_out=0.0, temperature=temperature, label_smoothing=smoothing)
     seeds = range(SEEDS)
     return [_trained(grocery, new_S, replace(config, seed=s)) for new_S in splits for s in seeds]
 
@@ -202,7 +201,7 @@ def test_photo_to_page(grocery: Grocery, capsys: pytest.CaptureFixture[str]) -> 
 def test_the_defaults_are_those_that_were_measured() -> None:
     smoothing, temperature = SETTINGS[DEFAULTS]
 
-    assert (TrainingConfig().label_smoothing, TrainingConfig().temperature) == (
+    assert (CopeConfig().label_smoothing, CopeConfig().temperature) == (
         smoothing,
         temperature,
     )

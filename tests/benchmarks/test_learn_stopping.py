@@ -20,8 +20,8 @@ from encoders.learn import training
 from encoders.learn.choice import Choice, chosen
 from encoders.learn.evaluation import compared, tower_ranker
 from encoders.learn.towers import PreferenceTowers, TowerConfig
-from encoders.learn.training import TrainingConfig
 from encoders.learn.training_run import Curve, TrainingRun, best_epoch
+from encoders.settings import LearnConfig
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(14400)]
 
@@ -75,7 +75,7 @@ def test_epochs_chosen_by_loss_and_by_ranking(
 def outcome(shop: learn_shops.Shop, contents_NC: NDArray[np.float32], seed: int) -> Outcome:
     """Train all epochs, and choose one by its loss and one by its ranking."""
     torch.set_num_threads(1)
-    config = TrainingConfig(seed=seed)
+    config = LearnConfig(seed=seed)
     sizes = TowerConfig(content_width=contents_NC.shape[1], whitened_width=256)
     run = training._started(contents_NC, shop.before, sizes, config=config, device="cpu")
     run.look_at_untrained()

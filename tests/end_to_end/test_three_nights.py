@@ -28,8 +28,7 @@ from spark_jobs.night import Night
 from spark_jobs.publish.feast_definitions import apply_definitions, open_store
 from spark_jobs.publish.fetching import online_features
 from spark_jobs.publish.online_values import online_checksum
-from spark_jobs.queries.ranking import similar_spus
-from spark_jobs.queries.similar import Question, asked
+from spark_jobs.queries.similar import Query, query_vector, similar_spus
 from spark_jobs.queries.views import Catalog
 from spark_jobs.releases.ledger import live_release, named_release
 from spark_jobs.releases.transitions import TransitionRefused, promote, retire, rollback
@@ -38,8 +37,9 @@ from spark_jobs.runs.night_run import StageResult, run_night
 from spark_jobs.training.cope_job import train_cope
 from spark_jobs.training.learn_job import train_learn
 from spark_jobs.warehouse.locks import WarehouseBusy, releases_lock
-from spark_jobs.warehouse.tables import Tables, fingerprint
-from validation.checks import AuditFailed
+from spark_jobs.warehouse.schemas import fingerprint
+from spark_jobs.warehouse.tables import Tables
+from validation.results import AuditFailed
 
 FIRST, SECOND, THIRD = (Night.parse(ds) for ds in NIGHTS)
 # After the broken one: its feed is in order.
@@ -145,7 +145,7 @@ def test_the_broken_night_is_stopped_and_says_why(story: dict) -> None:
     assert BROKEN_MERCHANT in message
     for word in ("expected", "seen", "title_empty"):
         assert word in message
-    failures = {(check.table_name, check.check_name) for check in story["failed"].report.failures}
+    failures = {(check.table_name, check.name) for check in story["failed"].report.failures}
     assert len(failures) >= 2
 
 
@@ -175,7 +175,7 @@ def test_the_stopped_nights_report_says_first_what_the_audit_said(story: dict, v
 
     told = page.locator("section").first.inner_text()
     for check in story["failed"].report.failures:
-        for words in (check.table_name, check.check_name, check.expected, check.seen, check.advice):
+        for words in (check.table_name, check.name, check.expected, check.seen, check.advice):
             assert words in told
 
 
@@ -429,7 +429,7 @@ def test_a_promote_and_a_rollback_killed_before_readers_are_told_are_finished_by
     assert "the next night will stop" in back.output
     assert features(two_releases, "ranking") == first
     assert live_release(tables).name == "r1"
-    assert "nothing to roll back to" in str(command("rollback").exception)
+    assert "no release to roll back to" in str(command("rollback").exception)
 
 
 def test_a_night_encodes_for_every_release_that_is_served(
@@ -525,8 +525,8 @@ def test_an_item_that_is_asked_for_gets_the_vector_that_the_night_gave_it(story:
     page = pages.join(vectors, on=["domain", "item_id"]).orderBy("item_id").first()
     files = [image["uri"] for image in page["images"]]
 
-    question = Question(text=page["title"], images=files, domain="page")
-    wanted = asked(catalog, warehouse.config, question)
+    query = Query(text=page["title"], images=files, domain="page")
+    wanted = query_vector(catalog, warehouse.config, query)
 
     assert float(np.dot(wanted.vector, page["embedding"])) == pytest.approx(1.0, abs=1e-3)
 
@@ -536,7 +536,7 @@ def test_words_find_the_products_that_they_describe(story: dict) -> None:
     catalog = Catalog(warehouse.tables)
     spu = catalog.frame("spus_current").filter("n_items > 2").orderBy("spu_id").first()
 
-    ranked = similar_spus(catalog, warehouse.config, Question(text=spu["title"]), 5)
+    ranked = similar_spus(catalog, warehouse.config, Query(text=spu["title"]), 5)
 
     found = [row["spu_id"] for row in ranked.collect()]
     assert len(found) == 5

@@ -10,13 +10,15 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
-from spark_jobs.config import Config, EncodingConfig, LearnConfig
+from encoders.settings import LearnConfig
+from spark_jobs.config import Config, EncodingConfig
 from spark_jobs.contracts import LOG_COLUMN_NAMES, TABLES, Table
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.releases.ledger import export_releases
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 
 ContractFrame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
 
@@ -64,7 +66,7 @@ def analysts_shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory)
         values = [tuple(row.get(column.name) for column in columns) for row in rows]
         tables.append(local_frame(spark, values, T.StructType(columns)), table)
 
-    at_once(partial(write, name) for name in written)
+    run_concurrently(partial(write, name) for name in written)
     export_releases(tables)
     return tables
 

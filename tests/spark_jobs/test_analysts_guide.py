@@ -1,4 +1,4 @@
-"""The analysts' guide: its code runs as it stands, and Spark, DuckDB and Polars say the same."""
+"""The analysts' guide: its code runs as it stands, with the same rows by every engine."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ import pytest
 from pyarrow.dataset import Dataset
 
 from spark_jobs.contracts import SPUS
-from spark_jobs.queries.read_only_sql import answer
+from spark_jobs.queries.read_only_sql import run_read_only
 from spark_jobs.warehouse.tables import Tables
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "analysts.md"
@@ -57,9 +57,9 @@ def run_cell(source: str, names: dict[str, object]) -> object:
 
 
 @pytest.fixture(scope="module")
-def told(analysts_shop: Tables) -> Iterator[Mapping[tuple[str, str], tuple[list, list]]]:
+def results(analysts_shop: Tables) -> Iterator[Mapping[tuple[str, str], tuple[list, list]]]:
     """Columns and rows by question and engine."""
-    answers: dict[tuple[str, str], tuple[list, list]] = {}
+    results: dict[tuple[str, str], tuple[list, list]] = {}
     names: dict[str, object] = {}
     with chdir(Path(analysts_shop.warehouse).parent):
         for number, text in sections().items():
@@ -68,16 +68,16 @@ def told(analysts_shop: Tables) -> Iterator[Mapping[tuple[str, str], tuple[list,
                     run_cell(block, names)
                 continue
             (statement,), (duck, polars) = blocks(text, "sql"), blocks(text, "python")
-            spark_rows = answer(analysts_shop, statement)
-            answers[number, "spark"] = (
+            spark_rows = run_read_only(analysts_shop, statement)
+            results[number, "spark"] = (
                 spark_rows.columns,
                 [tuple(row) for row in spark_rows.collect()],
             )
             duck_rows = run_cell(duck, names)
-            answers[number, "duckdb"] = (duck_rows.columns, duck_rows.fetchall())
+            results[number, "duckdb"] = (duck_rows.columns, duck_rows.fetchall())
             polars_rows = run_cell(polars, names)
-            answers[number, "polars"] = (polars_rows.columns, polars_rows.rows())
-    yield answers
+            results[number, "polars"] = (polars_rows.columns, polars_rows.rows())
+    yield results
     names["db"].close()
 
 
@@ -108,10 +108,12 @@ def test_the_guide_answers_five_questions() -> None:
 
 @pytest.mark.parametrize("engine", ["spark", "duckdb", "polars"])
 @pytest.mark.parametrize("number", ANSWERS)
-def test_every_engine_gives_the_answer_that_the_rows_hold(number: str, engine: str, told) -> None:
-    columns, rows = told[number, engine]
+def test_every_engine_gives_the_answer_that_the_rows_hold(
+    number: str, engine: str, results
+) -> None:
+    columns, rows = results[number, engine]
 
-    assert columns == told[number, "spark"][0]
+    assert columns == results[number, "spark"][0]
     assert rows == ANSWERS[number]
 
 

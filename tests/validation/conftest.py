@@ -1,4 +1,4 @@
-"""A small world for the audit: one published night, and a sound night after it."""
+"""A small warehouse for the audit: one published night, and a sound night after it."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -15,7 +15,8 @@ from spark_jobs.config import Config
 from spark_jobs.contracts import PUBLISHED, QUARANTINE, RELEASES, STAGE_RUNS, Table
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 
 Row = dict[str, object]
 # Rows by (night, table name); the ledgers are under the later night.
@@ -26,10 +27,10 @@ EVE = Night.parse("2026-01-30")
 CONFIG = Config()
 COPE, LEARN_ITEM, LEARN_USER, CODES = "cope@aa", "learn_item@bb", "learn_user@cc", "semantic_id@dd"
 ENCODER_CONFIGS = {
-    COPE: {"heads": {"dim": 16}},
-    LEARN_ITEM: {"towers": {"dim": 8}},
-    LEARN_USER: {"towers": {"dim": 8}},
-    CODES: {"size": 8},
+    COPE: {"kind": "cope", "heads": {"dim": 16}, "features": "cope_features@ee"},
+    LEARN_ITEM: {"kind": "learn_item", "towers": {"dim": 8}, "content": "learn_content@ff"},
+    LEARN_USER: {"kind": "learn_user", "towers": {"dim": 8}, "content": "learn_content@ff"},
+    CODES: {"kind": "semantic_id", "levels": 3, "size": 8, "vectors": COPE},
 }
 N_SPUS, N_VIDEOS, N_USERS = 80, 40, 60
 CHANGED = 4
@@ -235,10 +236,10 @@ def build(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Buil
     def built(world: World) -> Tables:
         warehouse = str(tmp_path_factory.mktemp("audit") / "warehouse")
         tables = Tables(spark, warehouse)
-        for version, said in ENCODER_CONFIGS.items():
+        for version, config in ENCODER_CONFIGS.items():
             folder = Path(warehouse, "encoders", version)
             folder.mkdir(parents=True)
-            (folder / "config.json").write_text(json.dumps(said))
+            (folder / "config.json").write_text(json.dumps(config))
         frames = {}
         for table in PUBLISHED:
             frames[tables.path(table)] = _frame(

@@ -1,11 +1,11 @@
-"""Every check passes on a sound night, and fails on a night that is broken in what it is about."""
+"""Every check passes on a sound night, and fails on a night that breaks what it checks."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -13,13 +13,14 @@ import pytest
 from pyspark.sql import functions as F
 
 import validation.job
+from spark_jobs.config import AuditConfig
 from spark_jobs.contracts import AUDIT_RESULTS, ITEMS, NIGHTS
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step
 from spark_jobs.warehouse.tables import Tables
 from validation.audit import audit
-from validation.checks import AuditFailed, AuditReport, CheckResult
+from validation.results import AuditFailed, AuditReport, CheckResult
 
 CHANGED = 4
 COPE, LEARN_USER, CODES = "cope@aa", "learn_user@cc", "semantic_id@dd"
@@ -216,12 +217,19 @@ def failure(broken_tables, audit_config, audit_night) -> AuditFailed:
 
 
 @pytest.fixture(scope="module")
-def emptied_report(build, sound_world, audit_config, audit_night) -> AuditReport:
-    return audit(build(emptied(sound_world)), audit_config, audit_night)
+def emptied_tables(build, sound_world) -> Tables:
+    return build(emptied(sound_world))
+
+
+@pytest.fixture(scope="module")
+def emptied_report(emptied_tables, audit_config, audit_night) -> AuditReport:
+    """Of an audit that writes Great Expectations' site too."""
+    with_site = replace(audit_config, audit=AuditConfig(great_expectations_site=True))
+    return audit(emptied_tables, with_site, audit_night)
 
 
 def found(results: Sequence[CheckResult], table: str, check: str) -> CheckResult:
-    of_table = {r.check_name: r for r in results if r.table_name == table}
+    of_table = {r.name: r for r in results if r.table_name == table}
     assert check in of_table, sorted(of_table)
     return of_table[check]
 
@@ -276,7 +284,7 @@ def test_first_night_has_nothing_to_compare_with(
     report = audit(build(first), audit_config, audit_night)
 
     assert report.failures == []
-    drift = [r for r in report.results if r.check_name.startswith("no_drift(drift_")]
+    drift = [r for r in report.results if r.name.startswith("no_drift(drift_")]
     assert len(drift) == 4 * 4
     assert {r.seen for r in drift} == {"no published night to compare with"}
 
@@ -290,7 +298,9 @@ def test_broken_contract_is_the_only_finding(build, sound_world, audit_config, a
 
     (failed,) = report.failures
     assert (failed.table_name, failed.check_name) == ("items", "schema_kept")
-    assert failed.seen == "brand is missing, not string; price is string, not double"
+    assert (
+        failed.seen == "brand should be string but is missing; price should be double but is string"
+    )
 
 
 def test_message_says_table_check_expected_seen_and_what_to_do(failure: AuditFailed) -> None:
@@ -332,14 +342,40 @@ def test_audit_results_carry_the_limits_and_what_to_do(broken_tables: Tables) ->
     assert all(row["at_least"] is None and row["at_most"] is None for row in unmeasured)
 
 
-def test_data_docs_show_what_was_expected(
+def test_audit_results_have_the_parts_of_a_checks_name_in_columns(broken_tables: Tables) -> None:
+    columns = ("table_name", "check_name", "measure", "step", "encoder_version", "release")
+    rows = broken_tables.read(AUDIT_RESULTS).select(*columns).distinct().collect()
+
+    assert {
+        ("items", "few_changes", None, None, None, None),
+        ("items", "unique_keys", "domain, item_id", None, None, None),
+        ("item_embeddings", "coverage", None, None, COPE, None),
+        ("item_embeddings", "no_drift", "drift_mean_shift", None, COPE, None),
+        ("quarantine", "few_refused", "refused", "ingest, pages", None, None),
+    } <= {tuple(row) for row in rows}
+
+
+def test_data_docs_are_one_page_with_what_was_expected_and_seen(
     failure: AuditFailed, broken_tables: Tables, audit_night: Night
 ) -> None:
     folder = Path(broken_tables.layout.night_data_docs(audit_night))
-    pages = "".join(page.read_text() for page in folder.glob("validations/**/*.html"))
+    page = (folder / "index.html").read_text()
 
-    assert (folder / "index.html").exists()
-    assert "at most 20% of the rows of the night before change content" in pages
+    assert "at most 20% of the rows of the night before change content" in page
+    assert "60 of 120 rows changed content (50.0%)" in page
+    assert "A catalogue that changes by a fifth in one night is being migrated" in page
+    assert [file.name for file in folder.iterdir()] == ["index.html"]
+
+
+def test_great_expectations_site_stands_beside_the_page_where_it_is_wanted(
+    emptied_report: AuditReport, emptied_tables: Tables, audit_night: Night
+) -> None:
+    folder = Path(emptied_tables.layout.night_data_docs(audit_night))
+
+    assert 'href="great_expectations/index.html"' in (folder / "index.html").read_text()
+    assert (folder / "great_expectations" / "index.html").exists()
+    pages = (folder / "great_expectations").glob("validations/**/*.html")
+    assert any("at least one row in force" in page.read_text() for page in pages)
 
 
 @pytest.mark.spark  # in a process of its own

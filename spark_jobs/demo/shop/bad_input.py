@@ -1,4 +1,4 @@
-"""Bad input: what is wrong in the first night's feed, and as what should it be refused?"""
+"""Bad input in the first night's feed, and the reason for which each should be quarantined."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,19 +8,19 @@ from typing import Literal
 
 from spark_jobs.demo.shop.behaviour import Event
 from spark_jobs.demo.shop.catalogue import Item
-from spark_jobs.demo.shop.chance import pick, pick_some, stream, token
+from spark_jobs.demo.shop.products import pick, pick_some, stream, token
 
 ABSURD_PRICE = 9_999_999_999.0
 
 
 @dataclass(frozen=True)
 class BadInput:
-    """One thing that ingest or an encoder should refuse.
+    """One row or picture that ingest or an encoder should put into quarantine.
 
     Attributes:
-        reason: as ``quarantine`` names it.
-        scope: ``row``: the row is refused; ``modality``: one picture of it is left out.
-        domain: of the item that it is about.
+        reason: as in the table ``quarantine``.
+        scope: ``row``: the whole row; ``modality``: one picture of it.
+        domain: of the item, or of the event's item.
         user_id: of an event; None for an item.
     """
 
@@ -33,7 +33,7 @@ class BadInput:
 
 
 def spoiled_pictures(items: Sequence[Item], feed: Path, *, ds: str, seed: int) -> list[BadInput]:
-    """Break pictures of a written feed: one is no picture, one cut short, one missing."""
+    """Break pictures of a written feed: one is an HTML page, one truncated, one missing."""
     rng = stream(seed, "spoiled pictures")
     page_l, page_r = pick_some(rng, [item for item in items if item.domain == "page"], 2)
     clip = pick(rng, [item for item in items if item.domain == "video"])
@@ -51,13 +51,15 @@ def spoiled_pictures(items: Sequence[Item], feed: Path, *, ds: str, seed: int) -
 def spoiled_items(
     items: Sequence[Item], *, ds: str, seed: int
 ) -> tuple[list[Item], list[BadInput]]:
-    """Return rows to add to a feed: a key for the second time, an empty title, an absurd price."""
+    """Return rows to add to a feed: a duplicate key, an empty title, an absurd price."""
     rng = stream(seed, "spoiled items")
-    again, untitled, dear = pick_some(rng, [item for item in items if item.domain == "page"], 3)
+    again, untitled, expensive = pick_some(
+        rng, [item for item in items if item.domain == "page"], 3
+    )
     rows = [
         replace(again, price=round((again.price or 0) + 1, 2)),
         replace(untitled, item_id=_new_id(untitled, seed), title="  "),
-        replace(dear, item_id=_new_id(dear, seed), price=ABSURD_PRICE),
+        replace(expensive, item_id=_new_id(expensive, seed), price=ABSURD_PRICE),
     ]
     reasons = ("duplicate_key", "title_empty", "price_absurd")
     return rows, [
@@ -68,7 +70,7 @@ def spoiled_items(
 def spoiled_events(
     events: Sequence[Event], *, ds: str, seed: int
 ) -> tuple[list[Event], list[BadInput]]:
-    """Return events to add to a feed: one in the future, two for items that nobody offers."""
+    """Return events to add to a feed: one in the future, two with unknown items."""
     rng = stream(seed, "spoiled events")
     future, first, second = pick_some(rng, events, 3)
     rows = [

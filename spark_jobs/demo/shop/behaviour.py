@@ -1,4 +1,4 @@
-"""Behaviour: who are the shop's users, what do they like, and what do they do with its items?"""
+"""Users of the shop: their tastes, and their events with items."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,10 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spark_jobs.demo.shop.catalogue import Item
-from spark_jobs.demo.shop.chance import happens, pick, stream, token
-from spark_jobs.demo.shop.products import BRANDS, CATEGORIES, STYLES, Product
+from spark_jobs.demo.shop.products import (
+    BRANDS,
+    CATEGORIES,
+    STYLES,
+    Product,
+    happens,
+    pick,
+    stream,
+    token,
+)
 
-TRIBES = 10  # groups of users with a taste in common that no text tells
+TRIBES = 10  # groups of users with a taste in common, which no text mentions
 DAYS = 30
 VISITS = 14.0  # of the median user in ``DAYS``; a visit is two events or so
 _LIKES = {"kind": 2.6, "brand": 2.4, "style": 1.8, "price_level": 1.0}
@@ -27,7 +35,7 @@ _DOMAIN_WEIGHTS = {"page": 0.6, "video": 0.25, "live": 0.15}
 
 @dataclass(frozen=True)
 class User:
-    """A user and what they like.
+    """A user and their taste.
 
     Attributes:
         weights: trait ("kind", "brand", "style", "price_level") -> weight of each of its values,
@@ -43,7 +51,7 @@ class User:
 
 @dataclass(frozen=True)
 class Event:
-    """A user did something with an item."""
+    """An interaction of a user with an item."""
 
     user_id: str
     domain: str
@@ -54,7 +62,7 @@ class Event:
 
 
 def all_users(seed: int, count: int) -> list[User]:
-    """Return users of ``TRIBES`` tribes, most of them little active."""
+    """Return users of ``TRIBES`` tribes, most of them with few visits."""
     tribes = [_tribe(stream(seed, "tribe", number)) for number in range(TRIBES)]
     users = []
     for number in range(count):
@@ -69,7 +77,7 @@ def all_users(seed: int, count: int) -> list[User]:
 
 
 def popularity(products: Sequence[Product], seed: int) -> NDArray[np.float64]:
-    """Return what being well known adds to the liking of each product."""
+    """Return the part of each product's liking that is its popularity."""
     return stream(seed, "popularity").normal(0, 0.55, len(products))
 
 
@@ -98,21 +106,21 @@ def liking(
 
 @dataclass(frozen=True)
 class Offer:
-    """What can be visited.
+    """The products and items that users can visit.
 
     Attributes:
         items: of each product, by domain.
         traits: see ``traits``.
-        known: what being well known adds to a liking; minus infinity for a product without items.
+        popularity: what it adds to a liking; minus infinity for a product without items.
     """
 
     items: Sequence[Mapping[str, Sequence[Item]]]
     traits: Mapping[str, NDArray[np.intp]]
-    known: NDArray[np.float64]
+    popularity: NDArray[np.float64]
 
 
 def offer(products: Sequence[Product], items: Sequence[Item], *, seed: int) -> Offer:
-    """Return what users can visit when ``items`` are on offer."""
+    """Return the offer of a shop that has ``items``."""
     position = {product.product_id: index for index, product in enumerate(products)}
     by_domain: list[dict[str, list[Item]]] = [{} for _ in products]
     for item in items:
@@ -135,7 +143,7 @@ def history(users: Sequence[User], on_offer: Offer, *, end: datetime, seed: int)
 
 
 def day(users: Sequence[User], on_offer: Offer, *, end: datetime, seed: int) -> list[Event]:
-    """Return the events of the day before ``end``: 15 % of the users look at a few products."""
+    """Return the events of the day before ``end``, of 15 % of the users."""
     events: list[Event] = []
     for user in users:
         rng = stream(seed, "day", end.isoformat(), user.user_id)
@@ -153,7 +161,7 @@ def night_end(ds: str) -> datetime:
 
 
 def _tribe(rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
-    """A tribe likes three kinds of product, six brands, a style and a price level."""
+    """Return a tribe's taste: three kinds of product, six brands, a style and a price level."""
     liked = {"kind": 3, "brand": 6, "style": 1, "price_level": 1}
     weights: dict[str, NDArray[np.float64]] = {}
     for trait, values in _VALUES.items():
@@ -165,7 +173,7 @@ def _tribe(rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
 def _own_taste(
     tribe: Mapping[str, NDArray[np.float64]], rng: np.random.Generator
 ) -> dict[str, NDArray[np.float64]]:
-    """A member shares the tribe's taste for the most part."""
+    """Return a member's taste: the tribe's, with some variation."""
     return {
         trait: np.asarray(strength * (tribe[trait] + rng.normal(0, 0.3, len(tribe[trait]))))
         for trait, strength in _LIKES.items()
@@ -180,12 +188,12 @@ def _visits(
     end: datetime,
     rng: np.random.Generator,
 ) -> list[Event]:
-    """Visits to products that the user likes; never events at or after ``end``."""
+    """Return the events of visits to products that the user likes, before ``end``."""
     likings = [liking(user, on_offer.traits, moment=moment) for moment in (0.0, 1.0)]
     events: list[Event] = []
     for moment in moments:
         share = 1 - min(1.0, (end - moment) / timedelta(days=DAYS))
-        scores = likings[0] * (1 - share) + likings[1] * share + on_offer.known
+        scores = likings[0] * (1 - share) + likings[1] * share + on_offer.popularity
         chances = np.exp(scores - scores.max())
         product = int(rng.choice(len(scores), p=chances / chances.sum()))
         item = _item(on_offer.items[product], rng)
@@ -204,7 +212,7 @@ def _item(of_product: Mapping[str, Sequence[Item]], rng: np.random.Generator) ->
 
 
 def _events(user: User, item: Item, *, moment: datetime, rng: np.random.Generator) -> list[Event]:
-    """A view, and what may follow it, some seconds apart."""
+    """Return a view, and the events that follow it, some seconds apart."""
     seconds = round(float(rng.gamma(2, 9)), 1)
     found = [Event(user.user_id, *item.key, "view", moment, seconds)]
     for action, probability in _FOLLOW_UPS:
@@ -216,6 +224,6 @@ def _events(user: User, item: Item, *, moment: datetime, rng: np.random.Generato
 
 
 def _in_order(events: Sequence[Event]) -> list[Event]:
-    """By time, each key once: the same second, user, item and action is the same event."""
+    """Order events by time, each key once: second, user, item and action."""
     unique = {(e.occurred_at, e.user_id, e.domain, e.item_id, e.action): e for e in events}
     return [unique[key] for key in sorted(unique)]

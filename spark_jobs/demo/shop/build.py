@@ -1,4 +1,4 @@
-"""The demo shop: three nights of feeds, and the truth behind them, written to a folder."""
+"""The demo shop: three nights of feeds and their ground truth, written to a folder."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from spark_jobs.demo.shop.behaviour import (
 )
 from spark_jobs.demo.shop.catalogue import Item, Key, ShopSize
 from spark_jobs.demo.shop.feeds import feed_folder, write_interactions, write_items, write_jsonl
-from spark_jobs.demo.shop.files import Studio, resend
+from spark_jobs.demo.shop.pictures import Studio, resend
 from spark_jobs.demo.shop.products import Product, all_products
 from spark_jobs.demo.shop.three_nights import (
     BROKEN_MERCHANT,
@@ -36,11 +36,11 @@ _JAVA_OPTIONS = f"{QUICK_JAVA} -Xmn700m"
 
 @dataclass(frozen=True)
 class Shop:
-    """What was written.
+    """The shop as written.
 
     Attributes:
         items, events, pictures: night -> rows or files of its feed.
-        bad_input: what the first night should refuse.
+        bad_input: rows and pictures that the first night should put into quarantine.
     """
 
     folder: Path
@@ -54,7 +54,7 @@ class Shop:
 
 @dataclass(frozen=True)
 class _Plan:
-    """All that is decided before anything is written."""
+    """The content of the shop, before anything is written."""
 
     products: Sequence[Product]
     users: Sequence[User]
@@ -66,10 +66,10 @@ class _Plan:
 
 
 def build_shop(folder: str | Path, seed: int = 7, *, size: ShopSize | None = None) -> Shop:
-    """Write the shop: ``feeds/<ds>/`` for three nights and ``truth/``, for evaluation only.
+    """Write the shop: ``feeds/<ds>/`` for three nights, and ``truth/`` for evaluation only.
 
-    The same seed and size write the same bytes. Night one brings everything, with some bad rows;
-    night two brings changes; night three brings everything again, broken.
+    The same seed and size write the same bytes. The first night has all items, with some bad rows;
+    the second one the changes; the third one all items again, broken.
     """
     root, size = Path(folder), size or ShopSize()
     plan = _plan(seed, size)
@@ -77,15 +77,15 @@ def build_shop(folder: str | Path, seed: int = 7, *, size: ShopSize | None = Non
     studio = Studio(plan.products, seed)
 
     studio.write(plan.items, first)
-    bad = spoiled_pictures(plan.items, first, ds=NIGHTS[0], seed=seed)
-    bad_items, more = spoiled_items(plan.items, ds=NIGHTS[0], seed=seed)
-    bad_events, most = spoiled_events(plan.events[NIGHTS[0]], ds=NIGHTS[0], seed=seed)
-    write_items(first, [*plan.items, *bad_items], seed=seed)
-    write_interactions(first, [*plan.events[NIGHTS[0]], *bad_events])
+    bad_pictures = spoiled_pictures(plan.items, first, ds=NIGHTS[0], seed=seed)
+    rows, bad_rows = spoiled_items(plan.items, ds=NIGHTS[0], seed=seed)
+    events, bad_events = spoiled_events(plan.events[NIGHTS[0]], ds=NIGHTS[0], seed=seed)
+    write_items(first, [*plan.items, *rows], seed=seed)
+    write_interactions(first, [*plan.events[NIGHTS[0]], *events])
 
-    taken = {item.shot for item in plan.items}
-    studio.write([item for item in plan.second.items if item.shot not in taken], second)
-    resend([item for item in plan.second.items if item.shot in taken], second, earlier=[first])
+    existing = {item.shot for item in plan.items}
+    studio.write([item for item in plan.second.items if item.shot not in existing], second)
+    resend([item for item in plan.second.items if item.shot in existing], second, earlier=[first])
     write_items(second, plan.second.items, removed=plan.second.removed, seed=seed)
     write_interactions(second, plan.events[NIGHTS[1]])
 
@@ -93,9 +93,9 @@ def build_shop(folder: str | Path, seed: int = 7, *, size: ShopSize | None = Non
     write_items(third, plan.resent, seed=seed)
     write_interactions(third, plan.events[NIGHTS[2]])
 
-    bad_input = [*bad, *more, *most]
+    bad_input = [*bad_pictures, *bad_rows, *bad_events]
     _write_truth(root / "truth", plan, bad_input=bad_input, seed=seed)
-    return _described(root, plan, bad_input)
+    return _written(root, plan, bad_input)
 
 
 def demo_config(folder: str | Path, warehouse: str | Path) -> str:
@@ -169,12 +169,12 @@ def _write_truth(folder: Path, plan: _Plan, *, bad_input: Sequence[BadInput], se
             for item in every_item
         ),
     )
-    known = popularity(plan.products, seed)
+    added = popularity(plan.products, seed)
     write_jsonl(
         folder / "products.jsonl",
         (
             {**asdict(product), "category": product.category.path, "popularity": float(each)}
-            for product, each in zip(plan.products, known, strict=True)
+            for product, each in zip(plan.products, added, strict=True)
         ),
     )
     write_jsonl(folder / "users.jsonl", (_user_row(user) for user in plan.users))
@@ -193,7 +193,7 @@ def _user_row(user: User) -> dict[str, object]:
     return {"user_id": user.user_id, "tribe": user.tribe, "weights": weights}
 
 
-def _described(root: Path, plan: _Plan, bad_input: Sequence[BadInput]) -> Shop:
+def _written(root: Path, plan: _Plan, bad_input: Sequence[BadInput]) -> Shop:
     feeds = {ds: feed_folder(root, ds) for ds in NIGHTS}
     return Shop(
         folder=root,
@@ -212,5 +212,5 @@ def _lines(path: Path) -> int:
 
 
 def _quoted(text: str) -> str:
-    """A TOML string: JSON's escapes are TOML's, where letters outside ASCII stay as they are."""
+    """Return a TOML string: JSON's, but letters outside ASCII are not escaped."""
     return json.dumps(text, ensure_ascii=False)

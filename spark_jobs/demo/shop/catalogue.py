@@ -1,12 +1,11 @@
-"""The catalogue: which items do merchants, channels and rooms offer of the products?"""
+"""Items that merchants, channels and live rooms offer of the products."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from spark_jobs.demo.shop.chance import happens, pick, pick_some, stream, token
-from spark_jobs.demo.shop.products import Product
+from spark_jobs.demo.shop.products import Product, happens, pick, pick_some, stream, token
 from spark_jobs.demo.shop.wording import (
     MERCHANTS,
     Merchant,
@@ -27,10 +26,10 @@ SLICE_MS = 30_000
 
 @dataclass(frozen=True)
 class ShopSize:
-    """How large the shop is.
+    """The size of the shop.
 
-    The defaults make about 1,520 pictures: EfficientNet-Lite0 reads them in 35 s at 44 pictures/s,
-    which is what two workers of one thread reach in bfloat16 on two cores without AMX.
+    The defaults make about 1,520 pictures: EfficientNet-Lite0 encodes them in 35 s at 44
+    pictures/s, the rate of two workers of one thread reach in bfloat16 on two cores without AMX.
 
     Attributes:
         new_products: of ``products``, those that enter on the second night.
@@ -49,10 +48,10 @@ class ShopSize:
 
 @dataclass(frozen=True)
 class Item:
-    """One item as its source offers it, with what only the truth knows.
+    """One item: the columns of its source, and ground truth.
 
     Attributes:
-        product_ids: products in the picture, main one first. Truth: not in any feed.
+        product_ids: products in the picture, main one first. Ground truth: not in any feed.
         shot: name of the random stream that its pictures are drawn from.
         pictures: paths, relative to the feed.
     """
@@ -82,7 +81,7 @@ class Item:
 
 
 def page(product: Product, merchant: Merchant, *, seed: int) -> Item:
-    """Return the page on which a merchant offers a product."""
+    """Return a merchant's page of a product."""
     rng = stream(seed, "page", merchant.name, product.product_id)
     shot = token(seed, "page", merchant.name, product.product_id)
     return Item(
@@ -103,7 +102,7 @@ def page(product: Product, merchant: Merchant, *, seed: int) -> Item:
 
 
 def pages(products: Sequence[Product], seed: int) -> list[Item]:
-    """Return two to four pages a product, each of another merchant."""
+    """Return two to four pages for each product, of different merchants."""
     found = []
     for product in products:
         rng = stream(seed, "merchants", product.product_id)
@@ -138,7 +137,7 @@ def video(product: Product, take: int, *, pages: Sequence[Item], frames: int, se
 def videos(
     products: Sequence[Product], page_items: Sequence[Item], *, size: ShopSize, seed: int
 ) -> list[Item]:
-    """Return ``size.videos`` videos: the first round one a product, then second takes."""
+    """Return ``size.videos`` videos: one of each product, then a second of each."""
     by_product = pages_by_product(page_items)
     order = stream(seed, "videos").permutation(len(products))
     chosen = [products[int(order[index % len(order)])] for index in range(size.videos)]
@@ -162,7 +161,7 @@ def live_slice(
     frames: int,
     seed: int,
 ) -> Item:
-    """Return a slice of a live room: ``shown[0]`` is presented, the others stand on the table."""
+    """Return a slice of a live room: ``shown[0]`` is presented, the others are on the table."""
     room, start_ms = place
     rng = stream(seed, "live", room, start_ms)
     shot = token(seed, "live", room, start_ms)

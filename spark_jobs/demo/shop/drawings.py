@@ -1,12 +1,20 @@
-"""Drawings: what does a product of each kind look like?"""
+"""Drawings: the picture of a product of each kind, out of shapes."""
 
 from collections.abc import Callable, Mapping
 
 from PIL import Image
 
-from spark_jobs.demo.shop.look import Look, look_of
 from spark_jobs.demo.shop.products import RGB, Product
-from spark_jobs.demo.shop.sketch import Sketch, arc, darker, emblem, lighter, patterned
+from spark_jobs.demo.shop.sketch import (
+    Look,
+    Sketch,
+    arc,
+    darker,
+    emblem,
+    lighter,
+    look_of,
+    patterned,
+)
 
 _STEEL: RGB = (176, 180, 186)
 _WOOD: RGB = (176, 128, 80)

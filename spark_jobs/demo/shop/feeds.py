@@ -1,4 +1,4 @@
-"""Feeds: what rows, in the contract's columns, does the shop hand over on a night?"""
+"""Feeds: the shop's items and interactions of a night as JSON Lines, in the contract's columns."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from spark_jobs.demo.shop.behaviour import Event
 from spark_jobs.demo.shop.catalogue import Item
-from spark_jobs.demo.shop.chance import token
+from spark_jobs.demo.shop.products import token
 
 
 def feed_folder(folder: Path, ds: str) -> Path:
@@ -17,7 +17,7 @@ def feed_folder(folder: Path, ds: str) -> Path:
 def write_items(
     feed: Path, items: Sequence[Item], *, removed: Sequence[Item] = (), seed: int
 ) -> None:
-    """Write ``items.jsonl``; the order of its rows says nothing about products."""
+    """Write ``items.jsonl`` in an order that is independent of the products."""
     rows = [item_row(item, is_deleted=False) for item in items]
     rows += [item_row(item, is_deleted=True) for item in removed]
     rows.sort(key=lambda row: token(seed, feed.name, row["domain"], row["item_id"], length=32))
@@ -25,12 +25,12 @@ def write_items(
 
 
 def write_interactions(feed: Path, events: Sequence[Event]) -> None:
-    """Write ``interactions.jsonl``, in the order in which things happened."""
+    """Write ``interactions.jsonl``, in the order of time."""
     write_jsonl(feed / "interactions.jsonl", (event_row(event) for event in events))
 
 
 def item_row(item: Item, *, is_deleted: bool) -> dict[str, object]:
-    """Return the row of an item; one that was removed still says what it was."""
+    """Return the row of an item; a removed one keeps its columns."""
     return {
         "domain": item.domain,
         "item_id": item.item_id,

@@ -1,18 +1,25 @@
-"""Scenes: how is a product shown on a page, in a short video, and on a crowded live stage?"""
+"""Pictures of items: products on pages, in short videos and on live stages, as JPEG files."""
 
-from collections.abc import Sequence
+import io
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
-from spark_jobs.demo.shop.chance import happens, pick
-from spark_jobs.demo.shop.products import COLOURS, RGB
+from spark_jobs.demo.shop.catalogue import Item, Key
+from spark_jobs.demo.shop.drawings import drawn_product
+from spark_jobs.demo.shop.products import COLOURS, RGB, Product, happens, pick, stream
 from spark_jobs.demo.shop.sketch import darker, lighter, mixed
 
+# Sides in pixels.
 PAGE_SIZE = 192
 CLIP_SIZE = 128
 LIVE_SIZE = 160
+QUALITY = 82  # of JPEG files
+_WORKERS = 4  # threads: PIL works outside the interpreter's lock
 
 _STUDIOS: Sequence[RGB] = (
     (255, 255, 255), (244, 244, 246), (232, 236, 240), (250, 244, 232), (226, 232, 222),
@@ -32,8 +39,69 @@ _TABLES: Sequence[RGB] = (
 )
 
 
+class Studio:
+    """Makes the pictures of a shop's items; each product is drawn once."""
+
+    def __init__(self, products: Sequence[Product], seed: int) -> None:
+        self._seed = seed
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            drawings = pool.map(lambda product: drawn_product(product, seed), products)
+            self._drawings: Mapping[str, Image.Image] = {
+                product.product_id: drawing
+                for product, drawing in zip(products, drawings, strict=True)
+            }
+
+    def pictures(self, item: Item) -> list[bytes]:
+        """Return the JPEG files of an item, one for each of its ``pictures``."""
+        rng = stream(self._seed, "shot", item.shot)
+        drawings = [self._drawings[product_id] for product_id in item.product_ids]
+        if item.domain == "page":
+            scenes = [page_picture(drawings[0], rng)]
+        elif item.domain == "video":
+            scenes = video_frames(drawings[0], len(item.pictures), rng)
+        else:
+            scenes = live_frames(drawings, len(item.pictures), rng)
+        return [jpeg(scene) for scene in scenes]
+
+    def write(self, items: Sequence[Item], feed: Path) -> None:
+        """Write the pictures of items below the folder of a feed."""
+        (feed / "images").mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            for item, files in zip(items, pool.map(self.pictures, items), strict=True):
+                for path, content in zip(item.pictures, files, strict=True):
+                    (feed / path).write_bytes(content)
+
+
+def resend(
+    items: Sequence[Item],
+    feed: Path,
+    *,
+    earlier: Sequence[Path],
+    grey: Collection[Key] = (),
+) -> None:
+    """Copy pictures from the newest earlier feed that has them; those of ``grey`` items are grey.
+
+    Pictures that are missing or corrupt in the earlier feed stay so.
+    """
+    (feed / "images").mkdir(parents=True, exist_ok=True)
+    grey_file = jpeg(grey_picture())
+    for key, path in [(item.key, path) for item in items for path in item.pictures]:
+        files = [old / path for old in reversed(earlier) if (old / path).exists()]
+        if key in grey:
+            (feed / path).write_bytes(grey_file)
+        elif files:
+            (feed / path).write_bytes(files[0].read_bytes())
+
+
+def jpeg(picture: Image.Image) -> bytes:
+    """Return a picture as the bytes of a JPEG file."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=QUALITY)
+    return buffer.getvalue()
+
+
 def page_picture(drawing: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Return a shop's picture: a plain studio, the product large, crop and light the merchant's."""
+    """Return a page's picture: the product, large, before a plain ground; crop and light vary."""
     ground = pick(rng, _STUDIOS)
     shade = darker(ground, float(rng.uniform(0, 0.16)))
     picture = _gradient(PAGE_SIZE, lighter(ground, 0.5), shade)
@@ -48,7 +116,7 @@ def page_picture(drawing: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def video_frames(drawing: Image.Image, count: int, rng: np.random.Generator) -> list[Image.Image]:
-    """Return frames of a clip: a product that moves, grows and turns before a furnished room."""
+    """Return frames of a clip: the product moves, grows and turns in a furnished room."""
     room = _room(CLIP_SIZE, rng)
     starts, ends = rng.uniform(0.36, 0.64, 2), rng.uniform(0.4, 0.6, 2)
     sizes, angles = rng.uniform(0.38, 0.8, 2), rng.uniform(-35, 35, 2)
@@ -109,7 +177,7 @@ def _put(
     size: int,
     angle: float,
 ) -> None:
-    """Put a drawing on a scene, with the shadow it casts."""
+    """Put a drawing and its shadow on a scene."""
     small = drawing.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
     turned = small.rotate(angle, Image.Resampling.BILINEAR, expand=True)
     left, top = (round(part - turned.width / 2) for part in middle)
@@ -119,18 +187,18 @@ def _put(
 
 
 def _light(rng: np.random.Generator) -> NDArray[np.float64]:
-    """The light of a room: how much of red, green and blue it lets through."""
+    """Return the light of a room: factors of red, green and blue."""
     return rng.uniform(0.68, 1.1, 3) * rng.uniform(0.8, 1.1)
 
 
 def _filmed(frame: Image.Image, *, light: NDArray[np.float64], blur: float) -> Image.Image:
-    """What a telephone films: the room's light, and now and then out of focus."""
+    """Return a frame in the room's light, blurred as by a telephone's camera."""
     lit = np.clip(np.asarray(frame, dtype=np.float64) * light, 0, 255).astype(np.uint8)
     return Image.fromarray(lit).filter(ImageFilter.GaussianBlur(blur))
 
 
 def _spot(shares: NDArray[np.float64], size: int) -> tuple[float, float]:
-    """A point in pixels, from shares of the width and the height."""
+    """Return a point in pixels, from shares of the width and the height."""
     return float(shares[0]) * size, float(shares[1]) * size
 
 
@@ -141,7 +209,7 @@ def _gradient(size: int, top: RGB, bottom: RGB) -> Image.Image:
 
 
 def _room(size: int, rng: np.random.Generator) -> Image.Image:
-    """A wall with things on it, and a table; out of focus."""
+    """Return a wall with objects on it, and a table; out of focus."""
     wall, table = pick(rng, _WALLS), pick(rng, _TABLES)
     room = _gradient(size, lighter(wall, 0.2), darker(wall, 0.2))
     draw = ImageDraw.Draw(room)
@@ -161,7 +229,7 @@ def _room(size: int, rng: np.random.Generator) -> Image.Image:
 
 
 def _host(stage: Image.Image, place: float, rng: np.random.Generator) -> None:
-    """Someone stands behind the table."""
+    """Draw a host behind the table."""
     size, draw = stage.width, ImageDraw.Draw(stage)
     skin = pick(rng, ((232, 190, 160), (196, 148, 112), (134, 92, 66), (242, 208, 184)))
     hair = pick(rng, ((40, 30, 26), (96, 62, 36), (190, 150, 90), (60, 60, 66)))
@@ -176,7 +244,7 @@ def _host(stage: Image.Image, place: float, rng: np.random.Generator) -> None:
 
 
 def _banner(frame: Image.Image, rng: np.random.Generator) -> None:
-    """The stage's own marks: a red sign in a corner and hearts that rise."""
+    """Draw the overlay of a live app: a red sign in a corner, and hearts."""
     draw, size = ImageDraw.Draw(frame), frame.width
     draw.rounded_rectangle((5, 5, 30, 15), radius=3, fill=(222, 32, 56))
     draw.rectangle((9, 9, 26, 11), fill=(255, 255, 255))

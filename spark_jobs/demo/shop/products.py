@@ -1,22 +1,23 @@
-"""Products: what does the shop sell, before any merchant writes a word about it?"""
+"""Products of the shop, and the random streams that every part of it draws from."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
-from spark_jobs.demo.shop.chance import happens, pick, stream
-
 RGB = tuple[int, int, int]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Category:
-    """A kind of product: how it is called, what it costs, how its size is measured.
+    """A kind of product: its names, its prices, how its size is measured.
 
     Attributes:
         measures: sizes as (number, unit); each is a product of its own.
-        price: median price of the cheapest and the dearest price level.
+        price: median price of the cheapest and of the most expensive price level.
     """
 
     path: str
@@ -85,7 +86,7 @@ PATTERNS = ("plain", "striped", "dotted", "checked", "zigzag", "diagonal")
 
 @dataclass(frozen=True)
 class Style:
-    """A taste that runs through categories: it shows in colours, patterns and words."""
+    """A style shared by products of all categories: its colours, patterns and words."""
 
     colours: Sequence[str]
     patterns: Sequence[str]
@@ -120,7 +121,7 @@ BRANDS = (
     "Ostrava", "Pellico", "Quillon", "Marlowe", "Sundaro", "Fjellby", "Castellan", "Aurelis",
 )  # fmt: skip
 BRANDS_PER_CATEGORY = 6
-VARIANTS = 0.35  # share of products that are variants of the one before
+VARIANTS = 0.35  # probability that a product is a variant of the last one of its kind
 
 _LINES = (
     "Nova", "Aero", "Pulse", "Terra", "Vista", "Orbit", "Flux", "Haven", "Echo", "Drift", "Ember",
@@ -135,11 +136,11 @@ _LINE_ENDS = ("", " Plus", " Pro", " Lite", " 2", " 3", " 5", " 7", " Max", " Mi
 
 @dataclass(frozen=True)
 class Product:
-    """One product. Its id is part of the truth and appears in no feed.
+    """One product. Its id is part of the ground truth and appears in no feed.
 
     Attributes:
         kind: key of ``CATEGORIES``.
-        price_level: 0 cheap, 1 middle, 2 dear, within its category.
+        price_level: 0 cheap, 1 middle, 2 expensive, within its category.
         is_new: it enters the shop on the second night.
     """
 
@@ -163,11 +164,38 @@ class Product:
         return CATEGORIES[self.kind]
 
 
+def stream(seed: int, *names: object) -> np.random.Generator:
+    """Return the random generator of a part of the shop; equal names give equal numbers."""
+    return np.random.default_rng(int(token(seed, *names, length=32), 16))
+
+
+def token(seed: int, *names: object, length: int = 10) -> str:
+    """Return ``length`` hex digits: a hash of the names, which cannot be read from it."""
+    text = "\x1f".join(str(name) for name in (seed, *names))
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def pick(rng: np.random.Generator, choices: Sequence[T]) -> T:
+    """Return one of ``choices`` at random, each as likely as the others."""
+    return choices[int(rng.integers(len(choices)))]
+
+
+def pick_some(rng: np.random.Generator, choices: Sequence[T], count: int) -> list[T]:
+    """Return ``count`` of ``choices`` at random, none twice; all where there are fewer."""
+    order = rng.permutation(len(choices))[:count]
+    return [choices[int(index)] for index in order]
+
+
+def happens(rng: np.random.Generator, probability: float) -> bool:
+    """Return True with the given probability."""
+    return bool(rng.random() < probability)
+
+
 def all_products(seed: int, count: int, *, new: int) -> list[Product]:
     """Return ``count`` products, the last ``new`` of which enter the shop on the second night.
 
-    About a third are variants: the same brand and line as the product before, in another colour
-    and, mostly, another size. Those are what makes grouping pages hard.
+    About a third are variants: brand and line of an earlier product, in another colour and,
+    mostly, another size. They make grouping pages hard.
     """
     rng = stream(seed, "products")
     kinds = list(CATEGORIES)
@@ -203,7 +231,7 @@ def _family(products: Sequence[Product], kind: str) -> list[Product]:
 
 
 def _free_colours(family: Sequence[Product]) -> list[str]:
-    """Return colours that a further variant may have: no two of a family look alike."""
+    """Return the colours of the family's style that no product of it has."""
     taken = {product.colour for product in family}
     return [name for name in STYLES[family[0].style].colours if name not in taken] if family else []
 

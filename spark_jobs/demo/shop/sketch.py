@@ -1,12 +1,13 @@
-"""Sketches: how are shapes, patterns, shading and emblems put on a transparent canvas?"""
+"""Sketches: a transparent canvas for shapes, and the colours, pattern and emblem of a product."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from spark_jobs.demo.shop.products import BRANDS, RGB
+from spark_jobs.demo.shop.products import BRANDS, COLOURS, RGB, Product, stream
 
 SIZE = 256  # pixels of a sketch; drawn at this size and only ever made smaller
 Point = tuple[float, float]
@@ -53,7 +54,7 @@ class Sketch:
         self._fill(draw_line, paint)
 
     def finished(self) -> Image.Image:
-        """Return the picture with a dark outline, so that it stands out from any background."""
+        """Return the picture with a dark outline, visible on any background."""
         outline = self.image.getchannel("A").filter(ImageFilter.MaxFilter(5))
         picture = Image.new("RGBA", (SIZE, SIZE), (0, 0, 0, 0))
         picture.paste(_INK, (0, 0), outline)
@@ -115,11 +116,11 @@ def patterned(colour: RGB, second: RGB, pattern: str, density: float = 12.0) -> 
 
 
 def _pattern(pattern: str, density: float) -> NDArray[np.float32]:
-    """Where the second colour is, 0 to 1."""
+    """Return the share of the second colour at each pixel, 0 to 1."""
     return np.asarray(_PATTERNS[pattern](_X * density, _Y * density), dtype=np.float32)
 
 
-# Of coordinates in which the pattern repeats at every whole number.
+# The share of the second colour; each pattern repeats at every whole number of x and y.
 _PATTERNS: Mapping[str, Callable[[Grid, Grid], NDArray[np.generic]]] = {
     "plain": lambda x, y: np.zeros_like(x),
     "striped": lambda x, y: y % 1 < 0.4,
@@ -130,8 +131,47 @@ _PATTERNS: Mapping[str, Callable[[Grid, Grid], NDArray[np.generic]]] = {
 }
 
 
+@dataclass(frozen=True)
+class Look:
+    """The colours and proportions of a product's drawing.
+
+    Attributes:
+        body: paint of the main part: colours, pattern and light.
+        proportions: six numbers from 0 to 1 that shape the details.
+    """
+
+    brand: str
+    colour: RGB
+    second: RGB
+    body: Image.Image
+    proportions: tuple[float, ...]
+
+    def choice(self, index: int, count: int) -> int:
+        """Return one of ``count`` variants of a detail."""
+        return min(count - 1, int(self.proportions[index] * count))
+
+    def between(self, index: int, low: float, high: float) -> float:
+        """Return a proportion between two bounds."""
+        return low + self.proportions[index] * (high - low)
+
+
+def look_of(product: Product, seed: int) -> Look:
+    """Return the look of a product; variants of a line differ in their colours alone."""
+    rng = stream(seed, "look", product.brand, product.line, product.kind)
+    colour, second = COLOURS[product.colour][0], COLOURS[product.second_colour][0]
+    density = float(rng.uniform(8, 16))
+    proportions = tuple(float(number) for number in rng.random(6))
+    return Look(
+        brand=product.brand,
+        colour=colour,
+        second=second,
+        body=patterned(colour, second, product.pattern, density),
+        proportions=proportions,
+    )
+
+
 def emblem(sketch: Sketch, brand: str, centre: Point, radius: float) -> None:
-    """Put the brand's sign on a sketch: its shape and two colours are the brand's alone."""
+    """Put the brand's sign on a sketch; no two brands share its shape and both colours."""
     index = BRANDS.index(brand)
     ground, sign = _EMBLEM_COLOURS[index % 8], _EMBLEM_COLOURS[(index * 3 + 5) % 8]
     sketch.disc(centre, (radius, radius), ground)

@@ -1,4 +1,4 @@
-"""Nights: what do the feeds of the three nights say, and what of it is wrong?"""
+"""The three nights: items of the first, changes of the second, broken feed of the third."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +16,7 @@ from spark_jobs.demo.shop.catalogue import (
     video,
     videos,
 )
-from spark_jobs.demo.shop.chance import pick, pick_some, stream
-from spark_jobs.demo.shop.products import Product
+from spark_jobs.demo.shop.products import Product, pick, pick_some, stream
 from spark_jobs.demo.shop.wording import MERCHANTS, page_title
 
 NIGHTS = ("2026-01-29", "2026-01-30", "2026-01-31")
@@ -29,10 +28,10 @@ REMOVED = 0.015
 
 @dataclass(frozen=True)
 class SecondNight:
-    """What the second night's feed tells.
+    """The second night's feed.
 
     Attributes:
-        changes: key -> what happened: ``new_product``, ``new_page``, ``repriced``, ``retitled``,
+        changes: key -> change: ``new_product``, ``new_page``, ``repriced``, ``retitled``,
             ``repictured`` or ``removed``.
     """
 
@@ -55,7 +54,7 @@ def first_night(products: Sequence[Product], *, size: ShopSize, seed: int) -> li
 def second_night(
     products: Sequence[Product], items: Sequence[Item], *, size: ShopSize, seed: int
 ) -> SecondNight:
-    """Return what changes after a day: new products and pages, other prices, titles, pictures."""
+    """Return the changes of a day: new products and pages, other prices, titles, pictures."""
     rng = stream(seed, "second night")
     by_id = {product.product_id: product for product in products}
     page_items = [item for item in items if item.domain == "page"]
@@ -66,7 +65,7 @@ def second_night(
     repriced = touched[: counts["repriced"]]
     retitled = touched[counts["repriced"] :][: counts["retitled"]]
     repictured = touched[counts["repriced"] + counts["retitled"] :]
-    told = {
+    changed = {
         "new_product": _new_products(products, size=size, seed=seed),
         "new_page": _new_pages(by_id, page_items, count=counts["new_page"], seed=seed),
         "repriced": [
@@ -77,13 +76,13 @@ def second_night(
         "repictured": [_repictured(item) for item in repictured],
     }
     removed = _removed(items, touched={item.key for item in touched}, seed=seed)
-    changes = {item.key: change for change, items in told.items() for item in items}
+    changes = {item.key: change for change, items in changed.items() for item in items}
     changes |= {item.key: "removed" for item in removed}
-    return SecondNight([item for items in told.values() for item in items], removed, changes)
+    return SecondNight([item for items in changed.values() for item in items], removed, changes)
 
 
 def after(items: Sequence[Item], night: SecondNight) -> list[Item]:
-    """Return the items that are on offer after the second night."""
+    """Return the items that the shop offers after the second night."""
     state = {item.key: item for item in (*items, *night.items)}
     for item in night.removed:
         del state[item.key]
@@ -91,7 +90,7 @@ def after(items: Sequence[Item], night: SecondNight) -> list[Item]:
 
 
 def broken_night(items: Sequence[Item], seed: int) -> tuple[list[Item], set[Key]]:
-    """Return the third night's feed: everything again, with empty titles and grey pictures.
+    """Return the third night's feed: all items again, some with empty titles or grey pictures.
 
     Returns:
         The items, and the keys of the pages whose picture is grey.
@@ -103,7 +102,7 @@ def broken_night(items: Sequence[Item], seed: int) -> tuple[list[Item], set[Key]
 
 
 def _new_products(products: Sequence[Product], *, size: ShopSize, seed: int) -> list[Item]:
-    """Each new product comes with pages, a video and a slice in a room of its own."""
+    """Return the items of new products: pages, a video and a live slice in a room of its own."""
     new = [product for product in products if product.is_new]
     page_items = pages(new, seed)
     by_product = pages_by_product(page_items)
@@ -127,7 +126,7 @@ def _new_products(products: Sequence[Product], *, size: ShopSize, seed: int) -> 
 def _new_pages(
     by_id: dict[str, Product], page_items: Sequence[Item], *, count: int, seed: int
 ) -> list[Item]:
-    """Pages of merchants that did not list the product before."""
+    """Return pages of known products at merchants that did not list them before."""
     rng = stream(seed, "new pages")
     listed = {(item.product_id, item.source) for item in page_items}
     products = sorted({item.product_id for item in page_items})
@@ -151,14 +150,14 @@ def _repictured(item: Item) -> Item:
 
 
 def _removed(items: Sequence[Item], *, touched: set[Key], seed: int) -> list[Item]:
-    """Remove items of all domains, but of pages only the third and fourth that nothing links to.
+    """Return the items to remove: of pages only a product's third and fourth, and none linked to.
 
     Args:
         touched: keys that change in another way.
     """
     linked = {link for item in items for link in item.linked_item_ids}
     first_two = {item.key for own in pages_by_product(items).values() for item in own[:2]}
-    spare = [
+    removable = [
         item for item in items if item.key not in touched | first_two and item.item_id not in linked
     ]
-    return pick_some(stream(seed, "removed"), spare, round(REMOVED * len(items)))
+    return pick_some(stream(seed, "removed"), removable, round(REMOVED * len(items)))

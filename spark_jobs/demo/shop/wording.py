@@ -1,23 +1,22 @@
-"""Wording: what do merchants write, and speakers say, about a product?"""
+"""Wording: titles and texts that merchants write about a product, and transcripts of speech."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from spark_jobs.demo.shop.chance import happens, pick, pick_some
-from spark_jobs.demo.shop.products import COLOURS, STYLES, Product
+from spark_jobs.demo.shop.products import COLOURS, STYLES, Product, happens, pick, pick_some
 
 
 @dataclass(frozen=True)
 class Merchant:
-    """Who lists pages, and how it writes.
+    """A merchant that lists pages, and its style of writing.
 
     Attributes:
-        title: template of titles; the words in braces are filled in.
+        title: template of titles.
         case: how titles are written: ``as_is``, ``lower`` or ``upper``.
-        unit: how a number and its unit are put together.
-        colour_name: how the merchant calls the attribute.
+        unit: template of a measure.
+        colour_name: the merchant's name of the attribute.
     """
 
     name: str
@@ -62,7 +61,7 @@ _CLOSINGS = (
     "use the code for ten percent off",
     "thanks for watching", "only a few left",
 )  # fmt: skip
-# Speakers seldom say a product's whole name.
+# Speakers seldom use a product's whole name.
 _NAMINGS = (
     "the {brand} {line} {short}",
     "the {line}",
@@ -83,7 +82,7 @@ _CAPTIONS = (
 
 
 def page_title(product: Product, merchant: Merchant, rng: np.random.Generator) -> str:
-    """Return a title as the merchant writes it: words left out, abbreviated or misspelt."""
+    """Return a title in the merchant's style: words left out, abbreviated or misspelt."""
     words = _words(product, merchant.unit, rng)
     dropped = {
         "colour": 0.12,
@@ -97,9 +96,7 @@ def page_title(product: Product, merchant: Merchant, rng: np.random.Generator) -
         if happens(rng, probability):
             words[name] = ""
     if not words["brand"]:
-        words["code"] = (
-            product.code
-        )  # someone who leaves the brand out must say which product it is
+        words["code"] = product.code  # without brand and code, products could not be told apart
     title = _tidy(merchant.title.format(**words))
     if happens(rng, 0.07):
         title = misspelt(title, rng)
@@ -121,7 +118,7 @@ def page_text(product: Product, rng: np.random.Generator) -> str | None:
 
 
 def page_brand(product: Product, rng: np.random.Generator) -> str | None:
-    """Return the brand as one of its spellings, or None."""
+    """Return one of the brand's spellings, or None."""
     name = product.brand
     spellings = [
         name,
@@ -139,7 +136,7 @@ def page_brand(product: Product, rng: np.random.Generator) -> str | None:
 def page_attributes(
     product: Product, merchant: Merchant, rng: np.random.Generator
 ) -> dict[str, str]:
-    """Return attributes under the merchant's names; each is missing now and then."""
+    """Return attributes under the merchant's names; each is sometimes missing."""
     number, unit = product.measure
     attributes = {
         merchant.colour_name: _colour(product, rng),
@@ -162,7 +159,7 @@ def video_title(product: Product, rng: np.random.Generator) -> str:
 
 
 def spoken(product: Product, rng: np.random.Generator) -> str:
-    """Return a transcript of talk about a product: lower case, filler, some words wrong."""
+    """Return a transcript of speech about a product: lower case, fillers, some words wrong."""
     words = _words(product, "{number} {unit}", rng)
     about = [
         pick(rng, _NAMINGS).format(**words),
@@ -222,7 +219,7 @@ def _misheard(word: str, rng: np.random.Generator) -> str:
 
 
 def _tidy(title: str) -> str:
-    """Remove what left-out words leave behind: empty brackets, doubled marks and spaces."""
+    """Remove traces of left-out words: empty brackets, doubled marks and spaces."""
     for rest in ("()", "- -", ", ,"):
         title = title.replace(rest, rest[0] if rest != "()" else "")
     return " ".join(title.split()).replace(" ,", ",").strip(" -,|")

@@ -2,16 +2,16 @@
 
 Source: McAuley's Amazon reviews 2014, as joined from three public copies.
 
-The data has the order of each user's events and no moments. They are spread by rule: a user's last
+The data has the order of each user's events but no moments. They are set by rule: a user's last
 event is at noon of 2014-07-22, the one before a day earlier, and so on. So a night at or after that
-day takes in everything, the last event of every user is the newest, and a history cut at
-2014-07-22 is the usual leave-one-out split. Rates and gaps in time mean nothing here.
+day reads everything, and a history cut at 2014-07-22 is the usual leave-one-out split. Rates and
+gaps in time have no meaning.
 """
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs.ingest.datasets.window import Window
+from spark_jobs.ingest.datasets.adapter import Window
 
 # The last review in the original data was written on 2014-07-23.
 _LAST_EVENT = "2014-07-22 12:00:00"
@@ -31,10 +31,10 @@ def items(spark: SparkSession, folder: str, window: Window) -> DataFrame:
 
 def interactions(spark: SparkSession, folder: str, window: Window) -> DataFrame:
     """Return one purchase an event of a user's sequence, at moments set by rule: see above."""
-    words = F.split(F.trim("value"), " ")
+    fields = F.split(F.trim("value"), " ")
     events = (
         spark.read.text(f"{folder}/user_sequences.txt")
-        .select(words[0].alias("user"), F.slice(words, 2, F.size(words)).alias("asins"))
+        .select(fields[0].alias("user"), F.slice(fields, 2, F.size(fields)).alias("asins"))
         .select("user", F.size("asins").alias("length"), F.posexplode("asins").alias("at", "asin"))
     )
     days_before = F.make_dt_interval(days=F.col("length") - 1 - F.col("at"))

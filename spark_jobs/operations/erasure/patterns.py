@@ -1,7 +1,7 @@
-"""Mentions of a user: which row, which text and which byte says who they are?
+"""Patterns that find a user: in rows by column, in texts and logs by the id as a whole word.
 
-``42`` may be a user, a price and an item. So a row is a user's by the columns that name users, and
-a text by the id as a whole word, or, where it is a number, as one that stands as an id would.
+``42`` may be a user, a price and an item. An id that is a number counts in a text only where an id
+would stand.
 """
 
 import html
@@ -13,16 +13,16 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 FORGOTTEN_TEXT = "[forgotten]"
-# What a ledger says in words, with examples of keys.
+# Columns of ledgers with messages, which give keys as examples.
 TEXTS = ("detail", "seen")
-# What the quarantine says of a refused row.
+# The quarantine's columns about a refused row.
 _REFUSAL = {"record_key", "payload", "reason"}
 # Delta keeps this much of the least and greatest key of a file.
 _STATS_LENGTH = 32
 
 
-def whole_word(user: str) -> str:
-    """Return a pattern, for Python and for Java, of the id on a page, in a log or in a sentence."""
+def id_as_word(user: str) -> str:
+    """Return a pattern, for Python and Java, of the id on a page, in a log or in a message."""
     if user.isdigit():
         return _number(user)
     written = {user, html.escape(user), json.dumps(user)[1:-1]}
@@ -31,9 +31,9 @@ def whole_word(user: str) -> str:
 
 
 def _number(user: str) -> str:
-    """Return a pattern of an id of digits alone: most numbers on a page are no users.
+    """Return a pattern of an id of digits alone, most of which on a page are not users.
 
-    In quotes, in a cell, in a list of examples, or after the word.
+    It matches in quotes, in a cell, in a list of examples, or after the word "user".
     """
     quoted = rf"(?<=[>\"'|]){user}(?=[<\"'|])"
     listed = rf"(?:(?<=such as )|(?<=, )){user}(?=,|$)"
@@ -51,14 +51,14 @@ def in_delta_log(user: str) -> re.Pattern[str]:
     return re.compile(name + equals + ends)
 
 
-def telling_columns(columns: Collection[str]) -> list[str]:
-    """Return the columns that may say who a user is; none for tables that are not about users."""
+def columns_about_users(columns: Collection[str]) -> list[str]:
+    """Return the columns that may identify a user; none for tables that are not about users."""
     refusal = _REFUSAL if set(columns) >= _REFUSAL else set()
     return [name for name in columns if _names_users(name) or name in {*refusal, *TEXTS}]
 
 
 def row_of_user(columns: Collection[str], user: str) -> Column | None:
-    """Return which rows are a user's; None where the columns cannot say.
+    """Return which rows are a user's; None where no column identifies users.
 
     Args:
         columns: names of the table's columns.
@@ -70,14 +70,14 @@ def row_of_user(columns: Collection[str], user: str) -> Column | None:
 
 
 def text_about_user(columns: Collection[str], user: str) -> Column | None:
-    """Return which rows of a ledger mention a user in words; None where there are no words."""
-    pattern = F.lit(f"(?U){whole_word(user)}")
+    """Return which rows of a ledger mention a user in a message; None where it has no messages."""
+    pattern = F.lit(f"(?U){id_as_word(user)}")
     return _any([F.regexp_like(F.col(name), pattern) for name in TEXTS if name in columns])
 
 
 def redacted_texts(columns: Collection[str], user: str) -> dict[str, Column]:
-    """Return a ledger's words without the user, by column."""
-    pattern = F.lit(f"(?U){whole_word(user)}")
+    """Return a ledger's messages without the user, by column."""
+    pattern = F.lit(f"(?U){id_as_word(user)}")
     return {
         name: F.regexp_replace(F.col(name), pattern, F.lit(FORGOTTEN_TEXT))
         for name in TEXTS
@@ -91,7 +91,7 @@ def _refused_rows(user: str) -> list[Column]:
     return [
         F.startswith(F.col("record_key"), F.lit(f"{user}|")),
         F.coalesce(F.get_json_object("payload", "$.user_id") == F.lit(user), F.lit(False)),
-        unreadable & F.regexp_like(F.col("payload"), F.lit(f"(?U){whole_word(user)}")),
+        unreadable & F.regexp_like(F.col("payload"), F.lit(f"(?U){id_as_word(user)}")),
     ]
 
 

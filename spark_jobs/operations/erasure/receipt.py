@@ -1,7 +1,7 @@
-"""The receipt of an erasure: what each run found and removed, and what an erasure cannot reach.
+"""Receipt of an erasure: the traces found and removed by each run, and what it cannot reach.
 
-A run writes down what it found before it removes anything. What a run that was killed removed is
-what the next one no longer finds. The receipt names the user by the salted hash of the ledger
+A run records what it found before it removes anything. What a killed run removed is what the next
+one no longer finds. The receipt names the user by the salted hash of the ledger
 ``forgotten``, never by the id.
 """
 
@@ -32,7 +32,7 @@ NOT_REACHED = (
 
 @dataclass(frozen=True)
 class Found:
-    """What there is of a user in one place.
+    """Traces of a user in one place.
 
     Attributes:
         where: path below the warehouse, or the online store.
@@ -48,7 +48,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Removed:
-    """What was removed from one place.
+    """Traces removed from one place.
 
     Attributes:
         where: as of ``Found``.
@@ -64,7 +64,7 @@ class Removed:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What an erasure did.
+    """The result of an erasure.
 
     Attributes:
         user_hash: stands for the user, see ``spark_jobs/warehouse/suppression_list.py``.
@@ -100,7 +100,7 @@ def begin_run(warehouse: str, user_hash: str, found: Sequence[Found], online: st
 def complete_run(
     warehouse: str, user_hash: str, *, versions: Mapping[str, int], files_searched: int
 ) -> Receipt:
-    """Write down that nothing is left of what the last run found.
+    """Record that nothing is left of what the last run found.
 
     Args:
         versions: Delta version of each table from now on.

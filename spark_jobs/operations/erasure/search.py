@@ -1,6 +1,6 @@
-"""Traces: where below a warehouse is anything kept of a user, old versions of tables included?
+"""Search for a user in all files of a warehouse, old versions of tables included.
 
-Files are read as they lie, so that nothing depends on what a table says of itself.
+Files are read one by one, whether or not a table's log still refers to them.
 """
 
 import re
@@ -13,27 +13,27 @@ import fsspec
 import pyarrow.parquet as pq
 from pyspark.sql import functions as F
 
-from spark_jobs.engine.concurrency import at_once
+from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.operations.erasure.patterns import (
+    columns_about_users,
+    id_as_word,
     in_delta_log,
     row_of_user,
-    telling_columns,
     text_about_user,
-    whole_word,
 )
 from spark_jobs.operations.erasure.receipt import Found
 from spark_jobs.warehouse.delta_files import delta_folders, delta_frame, physical_frame
 from spark_jobs.warehouse.tables import Tables
 
-# Read by other means (the online store), of sessions at work (Spark's scratch), or not about users
-# one by one (the encoders).
+# Read by other means (the online store), of running sessions (Spark's scratch), or without single
+# users (the encoders).
 _ELSEWHERE = ("feature_store/", "tmp/spark/", "encoders/", "erasures/", "releases.json")
 _TEXTS = (".html", ".json", ".jsonl", ".csv", ".txt", ".md", ".log")
 
 
 @dataclass(frozen=True)
 class Trace:
-    """Something that is kept of a user.
+    """Something kept of a user, in one place.
 
     Attributes:
         where: path below the warehouse.
@@ -48,7 +48,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Search:
-    """What a search came across.
+    """The result of a search.
 
     Attributes:
         files: how many files were read.
@@ -72,13 +72,13 @@ def search(tables: Tables, user: str) -> Search:
 
 
 def found_by_place(tables: Tables, user: str, traces: Iterable[Trace]) -> list[Found]:
-    """Return what there is of a user, place by place; what readers of a table see, apart.
+    """Return what there is of a user in each place; in tables, what readers see apart.
 
     Args:
         traces: of the same user, from ``search``.
     """
     folders = delta_folders(tables.warehouse)
-    counted = at_once(partial(_readable, tables, folder, user) for folder in folders)
+    counted = run_concurrently(partial(_readable, tables, folder, user) for folder in folders)
     readable = dict(zip(folders, counted, strict=True))
     found: list[Found] = []
     for folder, (rows, texts, _) in readable.items():
@@ -98,7 +98,7 @@ def _readable(tables: Tables, folder: str, user: str) -> tuple[int, int, int]:
     And how many there are in all as ``search`` counts them: a row may be both.
     """
     frame = delta_frame(tables.spark, f"{tables.warehouse}/{folder}")
-    if not telling_columns(frame.columns):
+    if not columns_about_users(frame.columns):
         return 0, 0, 0
     found = row_of_user(frame.columns, user), text_about_user(frame.columns, user)
     rows, texts = (F.lit(False) if condition is None else condition for condition in found)
@@ -108,7 +108,7 @@ def _readable(tables: Tables, folder: str, user: str) -> tuple[int, int, int]:
 
 
 def pages(files: Iterable[str]) -> list[str]:
-    """Return the files that are texts for people: reports, audit pages, logs."""
+    """Return the text files: reports, audit pages, logs."""
     return [path for path in files if path.endswith(_TEXTS) and not _is_log(path)]
 
 
@@ -138,7 +138,7 @@ def _rows(tables: Tables, files: list[str], user: str) -> list[Trace]:
 def _count(tables: Tables, paths: list[str], user: str) -> int:
     filesystem, first = fsspec.url_to_fs(paths[0])
     with filesystem.open(first, "rb") as file:
-        columns = telling_columns(pq.read_schema(file).names)
+        columns = columns_about_users(pq.read_schema(file).names)
     if not columns:
         return 0
     frame = physical_frame(tables.spark, paths, columns)
@@ -158,7 +158,7 @@ def _log_mentions(warehouse: str, files: list[str], user: str) -> list[Trace]:
 
 
 def _statistics(warehouse: str, path: str) -> list[str]:
-    """Return what a checkpoint says of its files; nothing where the file is no checkpoint."""
+    """Return the rows of a checkpoint of a Delta log; none where the file is not one."""
     if not path.endswith(".parquet"):
         return []
     filesystem, root = fsspec.url_to_fs(warehouse)
@@ -168,6 +168,6 @@ def _statistics(warehouse: str, path: str) -> list[str]:
 
 
 def _page_mentions(warehouse: str, files: list[str], user: str) -> list[Trace]:
-    pattern = re.compile(whole_word(user))
+    pattern = re.compile(id_as_word(user))
     mentions = ((path, len(pattern.findall(read_text(warehouse, path)))) for path in files)
     return [Trace(path, "page", count) for path, count in mentions]

@@ -1,4 +1,4 @@
-"""Expired encoder versions: which does no release that is kept, and no encoder, need any more?"""
+"""Expired releases, and the encoder versions that only they need."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ def expired_releases(changes: Sequence[Change], now: datetime, days: int) -> lis
     """Return the releases that were retired ``days`` ago or earlier."""
     last = {change.release.name: change for change in changes}
     retired = [change for change in last.values() if change.release.state == "retired"]
-    # Spark gives times without a zone, in this machine's; asked for another, they have one.
+    # Spark returns times in this machine's zone, without naming it; astimezone takes them so.
     return [c.release for c in retired if c.at.astimezone(UTC) <= now - timedelta(days=days)]
 
 
@@ -24,12 +24,12 @@ def expired_versions(
 ) -> list[str]:
     """Return the encoder versions that only expired releases need.
 
-    A version that no release ever named stays, with all that it reads: it was trained to be
-    released.
+    A version that was never in a release is kept, with the versions that it reads: it may have been
+    trained for a coming release.
 
     Args:
-        releases: all releases, the expired ones among them.
-        reads: encoder version -> versions that it reads, of all encoders that are there.
+        releases: all releases, including the expired ones.
+        reads: encoder version -> versions that it reads, for all encoders of the warehouse.
     """
     gone = {release.name for release in expired}
     named = {version for release in releases for version in release.encoders.values()}
@@ -56,5 +56,7 @@ def _reads(filesystem: fsspec.AbstractFileSystem, folder: str, others: Iterable[
     file = f"{folder}/config.json"
     if not filesystem.exists(file):
         return []
-    said = json.loads(filesystem.cat_file(file)).values()
-    return sorted(set(others) & {value for value in said if isinstance(value, str)})
+    config = json.loads(filesystem.cat_file(file))
+    # Under a key of its kind or, as EncoderInfo has it, under ``reads``.
+    values = [*config.values(), *config.get("reads", {}).values()]
+    return sorted(set(others) & {value for value in values if isinstance(value, str)})

@@ -1,7 +1,7 @@
-"""Maintenance: remove what has outlived its use, and make small files large; nothing else.
+"""Maintenance: remove expired rows and files, and compact small files.
 
-Every release that is served reads the same before and after, online and point-in-time, and the
-last nights can be run again. Killed at any point and run again, it goes on.
+Readers of every served release get the same before and after, online and point-in-time, and the
+last nights can be run again. A run that was killed is continued by the next one.
 
     spark-submit spark_jobs/operations/maintenance/job.py --config spark_jobs/conf/local.toml
 """
@@ -21,6 +21,7 @@ from spark_jobs.operations.maintenance.tasks import Task, tasks
 from spark_jobs.warehouse.delta_files import check_hours
 from spark_jobs.warehouse.layout import Layout
 from spark_jobs.warehouse.locks import warehouse_lock
+from spark_jobs.warehouse.migration import migrate
 from spark_jobs.warehouse.tables import Tables
 
 logger = logging.getLogger(__name__)
@@ -38,16 +39,16 @@ def maintain(
     dry_run: bool = False,
     force: bool = False,
 ) -> list[Task]:
-    """Do what there is to do, or, in a dry run, only say what that is.
+    """Run all tasks that are due, or only list them in a dry run; return them.
 
-    To be called with the warehouse's lock held.
+    Call with the warehouse's lock held.
 
     Args:
-        now: from which retention is counted.
-        force: remove files that a reader may have open, too.
+        now: time from which retention is counted.
+        force: also remove files that a reader may have open.
 
     Raises:
-        RetentionTooShort: files that a reader may have open would go, and not ``force``.
+        RetentionTooShort: files that a reader may have open would be removed, and not ``force``.
     """
     check_hours(config.retention.table_history_days * 24, force)
     done = []
@@ -64,7 +65,7 @@ def main(
     config: Annotated[str, typer.Option(help="TOML file, see spark_jobs/conf/")],
     dry_run: Annotated[bool, typer.Option("--dry-run")] = False,
 ) -> None:
-    """Run maintenance where Spark was started for it."""
+    """Run maintenance under spark-submit."""
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr
     )
@@ -73,10 +74,11 @@ def main(
         name = "embedmill maintenance"
         spark = build_session(settings.spark, name=name, scratch=Layout.of(settings.warehouse).tmp)
         tables = Tables(spark, settings.warehouse)
+        migrate(tables)
         for task in maintain(
             tables, settings, now=datetime.now(UTC), watch=_unwatched, dry_run=dry_run
         ):
-            logger.info("%s %s", "would go:" if dry_run else "done:", task)
+            logger.info("%s %s", "would be done:" if dry_run else "done:", task)
 
 
 @contextmanager

@@ -1,8 +1,8 @@
-"""Tasks of maintenance: what has outlived its use, and how it goes.
+"""Tasks of maintenance: find expired rows and files, and how to remove or rewrite them.
 
-Nothing that is served is among them: rows of published nights stay, with all their history in
-time, but for those of releases that were retired long ago; files go that only older versions of a
-table name.
+No served row is removed: rows of published nights stay, with all their history, except those of
+releases that were retired long ago. Data files are removed only where older versions of a table
+alone name them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -42,10 +42,11 @@ PAGES = ("data_docs", "reports")
 
 @dataclass(frozen=True)
 class Task:
-    """Something that maintenance does.
+    """A removal or rewriting that is due.
 
     Attributes:
-        amount: how much of it there is, in words.
+        what: kind of the rows or files, or of the work.
+        amount: number of rows or files, with its unit.
     """
 
     what: str
@@ -57,8 +58,8 @@ class Task:
 def tasks(
     tables: Tables, retention: RetentionConfig, now: datetime, *, force: bool = False
 ) -> Iterator[Task]:
-    """Yield what there is to do, in order; each is planned when those before it are done."""
-    # A release that is created meanwhile of an old one's encoders would lose them.
+    """Yield the tasks that are due, in order; each is planned after those before it have run."""
+    # Otherwise a release could be created of encoders that are just being removed.
     with releases_lock(tables.warehouse, wait=RELEASES_WAIT):
         yield from _retired(tables, retention.retired_release_days, now)
     last = tables.last_published()
@@ -69,14 +70,14 @@ def tasks(
     folders = delta_folders(tables.warehouse)
     for folder in folders:
         yield from _old_files(tables, folder, retention.table_history_days * 24, force)
-    # Last: they need room.
+    # Last, because rewriting needs the space that the tasks before it free.
     for folder in folders:
         yield from _int96_files(tables, folder)
         yield from _small_files(tables, folder)
 
 
 def _retired(tables: Tables, days: int, now: datetime) -> Iterator[Task]:
-    """Yield the removal of rows, and then of folders, of encoders that nobody needs any more."""
+    """Yield the removal of rows, and then of folders, of encoders of expired releases."""
     releases = all_releases(tables)
     expired = expired_releases(all_changes(tables), now, days)
     versions = expired_versions(releases, expired, encoders_read(tables.warehouse))
@@ -97,7 +98,7 @@ def _rows_of_versions(tables: Tables, table: Table, versions: Sequence[str]) -> 
     ):
         count = rows.filter(condition).count()
         if count:
-            # Staged rows too: publish holds the two against each other.
+            # Staged rows too: publish compares staged with served ones.
             yield Task(
                 "rows of retired releases",
                 path[len(tables.warehouse) + 1 :],
@@ -133,7 +134,7 @@ def _is_before(name: str, before: Night) -> bool:
 
 
 def _left_behind(tables: Tables) -> Iterator[Task]:
-    """Yield the removal of what killed runs left: with the lock held, nobody is using it."""
+    """Yield the removal of files of killed runs: with the lock held, no run is using them."""
     filesystem, _ = fsspec.url_to_fs(tables.warehouse)
     files = [file for path in left_behind(tables.layout.tmp) for file in filesystem.find(path)]
     if files:
@@ -142,14 +143,14 @@ def _left_behind(tables: Tables) -> Iterator[Task]:
     building = {release.name for release in all_releases(tables) if release.state == "building"}
     for name, path in _listed(tables.layout.backfills):
         if name not in building:
-            yield from _folder(f"backfill/{name}", path, "backfill that is over")
+            yield from _folder(f"backfill/{name}", path, "finished or abandoned backfill")
 
 
 def _int96_files(tables: Tables, folder: str) -> Iterator[Task]:
     path = f"{tables.warehouse}/{folder}"
     old = int96_files(tables.spark, path)
     if old:
-        what = "times of an earlier version rewritten"
+        what = "files with INT96 times rewritten"
         yield Task(what, folder, f"{old:,} files", partial(rewrite, tables.spark, path))
 
 
@@ -157,7 +158,7 @@ def _small_files(tables: Tables, folder: str) -> Iterator[Task]:
     path = f"{tables.warehouse}/{folder}"
     small = small_files(tables.spark, path)
     if small:
-        what = "small files made one"
+        what = "small files compacted"
         yield Task(what, folder, f"{small:,} files", partial(compact, tables.spark, path))
 
 

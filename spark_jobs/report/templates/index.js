@@ -1,5 +1,5 @@
 "use strict";
-// A box that has nothing to scroll is no stop for the Tab key.
+// A box with nothing to scroll is not focusable.
 function fit() {
   for (const box of document.querySelectorAll(".scroll")) {
     if (box.scrollWidth > box.clientWidth + 1) box.setAttribute("tabindex", "0");

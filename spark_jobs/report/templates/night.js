@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  // A box that has nothing to scroll is no stop for the Tab key.
+  // A box with nothing to scroll is not focusable.
   const fit = () => {
     for (const box of document.querySelectorAll(".scroll")) {
       if (box.scrollWidth > box.clientWidth + 1) box.setAttribute("tabindex", "0");
@@ -16,18 +16,18 @@
   const svg = stage.querySelector("svg");
   const tip = document.getElementById("map-tip");
   const ring = document.getElementById("map-ring");
-  const said = document.getElementById("map-said");
+  const status = document.getElementById("map-status");
   const NEAR = 16; // of the drawing's units: how close the pointer must come to a mark
 
-  // Mark i is row i of the table below the map: the facts are in the page once.
+  // Mark i is row i of the table below the map: its record is in the page once.
   const rows = document.querySelectorAll("#map-table tbody tr");
   const marks = [...svg.querySelectorAll("g[data-group] > use")].map((use, i) => ({
     x: +use.getAttribute("x"),
     y: +use.getAttribute("y"),
     group: use.parentNode,
-    words: [...rows[i].cells].map((cell) => cell.textContent),
+    record: [...rows[i].cells].map((cell) => cell.textContent),
   }));
-  // The drawing shrinks with the screen; its marks must stay large enough to be told apart.
+  // The drawing shrinks with the screen; its marks must stay large enough to be distinguished.
   const enlarge = () => {
     const times = Math.min(2.2, Math.max(1, 660 / svg.clientWidth));
     for (const shape of svg.querySelectorAll(".mark-of-map")) {
@@ -47,12 +47,12 @@
     return element;
   };
 
-  function show(mark, aloud) {
+  function show(mark, announce) {
     current = mark;
     ring.toggleAttribute("hidden", !mark);
     tip.hidden = !mark;
     if (!mark) return;
-    const [title, category, brand, items] = mark.words;
+    const [title, category, brand, items] = mark.record;
     const count = items === "1" ? "1 item" : `${items} items`;
     ring.setAttribute("cx", mark.x);
     ring.setAttribute("cy", mark.y);
@@ -63,7 +63,7 @@
     const above = mark.y * scale - tip.offsetHeight - 14;
     tip.style.left = `${left}px`;
     tip.style.top = `${above > 4 ? above : mark.y * scale + 16}px`;
-    if (aloud) said.textContent = `${title}. Category ${category}. Brand ${brand}. ${count}.`;
+    if (announce) status.textContent = `${title}. Category ${category}. Brand ${brand}. ${count}.`;
   }
 
   function nearest(x, y, within) {
@@ -91,7 +91,7 @@
     if (!current && stage.matches(":focus-visible")) show(visible()[0] ?? null, true);
   });
 
-  // The next mark that way: ahead by little, and aside by less.
+  // The next mark in a direction; distance across it counts double.
   function towards(dx, dy) {
     if (!current) return visible()[0] ?? null;
     let best = null;

@@ -41,6 +41,7 @@ def embedmill(path: str, output: str) -> Engine:
 
     import pyarrow.parquet as pq
 
+    from encoders.artifacts import read_info
     from spark_jobs.config import EncodingConfig
     from spark_jobs.engine.inference import encoded
 
@@ -51,9 +52,8 @@ def embedmill(path: str, output: str) -> Engine:
         count = frame.count()
         vectors = encoded(
             frame,
-            path,
+            read_info(path),
             keys=("row",),
-            outputs={output: WIDTHS[output]},
             config=EncodingConfig(batch_size=BATCH),
             count=count,
         )

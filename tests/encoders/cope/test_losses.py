@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from encoders.cope.losses import cosface, info_nce
-from encoders.cope.schedule import TrainingConfig
+from encoders.settings import CopeConfig
 
 
 def _unit(rows: int, width: int, seed: int) -> np.ndarray:
@@ -44,7 +44,7 @@ def test_info_nce_falls_when_pairs_come_together() -> None:
 
 
 def test_by_default_a_start_that_tells_products_apart_is_not_undone() -> None:
-    config = TrainingConfig()
+    config = CopeConfig()
     emb = torch.eye(60, dtype=torch.float64).requires_grad_()
 
     info_nce(

@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from encoders.cope.evaluation import mean_of
+from encoders.cope.losses import warm_up_and_cosine
 from encoders.cope.model import CopeHeads, Features
 from encoders.cope.sampling import CopeData
-from encoders.cope.schedule import TrainingConfig, warm_up_and_cosine
 from encoders.cope.training import NothingToTrainOn, TrainedCope, train
+from encoders.settings import CopeConfig
 
 MakeWorld = Callable[..., CopeData]
-SMALL = TrainingConfig(dim=16, raw_dim=8, epochs=6, batch_size=16, patience=6)
+SMALL = CopeConfig(dim=16, epochs=6, batch_size=16, patience=6)
 
 
 def _same(left: CopeHeads, right: CopeHeads) -> bool:

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from encoders.checkpoint import write_checkpoint
 from encoders.learn import training
 from encoders.learn.towers import TowerConfig
-from encoders.learn.training import TooFewSequences, TrainingConfig, train
+from encoders.learn.training import TooFewSequences, train
 from encoders.learn.training_run import TrainingRun
+from encoders.settings import LearnConfig
 
 SIZES = TowerConfig(
     content_width=16, whitened_width=16, dim=8, width=16, layers=1, heads=2, max_history=6
 )
-CONFIG = TrainingConfig(epochs=3, batch_size=16, max_target=4, sampled_positions=3, patience=9)
+CONFIG = LearnConfig(epochs=3, batch_size=16, max_target=4, sampled_positions=3, patience=9)
 
 World = tuple[NDArray[np.float32], list[NDArray[np.int64]]]
 
@@ -139,7 +140,7 @@ def test_a_checkpoint_from_before_the_ranking_was_watched_is_not_used(
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(world: World) -> None:
     one, two = train(*world, SIZES, CONFIG), train(*world, SIZES, CONFIG)
-    other = train(*world, SIZES, TrainingConfig(**{**vars(CONFIG), "seed": 1}))
+    other = train(*world, SIZES, LearnConfig(**{**vars(CONFIG), "seed": 1}))
 
     assert _weights(one.towers) == _weights(two.towers)
     assert _weights(one.towers) != _weights(other.towers)
@@ -196,7 +197,7 @@ def test_training_stops_when_the_ranking_has_not_become_better(
     figures = iter([0.2, 0.3, 0.25, 0.3, 0.9])
     monkeypatch.setattr(TrainingRun, "ranking_quality", lambda _: next(figures))
 
-    trained = train(*world, SIZES, TrainingConfig(**{**vars(CONFIG), "epochs": 30, "patience": 2}))
+    trained = train(*world, SIZES, LearnConfig(**{**vars(CONFIG), "epochs": 30, "patience": 2}))
 
     assert [row["epoch"] for row in trained.curve] == [0, 1, 2, 3]
     assert trained.best_epoch == 1
@@ -206,7 +207,7 @@ def test_training_stops_when_the_ranking_has_not_become_better(
 def test_every_item_tower_can_be_trained(world: World, variant: str) -> None:
     sizes = TowerConfig(**{**vars(SIZES), "item_tower": variant, "positions": True})
 
-    trained = train(*world, sizes, TrainingConfig(**{**vars(CONFIG), "epochs": 1}))
+    trained = train(*world, sizes, LearnConfig(**{**vars(CONFIG), "epochs": 1}))
 
     assert np.isfinite(trained.curve[1]["train_loss"])
     assert trained.towers.config.item_tower == variant

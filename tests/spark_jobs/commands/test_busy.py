@@ -1,4 +1,4 @@
-"""A warehouse that another run holds: commands that write say so before Spark is started."""
+"""Commands that write refuse a warehouse that another run holds, before Spark starts."""
 
 from pathlib import Path
 
@@ -20,13 +20,13 @@ from spark_jobs.warehouse.locks import WarehouseBusy, releases_lock, warehouse_l
         ["maintain"],
     ],
 )
-def test_a_night_that_runs_is_not_disturbed(command: list[str], tmp_path: Path) -> None:
+def test_commands_that_write_refuse_while_a_night_runs(command: list[str], tmp_path: Path) -> None:
     with warehouse_lock(str(tmp_path / "warehouse")):
         _check_refused(command, tmp_path)
 
 
 @pytest.mark.parametrize("command", [["create"], ["promote", "r2"], ["rollback"], ["retire", "r1"]])
-def test_releases_change_one_at_a_time(command: list[str], tmp_path: Path) -> None:
+def test_release_commands_refuse_while_another_one_runs(command: list[str], tmp_path: Path) -> None:
     with releases_lock(str(tmp_path / "warehouse")):
         _check_refused(["release", *command], tmp_path)
 

@@ -1,4 +1,4 @@
-"""How a command ends that cannot do what it was asked: one message, in its log too."""
+"""A command that fails ends with one message, in its log too."""
 
 import logging
 from collections.abc import Iterator
@@ -30,18 +30,18 @@ def ended_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> int:
     return end.value.code
 
 
-def test_the_log_says_what_the_terminal_says(
+def test_an_error_of_ours_is_one_message_on_the_terminal_and_in_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log_to(tmp_path / "logs" / "embedmill.log")
 
     assert ended_with(UnknownRelease("no release 'r9'; there are r1."), monkeypatch) == 1
 
-    for said in (capsys.readouterr().err, (tmp_path / "logs" / "embedmill.log").read_text()):
-        assert "no release 'r9'; there are r1." in said
+    for text in (capsys.readouterr().err, (tmp_path / "logs" / "embedmill.log").read_text()):
+        assert "no release 'r9'; there are r1." in text
 
 
-def test_what_was_not_foreseen_leaves_its_trace_in_the_log(
+def test_an_unexpected_error_leaves_its_traceback_in_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log_to(tmp_path / "embedmill.log")
@@ -50,9 +50,9 @@ def test_what_was_not_foreseen_leaves_its_trace_in_the_log(
     with pytest.raises(ZeroDivisionError):
         cli.main()
 
-    said = (tmp_path / "embedmill.log").read_text()
-    assert "Traceback" in said
-    assert "ZeroDivisionError: one by none" in said
+    text = (tmp_path / "embedmill.log").read_text()
+    assert "Traceback" in text
+    assert "ZeroDivisionError: one by none" in text
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
@@ -63,6 +63,6 @@ def test_a_log_on_a_full_disk_adds_nothing_to_the_message(
 
     ended_with(UnknownRelease("no release 'r9'"), monkeypatch)
 
-    said = capsys.readouterr().err
-    assert "no release 'r9'" in said
-    assert "Traceback" not in said
+    text = capsys.readouterr().err
+    assert "no release 'r9'" in text
+    assert "Traceback" not in text

@@ -1,4 +1,4 @@
-"""What ``embedmill run`` prints under its table, and the status it ends with."""
+"""The output and the exit status of ``embedmill run``."""
 
 import sys
 
@@ -12,7 +12,9 @@ from spark_jobs.runs.night_run import StageResult
 from spark_jobs.runs.stage import NightStopped, Step
 
 
-def test_remarks_stand_under_the_table_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_remarks_are_printed_below_the_table_unescaped_and_unwrapped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     shown = Console(width=60, record=True)
     monkeypatch.setattr(night, "console", shown)
     remark = "value_unreadable 3, such as title '[bold]A title[/] that is longer than the line'"
@@ -26,7 +28,7 @@ def test_remarks_stand_under_the_table_as_they_are(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(("error", "status"), [(NightStopped("why"), 3), (ValueError("why"), 1)])
-def test_a_stopped_night_ends_with_a_status_of_its_own(
+def test_a_stopped_night_ends_with_status_3_and_other_errors_with_1(
     monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
 ) -> None:
     # The package of an error's class says that it is one of ours.

@@ -1,4 +1,4 @@
-"""Answers as a person sees them, and as the next program reads them."""
+"""Results as tables, CSV and JSON."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import types as T
 from rich.console import Console
 
-from spark_jobs.commands.output import give, print_rows, shown
+from spark_jobs.commands.output import display_text, print_result, print_rows
 from spark_jobs.queries.read_only_sql import QueryFailed
 
 ROWS = """
@@ -49,7 +49,7 @@ def printed(schema: T.StructType, rows: list[Row], width: int) -> str:
     ],
 )
 def test_values_are_short_and_harmless_on_a_terminal(value: object, expected: str) -> None:
-    assert shown(value) == expected
+    assert display_text(value) == expected
 
 
 IDS = T.StructType(
@@ -73,14 +73,14 @@ def test_rows_wider_than_the_terminal_are_printed_one_below_another() -> None:
     assert "NULL" in text
 
 
-def test_an_answer_without_rows_still_names_its_columns() -> None:
+def test_a_result_without_rows_still_names_its_columns() -> None:
     assert printed(IDS, [], 80).split() == ["spu_id", "title"]
 
 
 def test_csv_is_every_row_with_nested_values_as_json(
     rows: DataFrame, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    give(rows, "csv", None)
+    print_result(rows, "csv", None)
 
     out = capsys.readouterr()
     header, first, second = csv.reader(io.StringIO(out.out))
@@ -100,7 +100,7 @@ def test_csv_is_every_row_with_nested_values_as_json(
 def test_json_is_an_array_of_objects_nulls_kept(
     rows: DataFrame, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    give(rows, "json", None)
+    print_result(rows, "json", None)
 
     first, second = json.loads(capsys.readouterr().out)
     assert first["embedding"] == [0.25, -0.5, 0.75]
@@ -112,28 +112,28 @@ def test_json_is_an_array_of_objects_nulls_kept(
 def test_json_of_no_rows_is_an_empty_array(
     rows: DataFrame, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    give(rows.limit(0), "json", None)
+    print_result(rows.limit(0), "json", None)
 
     assert json.loads(capsys.readouterr().out) == []
 
 
 def test_json_refuses_two_columns_of_one_name(spark: SparkSession) -> None:
     with pytest.raises(QueryFailed, match=r"'a'.*AS"):
-        give(spark.sql("SELECT 1 AS a, 2 AS a"), "json", None)
+        print_result(spark.sql("SELECT 1 AS a, 2 AS a"), "json", None)
 
 
 def test_csv_and_tables_take_two_columns_of_one_name(
     spark: SparkSession, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    give(spark.sql("SELECT 1 AS a, 2 AS a, 3 AS `b.c`"), "csv", None)
+    print_result(spark.sql("SELECT 1 AS a, 2 AS a, 3 AS `b.c`"), "csv", None)
 
     assert capsys.readouterr().out == "a,a,b.c\n1,2,3\n"
 
 
 def test_a_limit_holds_for_every_form(rows: DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
-    give(rows.select("title"), "csv", 1)
-    give(rows.select("title"), "json", 1)
-    give(rows.select("title"), "table", 1)
+    print_result(rows.select("title"), "csv", 1)
+    print_result(rows.select("title"), "json", 1)
+    print_result(rows.select("title"), "table", 1)
 
     out = capsys.readouterr()
     assert out.out.splitlines().count("b") == 0

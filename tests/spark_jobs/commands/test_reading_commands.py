@@ -1,4 +1,4 @@
-"""What the commands that read refuse before anything is started."""
+"""Commands that read refuse bad options before Spark starts."""
 
 from pathlib import Path
 
@@ -24,11 +24,11 @@ CONFIG = ["similar", "--config", "spark_jobs/conf/local.toml"]
         ["--text", "shoes", "--format", "xml"],
     ],
 )
-def test_questions_that_are_none_or_two_are_usage_errors(options: list[str]) -> None:
+def test_similar_takes_one_query_and_valid_options(options: list[str]) -> None:
     assert CliRunner().invoke(app, [*CONFIG, *options]).exit_code == 2
 
 
-def test_an_unreadable_picture_is_refused_before_spark_is_started(tmp_path: Path) -> None:
+def test_similar_refuses_an_unreadable_picture_before_spark_starts(tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text(f'warehouse = "{tmp_path}/warehouse"\n')
     options = ["similar", "--config", str(config), "--image", str(tmp_path / "absent.png")]
@@ -42,7 +42,7 @@ def test_an_unreadable_picture_is_refused_before_spark_is_started(tmp_path: Path
 @pytest.mark.parametrize(
     "command", [["similar", "--spu", "s1"], ["sql", "SELECT 1"], ["shell"], ["evaluate", "r1"]]
 )
-def test_a_warehouse_that_is_not_there_is_not_made(command: list[str], tmp_path: Path) -> None:
+def test_commands_that_read_make_no_warehouse(command: list[str], tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text(f'warehouse = "{tmp_path}/warehouse"\n')
 
@@ -52,7 +52,7 @@ def test_a_warehouse_that_is_not_there_is_not_made(command: list[str], tmp_path:
     assert not (tmp_path / "warehouse").exists()
 
 
-def test_sql_without_a_statement_lists_what_there_is_to_ask() -> None:
+def test_sql_without_a_statement_lists_the_tables() -> None:
     result = CliRunner().invoke(app, ["sql", "--config", "spark_jobs/conf/local.toml"], input="")
 
     assert result.exit_code == 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spark_jobs.commands.shell import Lazily, shell_names
+from spark_jobs.commands.shell import OpenedOnUse, shell_names
 from spark_jobs.config import Config
 from spark_jobs.warehouse.tables import Tables
 
@@ -24,7 +24,7 @@ def test_the_store_is_opened_when_it_is_first_used_and_once() -> None:
         opened.append(1)
         return "a store"
 
-    store = Lazily(open_it)
+    store = OpenedOnUse(open_it)
     assert not hasattr(store, "_repr_html_")
     assert opened == []
 
@@ -34,4 +34,4 @@ def test_the_store_is_opened_when_it_is_first_used_and_once() -> None:
 
 def test_what_the_store_lacks_is_missing_from_the_name_too() -> None:
     with pytest.raises(AttributeError):
-        Lazily(lambda: "a store").no_such_method()
+        OpenedOnUse(lambda: "a store").no_such_method()

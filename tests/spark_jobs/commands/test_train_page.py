@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 from encoders.artifacts import Artifact, save_artifact
 from spark_jobs.cli import app
 from spark_jobs.commands import train as page
-from spark_jobs.commands.release_pages import flat_figures
 from spark_jobs.training import learn_job
 from spark_jobs.warehouse.layout import Layout
 from spark_jobs.warehouse.tables import Tables
@@ -44,7 +43,10 @@ def test_train_learn_prints_untrained_towers_the_best_rule_and_what_is_saved(
         Tables, instance=True, warehouse=warehouse, layout=Layout.of(warehouse), spark=None
     )
     versions = {"learn_user": artifact.version}
-    for name, stand_in in (("open_tables", lambda _: tables), ("start_workers", lambda _: None)):
+    for name, stand_in in (
+        ("open_tables", lambda _, locked: tables),
+        ("start_workers", lambda _: None),
+    ):
         monkeypatch.setattr(page, name, stand_in)
     monkeypatch.setattr(
         learn_job, "train_learn", create_autospec(learn_job.train_learn, return_value=versions)
@@ -64,26 +66,3 @@ def test_train_learn_prints_untrained_towers_the_best_rule_and_what_is_saved(
     assert "saved towers (epoch 1) 0.3100 0.3100" in printed
     assert "neighbour_blend, which needs no training, is ahead of the saved towers" in printed
     assert printed.endswith(f"learn_user={artifact.version}")
-
-
-def test_figures_of_a_release_are_held_out_ones_and_not_those_that_were_chosen_by() -> None:
-    paths = [path for path, _ in flat_figures(METRICS)]
-
-    assert "held_out untrained ndcg@10" in paths
-    assert not any(path.startswith(("watched", "curve")) for path in paths)
-
-
-def test_figures_of_encoders_from_before_are_read() -> None:
-    before = {
-        "curve": [{"epoch": 0, "validation_loss": 3.2}],
-        "best_epoch": 0,
-        "held_out": {"learn": {"recall@10": 0.04, "users": 12}},
-        "users": 30,
-    }
-
-    assert dict(flat_figures(before)) == {
-        "best_epoch": 0,
-        "held_out learn recall@10": 0.04,
-        "held_out learn users": 12,
-        "users": 30,
-    }

@@ -15,7 +15,8 @@ from encoders.artifacts import save_artifact
 from encoders.cope.features import feature_artifact
 from encoders.cope.model import CopeHeads, HeadsConfig, heads_artifact
 from encoders.loading import load_encoder
-from spark_jobs.config import Config, CopeConfig, EncodingConfig
+from encoders.settings import CopeConfig
+from spark_jobs.config import Config, EncodingConfig
 from spark_jobs.contracts import ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS, QUARANTINE
 from spark_jobs.embeddings.incremental import NothingServed
 from spark_jobs.embeddings.items_job import run
@@ -64,7 +65,7 @@ class Shop:
         """Run the stage on a night in which ``items`` changed; return its steps by table."""
         self.tables.stage(self.contract_frame(ITEMS, items), ITEMS, night)
         steps = run_stage("item_embeddings", run, self.tables, CONFIG, night)
-        return {step.name.split(" ")[0]: step for step in steps}
+        return {step.name: step for step in steps}
 
     def publish(self, night: Night) -> None:
         for table in (ITEMS, ITEM_EMBEDDINGS):
@@ -142,7 +143,7 @@ def test_every_item_gets_the_vector_of_its_content_and_a_rerun_the_same(
         np.testing.assert_allclose(found[item_id, cope], expected[row], atol=1e-6)
     assert steps["item_features"].rows_encoded == 0
     step = steps["item_embeddings"]
-    assert (step.rows_in, step.rows_out, step.rows_encoded, step.rows_spared) == (4, 4, 3, 1)
+    assert (step.rows_in, step.rows_out, step.rows_encoded, step.rows_reused) == (4, 4, 3, 1)
     shop.run(night, *items)
     assert shop.staged(night) == found
 
@@ -186,7 +187,7 @@ def test_only_new_contents_are_encoded_and_a_quiet_night_changes_nothing(
     shop.publish(second)
     quiet = shop.run(third)["item_embeddings"]
 
-    assert (step.rows_in, step.rows_out, step.rows_encoded, step.rows_spared) == (3, 3, 1, 2)
+    assert (step.rows_in, step.rows_out, step.rows_encoded, step.rows_reused) == (3, 3, 1, 2)
     assert (quiet.rows_in, quiet.rows_out, quiet.rows_encoded) == (3, 3, 0)
     assert shop.staged(third) == {}
 
@@ -201,7 +202,7 @@ def test_missing_features_are_read_once_and_unreadable_items_quarantined(
     steps = shop.run(night, *items)
 
     step = steps["item_features"]
-    assert (step.rows_in, step.rows_encoded, step.rows_spared) == (3, 2, 1)
+    assert (step.rows_in, step.rows_encoded, step.rows_reused) == (3, 2, 1)
     assert (step.rows_out, step.rows_quarantined) == (2, 1)
     step = steps["item_embeddings"]
     assert (step.rows_in, step.rows_out, step.rows_quarantined) == (4, 3, 1)

@@ -92,7 +92,7 @@ def codebooks(tables: Tables, contract_frame: Frame) -> semantic_ids.Codebooks:
 
 def stage(tables: Tables, night: Night) -> dict[str, Step]:
     steps = run_stage("spu_embeddings", run, tables, CONFIG, night)
-    return {step.name.split(" ")[0]: step for step in steps}
+    return {step.name: step for step in steps}
 
 
 def state(tables: Tables, table: Table, night: Night, *columns: str) -> dict[str, object]:
@@ -139,7 +139,7 @@ def test_two_nights(
         assert found == tuple(expected)
     step = first["spu_embeddings"]
     assert (step.rows_in, step.rows_out, step.rows_quarantined) == (4, 3, 1)
-    assert first["spu_content_embeddings"].rows_spared == 4
+    assert first["spu_content_embeddings"].rows_reused == 4
     assert first["spu_semantic_ids"].rows_encoded == 3
     refused = tables.read(QUARANTINE).collect()
     assert [(row["reason"], row["record_key"]) for row in refused] == [("no_item_vector", "s4")]

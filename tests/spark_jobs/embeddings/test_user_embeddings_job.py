@@ -13,7 +13,8 @@ from encoders.artifacts import Artifact, save_artifact
 from encoders.learn.preference import tower_artifacts
 from encoders.learn.prompt import prompt_hash, spu_prompt
 from encoders.learn.towers import PreferenceTowers, TowerConfig
-from spark_jobs.config import Config, EncodingConfig, LearnConfig
+from encoders.settings import LearnConfig
+from spark_jobs.config import Config, EncodingConfig
 from spark_jobs.contracts import (
     INTERACTIONS,
     SPU_CONTENT_EMBEDDINGS,
@@ -104,7 +105,7 @@ def user_vector(towers: PreferenceTowers, titles: list[str]) -> list[float]:
 
 def run_night(tables: Tables, night: Night) -> dict[str, Step]:
     steps = run_stage("user_embeddings", run, tables, CONFIG, night)
-    return {step.name.split(" ")[0]: step for step in steps}
+    return {step.name: step for step in steps}
 
 
 def test_two_nights(
@@ -168,4 +169,4 @@ def test_two_nights(
         np.testing.assert_allclose(users[user_id], vector, atol=1e-6)
     assert set(staged(tables, SPU_PREFERENCE_EMBEDDINGS, tomorrow)) == {"s3", "s4"}
     step = steps["user_embeddings"]
-    assert (step.rows_in, step.rows_out, step.rows_encoded, step.rows_spared) == (3, 3, 3, 0)
+    assert (step.rows_in, step.rows_out, step.rows_encoded, step.rows_reused) == (3, 3, 3, 0)

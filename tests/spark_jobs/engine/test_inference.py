@@ -1,4 +1,4 @@
-"""The engine without Spark: a fake encoder that implements the protocol, and Arrow batches."""
+"""The inference engine without Spark: Arrow batches and a fake encoder."""
 
 from collections.abc import Mapping, Sequence
 
@@ -100,7 +100,7 @@ def test_encoded_batches_keep_the_order_of_the_rows() -> None:
     buffer_rows=st.integers(1, 50),
 )
 @settings(max_examples=60, deadline=None)
-def test_result_depends_on_no_size(
+def test_result_does_not_depend_on_the_sizes_of_batches(
     texts: list[str | None], cut: int, batch_size: int, buffer_rows: int
 ) -> None:
     rows = rows_out(WordCounter(), texts, cut, batch_size=batch_size, buffer_rows=buffer_rows)
@@ -111,7 +111,7 @@ def test_result_depends_on_no_size(
     assert [bool(row["problems"]) for row in rows] == [text is None for text in texts]
 
 
-def test_batches_cross_arrow_batches_and_hold_rows_of_like_length() -> None:
+def test_encoder_batches_span_arrow_batches_and_hold_rows_of_similar_length() -> None:
     encoder = WordCounter()
 
     rows_out(encoder, ["aaaa", "b", "cccc", "d", "ee"], cut=1, batch_size=2, buffer_rows=4)
@@ -119,7 +119,7 @@ def test_batches_cross_arrow_batches_and_hold_rows_of_like_length() -> None:
     assert encoder.seen == [["aaaa", "cccc"], ["b", "d"], ["ee"]]
 
 
-def test_same_rows_make_the_same_batches_however_spark_cuts_them() -> None:
+def test_same_rows_make_the_same_batches_whatever_the_arrow_batches() -> None:
     texts = ["a" * (i * 7 % 11) for i in range(50)]
     first, second = WordCounter(), WordCounter()
 
@@ -129,7 +129,7 @@ def test_same_rows_make_the_same_batches_however_spark_cuts_them() -> None:
     assert first.seen == second.seen
 
 
-def test_row_of_nan_becomes_null_and_its_problem_is_told() -> None:
+def test_row_of_nan_becomes_null_and_its_problem_is_returned() -> None:
     rows = rows_out(WordCounter(), ["a", None])
 
     assert rows[0] == {"id": 0, "vector": [1, 1], "problems": []}

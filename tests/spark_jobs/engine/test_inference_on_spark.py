@@ -1,6 +1,7 @@
 """The engine on Spark, with small random codebooks as the encoder."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from pyspark.errors import PythonException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from encoders.artifacts import save_artifact
+from encoders.artifacts import EncoderInfo, read_info, save_artifact
 from encoders.semantic_ids import Codebooks, codebook_artifact
 from spark_jobs.config import EncodingConfig
 from spark_jobs.engine import inference
@@ -27,8 +28,9 @@ def codebooks() -> Codebooks:
 
 
 @pytest.fixture
-def path(codebooks: Codebooks, tmp_path: Path) -> str:
-    return save_artifact(codebook_artifact(codebooks, {}, "cope@000000000000"), str(tmp_path))
+def encoder(codebooks: Codebooks, tmp_path: Path) -> EncoderInfo:
+    artifact = codebook_artifact(codebooks, {}, "cope@000000000000")
+    return read_info(save_artifact(artifact, str(tmp_path)))
 
 
 @pytest.fixture
@@ -49,9 +51,9 @@ def models_loaded(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]
 
 
 def test_every_row_comes_back_with_its_own_vector_and_a_rerun_with_the_same_bits(
-    rows: DataFrame, path: str, codebooks: Codebooks, vectors: dict[str, list[float]]
+    rows: DataFrame, encoder: EncoderInfo, codebooks: Codebooks, vectors: dict[str, list[float]]
 ) -> None:
-    frame = encoded(rows, path, keys=("key",), outputs={"codes": 3}, config=CONFIG)
+    frame = encoded(rows, encoder, keys=("key",), config=CONFIG)
 
     first, second = ({row["key"]: row["codes"] for row in frame.collect()} for _ in range(2))
 
@@ -61,34 +63,37 @@ def test_every_row_comes_back_with_its_own_vector_and_a_rerun_with_the_same_bits
     assert first == {key: codes for key, codes in second.items() if key != "nothing"}
 
 
-def test_a_worker_loads_a_model_once(spark: SparkSession, rows: DataFrame, path: str) -> None:
+def test_a_worker_loads_a_model_once(
+    spark: SparkSession, rows: DataFrame, encoder: EncoderInfo
+) -> None:
     def loads() -> int:
         one_row = spark.range(1).coalesce(1)
         return one_row.mapInArrow(models_loaded, "loads long").collect()[0]["loads"]
 
-    encoded(rows, path, keys=("key",), outputs={"codes": 3}, config=CONFIG).collect()
+    encoded(rows, encoder, keys=("key",), config=CONFIG).collect()
     once = loads()
-    encoded(rows, path, keys=("key",), outputs={"codes": 3}, config=CONFIG).collect()
+    encoded(rows, encoder, keys=("key",), config=CONFIG).collect()
 
     assert once >= 1
     assert loads() == once
 
 
-def test_error_reaches_the_driver_with_encoder_stage_and_keys(rows: DataFrame, path: str) -> None:
+def test_error_reaches_the_driver_with_encoder_stage_and_keys(
+    rows: DataFrame, encoder: EncoderInfo
+) -> None:
     ragged = rows.withColumn("embedding", F.slice("embedding", 1, 2))
-    frame = encoded(
-        ragged, path, keys=("key",), outputs={"codes": 3}, config=CONFIG, stage="a_stage"
-    )
+    frame = encoded(ragged, encoder, keys=("key",), config=CONFIG, stage="a_stage")
 
     with pytest.raises(PythonException) as caught:
         frame.collect()
 
-    version = path.rsplit("/", 1)[1]
-    assert f"encoder {version} in a_stage failed on the batch of ('key',) [(" in str(caught.value)
+    message = f"encoder {encoder.version} in a_stage failed on the batch of ('key',) [("
+    assert message in str(caught.value)
 
 
-def test_width_that_nobody_expects_is_refused(rows: DataFrame, path: str) -> None:
-    frame = encoded(rows, path, keys=("key",), outputs={"codes": 4}, config=CONFIG)
+def test_width_that_nobody_expects_is_refused(rows: DataFrame, encoder: EncoderInfo) -> None:
+    wider = replace(encoder, outputs={"codes": 4})
+    frame = encoded(rows, wider, keys=("key",), config=CONFIG)
 
     with pytest.raises(PythonException, match="'codes' should be 4 wide but is 3"):
         frame.collect()

@@ -5,12 +5,12 @@ from pyspark.sql import SparkSession
 from spark_jobs.engine.local_frames import local_frame
 
 DDL = (
-    "id string, n int, price double, tags array<string>, said map<string,string>, "
+    "id string, n int, price double, tags array<string>, facts map<string,string>, "
     "pictures array<struct<uri: string, sha256: string>>, at timestamp"
 )
 
 
-def test_values_of_every_kind_come_back(spark: SparkSession) -> None:
+def test_values_of_every_type_are_read_back(spark: SparkSession) -> None:
     at = datetime(2026, 1, 31, 12, tzinfo=UTC)
     rows = [
         ("a", 1, 2.5, ["x", None], {"k": "v"}, [{"uri": "u", "sha256": "s"}], at),
@@ -24,14 +24,14 @@ def test_values_of_every_kind_come_back(spark: SparkSession) -> None:
         "n": 1,
         "price": 2.5,
         "tags": ["x", None],
-        "said": {"k": "v"},
+        "facts": {"k": "v"},
         "pictures": [{"uri": "u", "sha256": "s"}],
         "at": at.astimezone().replace(tzinfo=None),
     }
     assert set(found[1].values()) == {None}
 
 
-def test_the_plan_holds_the_rows_and_knows_when_there_are_none(spark: SparkSession) -> None:
+def test_the_optimizer_drops_a_join_with_an_empty_local_frame(spark: SparkSession) -> None:
     some, none = local_frame(spark, [("a",)], "id string"), local_frame(spark, [], "id string")
 
     joined = some.join(none, on="id", how="inner")

@@ -16,12 +16,12 @@ def unit(seed: int, rows: int, width: int = 4) -> np.ndarray:
 @settings(deadline=None)  # a machine at work would fail it
 @given(st.integers(1, 30), st.integers(1, 5), st.integers(1, 8), st.integers(0, 99))
 def test_best_of_is_the_head_of_a_full_sort(rows: int, queries: int, count: int, seed: int) -> None:
-    vectors, asked = unit(seed, rows), unit(seed + 1, queries)
+    vectors, query_vectors = unit(seed, rows), unit(seed + 1, queries)
     keys = [f"k{i:02}" for i in range(rows)]
 
-    found = best_of(keys, vectors, asked, count).to_pylist()
+    found = best_of(keys, vectors, query_vectors, count).to_pylist()
 
-    for number, query in enumerate(asked):
+    for number, query in enumerate(query_vectors):
         scored = [
             (-round(float(np.float64(v) @ np.float64(query)), 6), k)
             for v, k in zip(vectors, keys, strict=True)
@@ -30,7 +30,7 @@ def test_best_of_is_the_head_of_a_full_sort(rows: int, queries: int, count: int,
         assert [row["key"] for row in found if row["query"] == number] == expected
 
 
-def test_nearest_looks_at_all_rows_and_passes_over_other_widths(spark) -> None:
+def test_nearest_searches_all_rows_and_skips_other_widths(spark) -> None:
     rows = [
         ("a", [1.0, 0.0]),
         ("b", [0.6, 0.8]),

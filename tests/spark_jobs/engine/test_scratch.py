@@ -26,7 +26,7 @@ sys.stdin.readline()
 
 @contextmanager
 def another_process(warehouse: Path) -> Iterator[tuple["subprocess.Popen[str]", Path]]:
-    """Lend a process that has claimed scratch, and its folder, with a user's rows in it."""
+    """Yield a process that has claimed scratch, and its folder, with a user's rows in it."""
     process = subprocess.Popen(
         [sys.executable, "-c", CLAIM, str(warehouse)],
         stdin=subprocess.PIPE,
@@ -61,7 +61,9 @@ def test_scratch_of_a_process_that_was_killed_is_left_behind(warehouse: Path) ->
     assert left_behind(str(warehouse)) == []
 
 
-def test_scratch_of_a_process_at_work_stays_whoever_else_is_gone(warehouse: Path) -> None:
+def test_scratch_of_a_running_process_stays_when_that_of_a_killed_one_is_removed(
+    warehouse: Path,
+) -> None:
     with another_process(warehouse) as (_, alive), another_process(warehouse) as (process, dead):
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -102,7 +104,7 @@ def test_scratch_of_a_relative_warehouse_has_an_absolute_path(
     assert folder.startswith(str(tmp_path.resolve()) + os.sep)
 
 
-def test_what_stages_left_is_removed_too(warehouse: Path) -> None:
+def test_files_that_stages_left_are_removed_too(warehouse: Path) -> None:
     half = warehouse / "item_features_x"
     half.mkdir(parents=True)
     (half / "part.parquet").touch()
@@ -126,7 +128,7 @@ def test_no_scratch_is_claimed_on_a_disk_that_is_nearly_full(
 
 
 @pytest.mark.parametrize("place", ["s3a://bucket/warehouse", "a,b/warehouse"])
-def test_no_scratch_is_claimed_where_spark_could_not_use_it(
+def test_no_scratch_is_claimed_at_a_path_that_spark_cannot_use(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""What Spark says where something fails inside it, and the one message that a person gets."""
+"""Texts of Spark's failures, and the one message that each becomes."""
 
 import pytest
 from pyspark.errors import PySparkException
@@ -73,7 +73,7 @@ def test_a_known_failure_is_one_short_message(trace: str, kind: type, part: str)
     assert len(message) < 500
 
 
-def test_a_failure_that_is_not_known_stays_as_it_is() -> None:
+def test_an_unknown_failure_is_raised_unchanged() -> None:
     error = PySparkException("[DIVIDE_BY_ZERO] Division by zero.")
 
     with pytest.raises(PySparkException) as failed, worker_errors_named("spu"):

@@ -11,11 +11,10 @@ from pyspark.sql import DataFrame, SparkSession
 from encoders.artifacts import Artifact, save_artifact
 from encoders.cope.model import heads_artifact
 from encoders.cope.sampling import split_of
-from encoders.cope.schedule import TrainingConfig
 from encoders.cope.training import train
+from encoders.settings import CopeConfig
 from spark_jobs.config import Config
 from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_EVENTS, SPU_MEMBERS, Table
-from spark_jobs.embeddings.model_cache import IMAGE_FEATURES, TEXT_FEATURES
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.evaluation.cope import evaluate_cope, reached_by
 from spark_jobs.evaluation.job import candidates, evaluations
@@ -26,19 +25,20 @@ from spark_jobs.releases.transitions import create_release
 from spark_jobs.training.cope_data import cope_data, training_rows
 from spark_jobs.warehouse.tables import Tables
 
-# Never run: what they would say is in the cache.
+IMAGE_FEATURES, TEXT_FEATURES = 1280, 384
+# Never run: their features are in the cache.
 BACKBONES = Artifact("cope_features", {"kind": "cope_features"}, {}, {}, {}, "two backbones")
 Frame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
 PRODUCTS = 50
 NIGHT = Night.parse("2026-01-31")
-SMALL = TrainingConfig(dim=16, raw_dim=8, epochs=2, held_out=0.6)
+SMALL = CopeConfig(dim=16, epochs=2, held_out=0.6)
 
 
 @pytest.fixture(scope="module")
 def shop(
     spark: SparkSession, contract_frame: Frame, tmp_path_factory: pytest.TempPathFactory
 ) -> Tables:
-    """Fifty products of a page and two videos; a picture says which one, under much noise."""
+    """Fifty products of a page and two videos; a picture shows which one, under much noise."""
     tables = Tables(spark, str(tmp_path_factory.mktemp("cope") / "warehouse"))
     rng = np.random.default_rng(0)
     items, members, features = [], [], []
@@ -72,13 +72,15 @@ def heads(shop: Tables) -> Artifact:
     return trained(shop, SMALL)
 
 
-def trained(tables: Tables, config: TrainingConfig) -> Artifact:
+def trained(tables: Tables, config: CopeConfig) -> Artifact:
     """Train heads on the shop, and save them."""
     features = tables.read(ITEM_FEATURES).drop("encoder_version", "created_timestamp")
     rows = training_rows(
         tables.as_of(ITEMS, NIGHT), tables.as_of(SPU_MEMBERS, NIGHT), features, 999
     )
-    data = cope_data(rows.toArrow(), image_width=IMAGE_FEATURES, text_width=TEXT_FEATURES)
+    data = cope_data(
+        rows.toArrow(), {"image_features": IMAGE_FEATURES, "text_features": TEXT_FEATURES}
+    )
     made = train(data, config, domains=DOMAINS)
     return saved(tables, heads_artifact(made.heads, BACKBONES.version, made.metrics))
 
@@ -88,15 +90,15 @@ def saved(tables: Tables, artifact: Artifact) -> Artifact:
     return artifact
 
 
-def turned(tables: Tables, artifact: Artifact) -> Artifact:
-    """Return an encoder that has lost its mind: the picture's map and raw part are noise."""
+def spoiled(tables: Tables, artifact: Artifact) -> Artifact:
+    """Return an encoder whose image map and raw part are noise."""
     rng = np.random.default_rng(0)
-    lost = {
+    noise = {
         name: tensor.new_tensor(rng.normal(size=tensor.shape))
         for name, tensor in artifact.tensors.items()
         if name in ("image_map_IL", "raw_XR")
     }
-    return saved(tables, replace(artifact, tensors={**artifact.tensors, **lost}))
+    return saved(tables, replace(artifact, tensors={**artifact.tensors, **noise}))
 
 
 def test_figures_on_the_night_of_the_training_are_those_that_training_measured(
@@ -116,8 +118,8 @@ def test_figures_on_the_night_of_the_training_are_those_that_training_measured(
     assert found.counts == {"products": spus["test"], "items": spus["test"] * 3}
 
 
-def test_a_worse_encoder_is_told_from_a_better_one(shop: Tables, heads: Artifact) -> None:
-    bad = turned(shop, heads)
+def test_a_worse_encoder_is_clearly_behind_a_better_one(shop: Tables, heads: Artifact) -> None:
+    bad = spoiled(shop, heads)
 
     found = evaluate_cope(shop, Config(), NIGHT, {"good": heads, "bad": bad, "again": heads})
 
@@ -141,7 +143,9 @@ def test_products_that_any_of_them_was_trained_on_are_left_out(
     assert 0 < both.counts["products"] < alone.counts["products"]
 
 
-def test_without_a_common_product_nothing_is_said(shop: Tables, heads: Artifact) -> None:
+def test_encoders_without_a_common_held_out_product_are_refused(
+    shop: Tables, heads: Artifact
+) -> None:
     none = {**heads.metrics, "config": {"held_out": 0.0, "seed": 0}}
 
     with pytest.raises(Unevaluable, match="0 products were held out from all of"):
@@ -195,7 +199,7 @@ def test_releases_and_versions_are_named_and_each_is_judged_once(
 
     assert list(given.cope) == [heads.version]
     assert [title for title, _ in evaluations(shop, Config(), NIGHT, given)] == ["COPE"]
-    with pytest.raises(Unevaluable, match=r"learn_user: .*is not there"):
+    with pytest.raises(Unevaluable, match=r"learn_user: .*does not exist"):
         candidates(shop, ["r1"])
 
 
@@ -203,12 +207,12 @@ def test_releases_and_versions_are_named_and_each_is_judged_once(
     ("name", "error", "said"),
     [
         ("r9", UnknownRelease, "no release 'r9'"),
-        ("cope@ffffffffffff", Unevaluable, "is not there"),
+        ("cope@ffffffffffff", Unevaluable, "does not exist"),
         ("cope@short", Unevaluable, "should be an encoder version"),
         ("semantic_id@ffffffffffff", Unevaluable, "should be a release"),
     ],
 )
-def test_what_cannot_be_evaluated_is_named(
+def test_names_that_cannot_be_evaluated_are_refused(
     tables: Tables, name: str, error: type[Exception], said: str
 ) -> None:
     with pytest.raises(error, match=said):

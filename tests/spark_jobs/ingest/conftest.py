@@ -14,7 +14,8 @@ from spark_jobs.contracts import INTERACTIONS, ITEMS, QUARANTINE, Table
 from spark_jobs.ingest.job import run
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step
-from spark_jobs.warehouse.tables import Tables, fingerprint
+from spark_jobs.warehouse.schemas import fingerprint
+from spark_jobs.warehouse.tables import Tables
 
 Row = Mapping[str, object]
 NIGHT = "2026-01-31"
@@ -22,9 +23,9 @@ NIGHT = "2026-01-31"
 
 @dataclass(frozen=True)
 class Shop:
-    """Feeds in a folder, and the warehouse that takes them in.
+    """Feeds in a folder, and the warehouse that ingests them.
 
-    The name of a feed says what it is: ``events`` are interactions, ``snapshot`` a snapshot.
+    The name of a feed implies its kind and mode: ``events`` are interactions, ``snapshot`` is one.
     """
 
     tables: Tables
@@ -32,7 +33,7 @@ class Shop:
     max_refused: float = 1.0
 
     def write(self, feed: str, rows: Sequence[Row | str]) -> Source:
-        """Write JSON Lines into a folder of the feed's own; a text is a line as it stands."""
+        """Write JSON Lines into a folder of the feed's own; a str is written as a line."""
         path = self.folder / feed / "rows.jsonl"
         path.parent.mkdir(exist_ok=True)
         lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
@@ -48,7 +49,7 @@ class Shop:
     def run(
         self, *sources: Source, night: str = NIGHT, limits: IngestConfig | None = None
     ) -> dict[str, Step]:
-        # A night of a few rows, most of them bad, is no broken feed here.
+        # Most rows of a test's feed may be bad without stopping its night.
         audit = AuditConfig(max_quarantined=self.max_refused)
         config = Config(sources=sources, ingest=limits or IngestConfig(), audit=audit)
         return {step.name: step for step in run(self.tables, config, Night.parse(night))}
@@ -70,7 +71,7 @@ class Shop:
         return [(str(row["item_id"]), bool(row["is_active"])) for row in self.staged(ITEMS, night)]
 
     def refused(self) -> list[tuple[str, str, str, str]]:
-        """Return source, reason, scope, key of what is in quarantine."""
+        """Return source, reason, scope, key of each row in quarantine."""
         rows = self.tables.read(QUARANTINE).collect()
         return sorted((r["source"], r["reason"], r["scope"], r["record_key"]) for r in rows)
 
@@ -81,28 +82,28 @@ class Shop:
 
 
 def source(feed: str, path: Path, **settings: object) -> Source:
-    """Return a source whose kind and mode its name says."""
-    said = {
+    """Return a source of the kind and mode that its name implies."""
+    values = {
         "kind": "interactions" if "events" in feed else "items",
         "mode": "snapshot" if "snapshot" in feed else "changes",
         "path": str(path),
         **settings,
     }
-    return Source(name=feed, **said)
+    return Source(name=feed, **values)
 
 
-def make_item(item_id: str = "a", **said: object) -> dict[str, object]:
-    return {"domain": "page", "item_id": item_id, "title": f"Thing {item_id}", **said}
+def make_item(item_id: str = "a", **columns: object) -> dict[str, object]:
+    return {"domain": "page", "item_id": item_id, "title": f"Thing {item_id}", **columns}
 
 
-def make_event(user_id: str = "u", item_id: str = "a", **said: object) -> dict[str, object]:
+def make_event(user_id: str = "u", item_id: str = "a", **columns: object) -> dict[str, object]:
     return {
         "user_id": user_id,
         "domain": "page",
         "item_id": item_id,
         "action": "view",
         "occurred_at": f"{NIGHT}T10:00:00Z",
-        **said,
+        **columns,
     }
 
 

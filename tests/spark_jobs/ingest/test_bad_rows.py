@@ -1,4 +1,4 @@
-"""One night with one row of every kind that is refused, and what became of each."""
+"""One night with a row of every reason for refusal."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from spark_jobs.contracts import INTERACTIONS, ITEMS, QUARANTINE
 from spark_jobs.ingest.row_checks import PICTURE_REASONS, ROW_REASONS
 
 LIMITS = IngestConfig(max_price=1000.0, max_image_pixels=10_000, max_images=3)
-MISSING_NAME = "x" * 257
+TOO_LONG = "x" * 257
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def night_of_errors(open_shop: Callable, item: Callable, event: Callable):
             {"domain": "page", "title": "no key"},
             item("bell\u0007"),
             item("line\nbreak"),
-            item(MISSING_NAME),
+            item(TOO_LONG),
             item("bell in title", title="a\u0007b"),
             item("line in text", text="a\nb\tc"),
             item("unknown", is_deleted=True),
@@ -93,7 +93,7 @@ def test_each_bad_item_row_is_in_quarantine_with_its_reason(night_of_errors) -> 
             ("page|", "key_missing"),
             ("page|bell\u0007", "key_malformed"),
             ("page|line\nbreak", "key_malformed"),
-            (f"page|{MISSING_NAME}", "key_malformed"),
+            (f"page|{TOO_LONG}", "key_malformed"),
             ("page|bell in title", "control_characters"),
             ("page|dear", "price_absurd"),
             ("page|empty", "title_empty"),
@@ -116,7 +116,7 @@ def test_of_two_feeds_with_one_key_the_first_in_the_configuration_wins(night_of_
     assert {row["item_id"]: row["title"] for row in shop.staged(ITEMS)}["good"] == "Thing good"
 
 
-def test_a_bad_picture_costs_the_item_that_picture_alone(night_of_errors) -> None:
+def test_a_bad_picture_is_left_out_and_its_item_accepted(night_of_errors) -> None:
     shop, _ = night_of_errors
 
     assert refused(shop, "pages", "modality") == [
@@ -131,7 +131,7 @@ def test_a_bad_picture_costs_the_item_that_picture_alone(night_of_errors) -> Non
     assert pictures["pictures 2"] == 0
 
 
-def test_good_rows_are_taken(night_of_errors) -> None:
+def test_good_rows_are_accepted(night_of_errors) -> None:
     shop, _ = night_of_errors
 
     assert [row["item_id"] for row in shop.staged(ITEMS)] == [

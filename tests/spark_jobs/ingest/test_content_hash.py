@@ -16,7 +16,7 @@ from spark_jobs.ingest.content_hash import _read_batches, content_hash, row_hash
         (None, ""),
     ],
 )
-def test_standard_text_hides_white_space_and_composition(written: str, standard: str) -> None:
+def test_standard_text_normalizes_white_space_and_composition(written: str, standard: str) -> None:
     assert standard_text(written) == standard
 
 
@@ -25,7 +25,7 @@ def test_standard_text_of_standard_text_is_itself(text: str) -> None:
     assert standard_text(standard_text(text)) == standard_text(text)
 
 
-def test_content_hash_is_the_same_for_the_same_content_alone() -> None:
+def test_content_hash_is_equal_only_for_equal_content() -> None:
     same = content_hash("page", "Red  shoe", None, ["1", "2"])
 
     assert same == content_hash("page", " Red shoe ", "", ["1", "2"])
@@ -88,7 +88,7 @@ def test_a_row_keeps_its_columns_and_gets_hashes_and_problems() -> None:
     assert [problem["reason"] for problem in row["_picture_problems"]] == ["image_missing"]
 
 
-def test_row_hash_covers_every_column_and_not_the_order_of_attributes() -> None:
+def test_row_hash_covers_every_column_but_not_the_order_of_attributes() -> None:
     same = read()["row_hash"]
 
     assert same == read(attributes=[("color", "red"), ("size", "M")])["row_hash"]

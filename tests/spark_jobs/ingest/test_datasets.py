@@ -17,10 +17,9 @@ from spark_jobs.ingest.datasets import (
     amazon_beauty14,
     grocery_store,
     online_retail_ii,
-    pricerunner,
-    two_tables,
+    product_matching,
 )
-from spark_jobs.ingest.datasets.window import Window
+from spark_jobs.ingest.datasets.adapter import Window
 
 EVER = Window(None, datetime(2030, 1, 1, tzinfo=UTC))
 YEAR_ONE = Window(None, datetime(2010, 6, 1, tzinfo=UTC))
@@ -43,7 +42,7 @@ def test_grocery_photos_link_to_the_page_of_their_class(
         assert (folder / path).is_file()
 
 
-def test_grocery_photos_tell_an_encoder_nothing_but_the_picture(
+def test_grocery_photos_have_no_text_that_names_their_class(
     spark: SparkSession, datasets: Path
 ) -> None:
     rows = grocery_store.items(spark, str(datasets / "grocery_store"), EVER)
@@ -53,7 +52,7 @@ def test_grocery_photos_tell_an_encoder_nothing_but_the_picture(
     assert [tuple(row) for row in texts.collect()] == [("photo taken in a shop", None, None, None)]
 
 
-def test_grocery_pages_say_what_the_catalogue_says(spark: SparkSession, datasets: Path) -> None:
+def test_grocery_pages_carry_the_catalogues_attributes(spark: SparkSession, datasets: Path) -> None:
     rows = grocery_store.items(spark, str(datasets / "grocery_store"), EVER)
 
     (row,) = rows.filter("item_id = 'grocery:Arla-Ecological-Medium-Fat-Milk'").collect()
@@ -67,8 +66,8 @@ def test_grocery_pages_say_what_the_catalogue_says(spark: SparkSession, datasets
 def test_pricerunner_offers_do_not_carry_their_cluster(spark: SparkSession, datasets: Path) -> None:
     folder = datasets / "pricerunner"
 
-    rows = pricerunner.items(spark, str(folder), EVER).toPandas()
-    gold = pricerunner.gold_clusters(folder)
+    rows = product_matching.pricerunner_items(spark, str(folder), EVER).toPandas()
+    gold = product_matching.gold_clusters(folder)
 
     assert list(rows.columns) == ["domain", "item_id", "source", "title", "category"]
     assert (len(rows), rows.source.nunique()) == (35_311, 306)
@@ -80,11 +79,11 @@ def test_pricerunner_offers_do_not_carry_their_cluster(spark: SparkSession, data
 @pytest.mark.parametrize(
     ("data_set", "read", "n_items", "n_pairs"),
     [
-        ("abt_buy", two_tables.abt_buy_items, 2 * 1076, 1076),
-        ("walmart_amazon", two_tables.walmart_amazon_items, 2554 + 22_074, 853),
+        ("abt_buy", product_matching.abt_buy_items, 2 * 1076, 1076),
+        ("walmart_amazon", product_matching.walmart_amazon_items, 2554 + 22_074, 853),
     ],
 )
-def test_gold_pairs_join_a_record_of_each_table(
+def test_gold_pairs_are_a_record_of_each_table(
     spark: SparkSession,
     datasets: Path,
     data_set: str,
@@ -95,11 +94,11 @@ def test_gold_pairs_join_a_record_of_each_table(
     folder = datasets / "er_two_table" / data_set
 
     rows = read(spark, str(folder), EVER).toPandas().set_index("item_id")
-    gold = two_tables.gold_pairs(folder, data_set)
+    gold = product_matching.gold_pairs(folder, data_set)
 
     assert (len(rows), len(gold)) == (n_items, n_pairs)
     assert rows.index.is_unique
-    left, right = two_tables.TABLES[data_set]
+    left, right = product_matching.TABLES[data_set]
     assert all((rows.source[a], rows.source[b]) == (left, right) for a, b in gold)
     assert rows.price.notna().sum() > 0.3 * n_items
     assert rows.title.notna().all()
@@ -125,7 +124,7 @@ def test_amazon_events_keep_the_order_of_each_user(spark: SparkSession, datasets
     assert tuple(titles.first()) == (12_101, n_titled)
 
 
-def test_online_retail_purchases_equal_pandas_own_count(
+def test_online_retail_purchases_equal_those_counted_with_pandas(
     spark: SparkSession, datasets: Path
 ) -> None:
     folder = datasets / "online_retail_ii"
@@ -161,7 +160,7 @@ def test_online_retail_windows_add_up(spark: SparkSession, datasets: Path) -> No
     assert counts[1] > 1000
 
 
-def test_online_retail_pages_are_one_a_code_sold_by_then(
+def test_online_retail_pages_are_one_for_each_code_sold_before_the_nights_end(
     spark: SparkSession, datasets: Path
 ) -> None:
     rows = online_retail_ii.items(spark, str(datasets / "online_retail_ii"), YEAR_ONE).toPandas()
@@ -172,7 +171,7 @@ def test_online_retail_pages_are_one_a_code_sold_by_then(
     assert 2 < page.price < 4
 
 
-def test_a_second_night_takes_the_days_since_the_last_published(shop) -> None:
+def test_a_second_night_reads_the_events_since_the_last_published_night(shop) -> None:
     (shop.folder / "items.csv").write_text("asin,title,category_path\nA,Soap,Beauty\nB,Oil,\n")
     (shop.folder / "user_sequences.txt").write_text("U A B A\nV B A B A\n")
     sources = [

@@ -1,4 +1,4 @@
-"""When an event may have happened, and that every documented reader gives the same time."""
+"""Times of events: the earliest accepted, and extreme ones in every documented reader."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -23,7 +23,7 @@ EMPTY_DATES = [
 ]
 
 
-def test_an_event_before_the_least_plausible_time_is_refused(
+def test_an_event_before_the_earliest_time_is_refused(
     shop, item: Callable, event: Callable
 ) -> None:
     times = [*EMPTY_DATES, "1990-01-01T00:00:00Z"]
@@ -35,7 +35,7 @@ def test_an_event_before_the_least_plausible_time_is_refused(
     assert {reason for _, reason, _, _ in shop.refused()} == {"event_too_old"}
 
 
-def test_the_least_plausible_time_is_a_setting(shop, item: Callable, event: Callable) -> None:
+def test_the_earliest_time_is_a_setting(shop, item: Callable, event: Callable) -> None:
     pages = shop.write("pages", [item("a")])
     events = shop.write("events", [event(item_id="a", occurred_at="1996-05-20T00:00:00Z")])
 
@@ -44,7 +44,7 @@ def test_the_least_plausible_time_is_a_setting(shop, item: Callable, event: Call
     assert steps["events"].rows_quarantined == 1
 
 
-def test_every_documented_reader_gives_the_extreme_times_that_are_let_in(
+def test_every_documented_reader_returns_the_extreme_times_that_are_accepted(
     shop, item: Callable, event: Callable
 ) -> None:
     # Far before and after what nanoseconds hold: 1677 to 2262.
@@ -84,6 +84,6 @@ def test_every_documented_reader_gives_the_extreme_times_that_are_let_in(
     )
 
 
-def test_a_least_plausible_time_that_nanoseconds_cannot_hold_is_refused() -> None:
+def test_an_earliest_time_that_nanoseconds_cannot_hold_is_refused() -> None:
     with pytest.raises(ValueError, match="1678-01-01"):
         IngestConfig(earliest_event=date(1677, 12, 31))

@@ -1,4 +1,4 @@
-"""Files of a feed that would not be read are named before a night takes in the rest."""
+"""Files of a feed that Spark would not read are named before the night is ingested."""
 
 from pathlib import Path
 
@@ -32,12 +32,12 @@ def fill(folder: Path, *names: str, content: str = ROW) -> None:
 @pytest.mark.parametrize(
     ("names", "missed", "advice"),
     [
-        (("p.jsonl", "_q.jsonl", ".r.jsonl.gz"), "'.r.jsonl.gz', '_q.jsonl'", "rename them"),
+        (("p.jsonl", "_q.jsonl", ".r.jsonl.gz"), "'.r.jsonl.gz', '_q.jsonl'", "rename the files"),
         (("p.jsonl", "00/q.jsonl", "00/r"), "'00/q.jsonl', '00/r'", "move the files up"),
         (("00/p.jsonl",), "'00/p.jsonl'", "a source of its own"),
-        (("_old/p.jsonl",), "'_old/p.jsonl'", "rename them"),
+        (("_old/p.jsonl",), "'_old/p.jsonl'", "rename the files"),
         (("p.jsonl", "hour=00/q.jsonl"), "'p.jsonl'", "not both"),
-        (("p.jsonl._COPYING_",), "'p.jsonl._COPYING_'", "rename them"),
+        (("p.jsonl._COPYING_",), "'p.jsonl._COPYING_'", "rename the files"),
         (("run_00:00.jsonl",), "'run_00:00.jsonl'", "colon: rename it"),
     ],
 )
@@ -62,7 +62,7 @@ def test_each_file_that_spark_does_not_read_is_named(
         (),
     ],
 )
-def test_a_folder_that_is_read_whole_has_no_problem(
+def test_a_folder_whose_files_are_all_read_has_no_problem(
     tables: Tables, folder: Path, names: tuple[str, ...]
 ) -> None:
     folder.mkdir()
@@ -71,7 +71,7 @@ def test_a_folder_that_is_read_whole_has_no_problem(
     assert files_problem(tables.spark, str(folder), []) is None
 
 
-def test_empty_files_and_pictures_without_a_suffix_are_no_data(
+def test_empty_files_and_pictures_without_a_suffix_are_not_data(
     tables: Tables, folder: Path
 ) -> None:
     fill(folder, "p.jsonl")
@@ -81,7 +81,7 @@ def test_empty_files_and_pictures_without_a_suffix_are_no_data(
     assert files_problem(tables.spark, str(folder), []) is None
 
 
-def test_files_of_another_feed_are_not_missed(tables: Tables, folder: Path) -> None:
+def test_files_of_another_feed_are_not_named(tables: Tables, folder: Path) -> None:
     fill(folder, "p.jsonl", "00/q.jsonl", "01/r.jsonl", "0/s.jsonl")
     others = [str(folder), str(folder / "00"), str(folder / "01" / "r.jsonl")]
 
@@ -90,7 +90,7 @@ def test_files_of_another_feed_are_not_missed(tables: Tables, folder: Path) -> N
     assert "1 file is not read: '0/s.jsonl'" in problem
 
 
-def test_many_names_are_cut_short(tables: Tables, folder: Path) -> None:
+def test_only_the_first_of_many_names_are_listed(tables: Tables, folder: Path) -> None:
     fill(folder, *(f"_{i:02}" for i in range(25)))
 
     problem = str(files_problem(tables.spark, str(folder), []))
@@ -99,7 +99,7 @@ def test_many_names_are_cut_short(tables: Tables, folder: Path) -> None:
     assert "'_09' and 15 more. " in problem
 
 
-def test_a_store_is_listed_as_spark_reaches_it(tables: Tables, tmp_path: Path) -> None:
+def test_an_object_store_is_listed_through_hadoop(tables: Tables, tmp_path: Path) -> None:
     folder = tmp_path / "a b"
     fill(folder, "p.jsonl", "_q.jsonl", "00/r.jsonl", "img/a.png", "_SUCCESS")
 

@@ -1,4 +1,4 @@
-"""Feeds of each format, and what is said of one that cannot be read."""
+"""Feeds of each format, and the messages about one that cannot be read."""
 
 import json
 from datetime import UTC, datetime
@@ -48,7 +48,7 @@ def test_csv_carries_lists_and_maps_as_json(tables: Tables, tmp_path: Path) -> N
     assert (second["attributes"], second["is_deleted"], second["_unreadable"]) == (None, True, [])
 
 
-def test_the_folder_of_a_night_is_read_whole(tables: Tables, tmp_path: Path) -> None:
+def test_all_files_of_a_nights_folder_are_read(tables: Tables, tmp_path: Path) -> None:
     folder = tmp_path / "2026-01-31"
     folder.mkdir()
     for name in "ab":
@@ -60,7 +60,7 @@ def test_the_folder_of_a_night_is_read_whole(tables: Tables, tmp_path: Path) -> 
     assert rows[0]["_folder"] == str(folder)
 
 
-def test_parquet_and_delta_are_read_as_typed(tables: Tables, tmp_path: Path) -> None:
+def test_parquet_and_delta_keep_their_types(tables: Tables, tmp_path: Path) -> None:
     attributes = pa.array([[("size", "M")]], pa.map_(pa.string(), pa.string()))
     table = pa.table(
         {
@@ -98,25 +98,27 @@ def test_moments_without_a_zone_are_utc(tables: Tables, tmp_path: Path) -> None:
         assert row["seconds"] == moment.replace(tzinfo=UTC).timestamp()
 
 
-def test_a_missing_csv_column_is_named_with_file_and_fix(tables: Tables, tmp_path: Path) -> None:
+def test_a_missing_csv_column_is_named_with_its_file_and_the_remedy(
+    tables: Tables, tmp_path: Path
+) -> None:
     (tmp_path / "items.csv").write_text("domain,item_id,titel\npage,a,T\n")
 
-    said = refusal(tables, tmp_path / "items.csv", format="csv")
+    message = refusal(tables, tmp_path / "items.csv", format="csv")
 
-    assert "items.csv" in said
-    assert "column 'title' should be string but is missing" in said
-    assert "found domain, item_id, titel" in said
-    assert "Add or rename" in said
+    assert "items.csv" in message
+    assert "column 'title' should be string but is missing" in message
+    assert "found domain, item_id, titel" in message
+    assert "Add or rename" in message
 
 
 def test_every_mistyped_parquet_column_is_named(tables: Tables, tmp_path: Path) -> None:
     frame = pd.DataFrame({"domain": ["page"], "item_id": [1], "title": ["T"], "price": ["cheap"]})
     frame.to_parquet(tmp_path / "items.parquet")
 
-    said = refusal(tables, tmp_path / "items.parquet", format="parquet")
+    message = refusal(tables, tmp_path / "items.parquet", format="parquet")
 
-    assert "column 'item_id' should be string but is bigint" in said
-    assert "column 'price' should be double but is string" in said
+    assert "column 'item_id' should be string but is bigint" in message
+    assert "column 'price' should be double but is string" in message
 
 
 def test_a_truncated_parquet_file_is_named(tables: Tables, tmp_path: Path) -> None:
@@ -124,13 +126,13 @@ def test_a_truncated_parquet_file_is_named(tables: Tables, tmp_path: Path) -> No
     pd.DataFrame({"domain": ["page"], "item_id": ["a"], "title": ["T"]}).to_parquet(path)
     path.write_bytes(path.read_bytes()[:-20])
 
-    said = refusal(tables, path, format="parquet")
+    message = refusal(tables, path, format="parquet")
 
-    assert "items.parquet' cannot be read as parquet" in said
-    assert "items.parquet is not a Parquet file" in said
+    assert "items.parquet' cannot be read as parquet" in message
+    assert "items.parquet is not a Parquet file" in message
 
 
-def test_a_parquet_file_that_breaks_off_in_its_pages_is_named(shop) -> None:
+def test_a_parquet_file_with_damaged_pages_is_named(shop) -> None:
     good = shop.write("pages", [{"domain": "page", "item_id": "a", "title": "T"}])
     path = shop.folder / "broken.parquet"
     frame = pd.DataFrame({"domain": ["page"] * 999, "item_id": [str(i) for i in range(999)]})
@@ -146,28 +148,29 @@ def test_a_parquet_file_that_breaks_off_in_its_pages_is_named(shop) -> None:
 
 
 def test_an_absent_feed_is_an_error_unless_it_is_optional(tables: Tables, tmp_path: Path) -> None:
-    said = refusal(tables, tmp_path / "{ds}.jsonl")
+    message = refusal(tables, tmp_path / "{ds}.jsonl")
 
-    assert "there is nothing at" in said
-    assert "2026-01-31.jsonl" in said
+    assert "2026-01-31.jsonl' does not exist" in message
     assert read(tables, tmp_path / "none.jsonl", optional=True) == []
 
 
-def test_a_data_set_without_interactions_says_so(tables: Tables, tmp_path: Path) -> None:
-    said = refusal(tables, tmp_path, kind="interactions", format="pricerunner")
+def test_interactions_of_a_data_set_without_them_are_refused(
+    tables: Tables, tmp_path: Path
+) -> None:
+    message = refusal(tables, tmp_path, kind="interactions", format="pricerunner")
 
-    assert "pricerunner has no interactions" in said
+    assert "pricerunner has no interactions" in message
 
 
-def test_names_of_feeds_are_checked(tables: Tables, tmp_path: Path) -> None:
+def test_repeated_and_invalid_names_of_feeds_are_refused(tables: Tables, tmp_path: Path) -> None:
     path = str(tmp_path / "none")
     sources = [Source("a", "items", path), Source("a", "items", path), Source("b/c", "items", path)]
 
     with pytest.raises(UnreadableFeed) as raised:
         read_feeds(tables, sources, Night.parse("2026-01-31"))
 
-    assert "'a' names more than one source" in str(raised.value)
-    assert "'b/c' should have letters" in str(raised.value)
+    assert "'a' is the name of several sources" in str(raised.value)
+    assert "'b/c' should have only letters" in str(raised.value)
 
 
 def test_a_csv_that_is_not_utf8_stops_the_night(shop) -> None:

@@ -1,4 +1,4 @@
-"""Nights in a row: counts, reruns, changes, removals."""
+"""Consecutive nights of ingest: counts, reruns, changes, removals."""
 
 from collections.abc import Callable
 
@@ -67,8 +67,8 @@ def test_a_night_run_twice_equals_once(two_nights) -> None:
     assert [count for count, _ in first] == [7, 2, 0]
 
 
-def test_a_second_night_stages_its_changes_alone(two_nights) -> None:
-    """Item a: other bytes under its old path. Item s1: as it was. Item c: no feed speaks of it."""
+def test_a_second_night_stages_only_its_changes(two_nights) -> None:
+    """Item a has other bytes under its old path, s1 is unchanged, and no feed has a row of c."""
     shop, *_ = two_nights
 
     assert shop.changes(NEXT) == [
@@ -80,7 +80,7 @@ def test_a_second_night_stages_its_changes_alone(two_nights) -> None:
     ]
 
 
-def test_other_bytes_under_the_same_path_are_other_content(two_nights) -> None:
+def test_other_bytes_under_the_same_path_change_the_content_hash(two_nights) -> None:
     shop, *_ = two_nights
 
     before = shop.staged(ITEMS)[0]
@@ -89,7 +89,7 @@ def test_other_bytes_under_the_same_path_are_other_content(two_nights) -> None:
     assert before["content_hash"] != after["content_hash"]
 
 
-def test_a_removed_item_keeps_what_was_known_of_it(two_nights) -> None:
+def test_the_row_of_a_removed_item_keeps_its_values(two_nights) -> None:
     shop, *_ = two_nights
 
     gone = shop.staged(ITEMS, NEXT)[1]
@@ -97,14 +97,14 @@ def test_a_removed_item_keeps_what_was_known_of_it(two_nights) -> None:
 
 
 def test_an_item_whose_row_is_refused_stays_as_it_was(two_nights) -> None:
-    """s4 is in the snapshot, with an empty title: that is no removal, and it can have events."""
+    """s4 is in the snapshot with an empty title: it is not removed, and it can have events."""
     shop, *_ = two_nights
 
     assert ("snapshot", "title_empty", "row", "page|s4") in shop.refused()
     assert "s4" not in dict(shop.changes(NEXT))
 
 
-def test_events_of_items_that_went_tonight_are_refused(two_nights) -> None:
+def test_events_of_items_removed_tonight_are_refused(two_nights) -> None:
     shop, *_, steps = two_nights
 
     taken = [row["item_id"] for row in shop.staged(INTERACTIONS, NEXT)]
@@ -112,7 +112,7 @@ def test_events_of_items_that_went_tonight_are_refused(two_nights) -> None:
     assert (steps["events"].rows_out, steps["events"].rows_quarantined) == (2, 2)
 
 
-def test_events_of_an_earlier_night_are_not_taken_again(two_nights, event: Callable) -> None:
+def test_events_of_an_earlier_night_are_not_accepted_again(two_nights, event: Callable) -> None:
     shop, *_ = two_nights
 
     shop.take(NEXT, events=[event(item_id="s2"), event(item_id="s2", user_id="other")])
@@ -124,10 +124,15 @@ def test_an_unreadable_feed_stops_the_night_before_anything_is_written(shop, ite
     good = shop.write("pages", [item("a")])
     bad = shop.write("events", ["no JSON", "at all"])
 
-    with pytest.raises(UnreadableFeed, match=r"rows\.jsonl': not one line is a JSON object"):
+    with pytest.raises(UnreadableFeed, match=r"rows\.jsonl': no line is a JSON object"):
         shop.run(good, bad)
 
     assert not (shop.folder.parent / "warehouse").exists()
+
+
+def held_back(steps) -> list[str]:
+    """Return the remarks that a snapshot did not remove absent items."""
+    return [line for line in steps["snapshot"].remarks if line.startswith("absent items were not")]
 
 
 @pytest.fixture
@@ -147,7 +152,7 @@ def snapshot_of_five(shop, item: Callable):
         '{"domain": "page", "id": "d", "title": "T"}',
     ],
 )
-def test_a_snapshot_with_a_row_without_a_readable_key_removes_nothing_for_its_absence(
+def test_a_snapshot_with_an_unreadable_key_removes_no_absent_item(
     snapshot_of_five, item: Callable, bad: str
 ) -> None:
     shop = snapshot_of_five
@@ -155,13 +160,11 @@ def test_a_snapshot_with_a_row_without_a_readable_key_removes_nothing_for_its_ab
     steps = shop.take(NEXT, snapshot=[item("a", price=2), item("b", is_deleted=True), bad])
 
     assert shop.changes(NEXT) == [("a", True), ("b", False)]
-    (remark,) = [
-        said for said in steps["snapshot"].remarks if said.startswith("no item was removed")
-    ]
-    assert "3 of the night before are absent, and 1 rows have no readable key" in remark
+    (remark,) = held_back(steps)
+    assert "3 items of the night before are absent, and 1 rows have no readable key" in remark
 
 
-def test_a_snapshot_whose_refused_rows_have_their_keys_removes_what_it_lacks(
+def test_a_snapshot_whose_refused_rows_have_readable_keys_removes_absent_items(
     snapshot_of_five, item: Callable, event: Callable
 ) -> None:
     shop = snapshot_of_five
@@ -170,12 +173,12 @@ def test_a_snapshot_whose_refused_rows_have_their_keys_removes_what_it_lacks(
     steps = shop.take(NEXT, snapshot=rows, events=[event(item_id="a"), "{"])
 
     assert shop.changes(NEXT) == [("d", False), ("e", False)]
-    assert not [
-        said for said in steps["snapshot"].remarks if said.startswith("no item was removed")
-    ]
+    assert not held_back(steps)
 
 
-def test_a_snapshot_is_held_without_holding_another(shop, item: Callable, event: Callable) -> None:
+def test_a_snapshot_is_held_back_without_holding_back_another(
+    shop, item: Callable, event: Callable
+) -> None:
     shop.take(snapshot=[item("a"), item("b")], snapshot_2=[item("c"), item("d")])
     shop.publish()
 

@@ -1,4 +1,4 @@
-"""JSON text and columns: one value and nothing beside it, held against Python's own reader."""
+"""JSON text and columns: exactly one value, compared with Python's own reader."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -85,7 +85,7 @@ def drawn(strategy: st.SearchStrategy[T], count: int) -> list[T]:
     return found
 
 
-def test_a_line_is_a_row_where_it_is_one_object_and_nothing_else(spark: SparkSession) -> None:
+def test_a_line_is_a_row_only_where_it_is_exactly_one_object(spark: SparkSession) -> None:
     texts = [line for line in drawn(lines(), 1000) if line.strip(" ")]
 
     found = [not corrupt for corrupt, _ in rows_of(spark, texts)]

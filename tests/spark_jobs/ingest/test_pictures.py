@@ -60,7 +60,7 @@ def test_a_missing_picture_is_refused(feed: Path, path: str) -> None:
 
 @pytest.mark.parametrize("error", [MemoryError(), OSError(errno.EIO, "Input/output error")])
 @pytest.mark.parametrize("name", ["builtins.open", "PIL.Image.open"])
-def test_a_machine_without_memory_or_files_refuses_no_picture(
+def test_a_fault_of_the_machine_refuses_no_picture(
     feed: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, name: str
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -74,7 +74,7 @@ def test_a_machine_without_memory_or_files_refuses_no_picture(
     assert isinstance(read_picture(str(feed), "good.png", LIMITS), Picture)
 
 
-def test_a_pipe_is_refused_and_not_waited_on(feed: Path) -> None:
+def test_a_pipe_is_refused_without_being_read(feed: Path) -> None:
     os.mkfifo(feed / "pipe.png")
 
     assert refused(read_picture(str(feed), "pipe.png", LIMITS)) == "image_missing"
@@ -83,7 +83,7 @@ def test_a_pipe_is_refused_and_not_waited_on(feed: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\nbroken", b"%!PS-Adobe"]
 )
-def test_bytes_that_are_no_picture_are_refused(feed: Path, content: bytes) -> None:
+def test_bytes_that_are_not_a_picture_are_refused(feed: Path, content: bytes) -> None:
     (feed / "bad.png").write_bytes(content)
 
     assert refused(read_picture(str(feed), "bad.png", LIMITS)) == "image_corrupt"

@@ -37,8 +37,9 @@ from spark_jobs.contracts import (
 )
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
-from spark_jobs.runs.stage import Step, encoder_step, record_steps
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.runs.stage import Step, record_steps
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 
 # Redis has sixteen.
 _DATABASES = count(1)
@@ -361,15 +362,16 @@ def audit(tables: Tables, night: Night, *, success: bool = True) -> None:
     encoded_for(tables, night, ENCODERS)
     row = (
         "item_embeddings",
-        "unit_norm(embedding)",
+        *("unit_norm", "embedding", None, None),
         success,
         "norm 1",
         "norm 1" if success else "norm 7",
         *(None, None, None, "look"),
     )
     columns = (
-        "table_name string, check_name string, success boolean, expected string, seen string, "
-        "observed double, at_least double, at_most double, advice string"
+        "table_name string, check_name string, measure string, step string, "
+        "encoder_version string, success boolean, expected string, seen string, observed double, "
+        "at_least double, at_most double, advice string"
     )
     tables.record(local_frame(tables.spark, [row], columns), AUDIT_RESULTS, night, "validation")
 
@@ -377,5 +379,5 @@ def audit(tables: Tables, night: Night, *, success: bool = True) -> None:
 def encoded_for(tables: Tables, night: Night, *releases: Mapping[str, str]) -> None:
     """Record that tonight's stages spoke for the encoders of releases."""
     versions = {(table, encoders[kind]) for encoders in releases for table, kind in ENCODED.items()}
-    steps = [Step(encoder_step(table, version), 0, 0) for table, version in sorted(versions)]
+    steps = [Step(table, 0, 0, encoder_version=version) for table, version in sorted(versions)]
     record_steps(tables, night, ENCODING_STAGES[0], steps, 1.0)

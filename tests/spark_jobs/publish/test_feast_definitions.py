@@ -3,26 +3,17 @@
 import json
 import os
 import sys
-import traceback
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 
-from spark_jobs.config import DELTA_PACKAGE
 from spark_jobs.contracts import KINDS, TABLES
-from spark_jobs.publish.feast_definitions import (
-    FeatureRepoMissing,
-    SettingsIncomplete,
-    SettingsInvalid,
-    apply_definitions,
-    open_store,
-    settings_file,
-)
-from spark_jobs.publish.materialization import feast_talk
-from spark_jobs.publish.online_errors import NoServerNamed
+from spark_jobs.publish.feast_definitions import apply_definitions, open_store
+from spark_jobs.publish.feature_repo import settings_file
+from spark_jobs.publish.materialization import feast_output_logged
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -46,12 +37,12 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def store(warehouse: Path) -> "FeatureStore":
     opened = open_store("feature_repo", str(warehouse))
-    with feast_talk():
+    with feast_output_logged():
         apply_definitions(opened, str(warehouse))
     return opened
 
 
-def test_each_served_release_has_its_views(store: "FeatureStore") -> None:
+def test_each_served_release_has_its_own_views(store: "FeatureStore") -> None:
     assert sorted(view.name for view in store.list_feature_views()) == [
         "item_cope__r1",
         "item_cope__r2",
@@ -72,7 +63,7 @@ def test_each_served_release_has_its_views(store: "FeatureStore") -> None:
     ]
 
 
-def test_the_pointer_is_the_live_release(store: "FeatureStore") -> None:
+def test_the_service_ranking_is_that_of_the_live_release(store: "FeatureStore") -> None:
     services = {service.name: service for service in store.list_feature_services()}
     assert sorted(services) == [
         "items",
@@ -87,7 +78,29 @@ def test_the_pointer_is_the_live_release(store: "FeatureStore") -> None:
     assert "spu_cope__r1" in views
 
 
-def test_every_view_says_what_it_is(store: "FeatureStore") -> None:
+def test_the_command_line_of_feast_finds_the_same_definitions(
+    store: "FeatureStore", warehouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from feast.repo_operations import parse_repo
+
+    folder = settings_file("feature_repo").parent
+    monkeypatch.setenv("EMBEDMILL_WAREHOUSE", str(warehouse))
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.chdir(folder)
+    found = parse_repo(folder)
+    for name in ("entities", "data_sources", "feature_views", "feature_services"):
+        del sys.modules[name]
+
+    def names(definitions: Iterable[object]) -> set[str]:
+        return {definition.name for definition in definitions}  # type: ignore[attr-defined]
+
+    assert names(found.feature_views) == names(store.list_feature_views())
+    assert names(found.on_demand_feature_views) == names(store.list_on_demand_feature_views())
+    assert names(found.feature_services) == names(store.list_feature_services())
+    assert names(found.data_sources) == names(store.list_data_sources())
+
+
+def test_every_view_is_described(store: "FeatureStore") -> None:
     views = [*store.list_feature_views(), *store.list_on_demand_feature_views()]
     for view in views:
         assert view.description, view.name
@@ -114,7 +127,7 @@ def test_applying_again_keeps_what_was_materialized(store: "FeatureStore", wareh
     store.registry.apply_materialization(
         view, store.project, datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
     )
-    with feast_talk():
+    with feast_output_logged():
         apply_definitions(store, str(warehouse))
     assert len(store.get_feature_view("spu_cope__r1").materialization_intervals) == 1
 
@@ -122,7 +135,7 @@ def test_applying_again_keeps_what_was_materialized(store: "FeatureStore", wareh
 def test_a_retired_release_leaves_and_another_can_be_promoted(tmp_path: Path) -> None:
     export(tmp_path, {"r1": "live", "r2": "validated"})
     opened = open_store("feature_repo", str(tmp_path))
-    with feast_talk():
+    with feast_output_logged():
         apply_definitions(opened, str(tmp_path))
         export(tmp_path, {"r1": "retired", "r2": "live"})
         apply_definitions(opened, str(tmp_path))
@@ -133,93 +146,25 @@ def test_a_retired_release_leaves_and_another_can_be_promoted(tmp_path: Path) ->
 
 def test_a_warehouse_without_releases_has_facts_alone(tmp_path: Path) -> None:
     opened = open_store("feature_repo", str(tmp_path))
-    with feast_talk():
+    with feast_output_logged():
         apply_definitions(opened, str(tmp_path))
     assert sorted(view.name for view in opened.list_feature_views()) == ["item_spu", "spu_facts"]
     assert opened.list_feature_services() == []
 
 
-def test_a_version_that_is_none_never_reaches_sql(tmp_path: Path) -> None:
+def test_an_invalid_encoder_version_never_reaches_sql(tmp_path: Path) -> None:
     export(tmp_path, {"r1": "live"}, ENCODERS | {"cope": "x' OR 1=1 --"})
     opened = open_store("feature_repo", str(tmp_path))
     with pytest.raises(ValueError, match=r"x' OR 1=1 --.*should be a release named"):
         apply_definitions(opened, str(tmp_path))
 
 
-def test_loading_leaves_no_trace(store: "FeatureStore") -> None:
+def test_loading_the_definitions_leaves_neither_modules_nor_environment(
+    store: "FeatureStore",
+) -> None:
     assert "EMBEDMILL_WAREHOUSE" not in os.environ
     assert "feature_views" not in sys.modules
     assert store.config.online_store.path.endswith("ware house/feature_store/online.db")
-
-
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FeatureRepoMissing, match=r"no feature_store.yaml in .*nowhere"):
-        settings_file(str(tmp_path / "nowhere"))
-
-
-def test_the_settings_lose_no_rows_and_name_the_same_delta() -> None:
-    settings = yaml.safe_load(settings_file("feature_repo").read_text())
-    assert settings["materialization"]["online_write_batch_size"] > 0
-    assert settings["offline_store"]["spark_conf"]["spark.jars.packages"] == DELTA_PACKAGE
-
-
-@pytest.mark.parametrize("kind", ["redis", "postgres"])
-def test_other_settings_differ_in_the_online_store_and_its_registry_alone(kind: str) -> None:
-    sqlite, other = (
-        yaml.safe_load(settings_file(name).read_text())
-        for name in ("feature_repo", f"feature_repo/{kind}.yaml")
-    )
-    assert other.pop("online_store")["type"] == kind
-    assert sqlite.pop("online_store")["type"] == "sqlite"
-    assert other["registry"].pop("path") != sqlite["registry"].pop("path")
-    assert other == sqlite
-
-
-@pytest.mark.parametrize("unset", [None, ""])
-def test_a_variable_that_is_not_set_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unset: str | None
-) -> None:
-    monkeypatch.delenv("EMBEDMILL_REDIS", raising=False)
-    if unset is not None:
-        monkeypatch.setenv("EMBEDMILL_REDIS", unset)
-    with pytest.raises(SettingsIncomplete, match=r"redis.yaml names .* not set: EMBEDMILL_REDIS"):
-        open_store("feature_repo/redis.yaml", str(tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("shipped", "mistaken", "named"),
-    [
-        ("  password: |-", "  passwrd: |-", "passwrd: Extra inputs"),
-        ("  password: |-\n    $", "  password: [$", "not YAML at line"),
-        ("  password: |-\n    $", "  password: *$", "not YAML at line"),
-        ("  password: |-\n    $", "  password: !$", "not YAML at line"),
-        ("  port: $", "  port: x$", "port: Input should be a valid integer"),
-        ("  password: |-\n    ${", "  password: x: ${", "not YAML at line"),
-    ],
-)
-def test_a_mistake_in_the_settings_is_named_and_no_value_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shipped: str, mistaken: str, named: str
-) -> None:
-    for name in ("HOST", "DATABASE", "USER", "PASSWORD"):
-        monkeypatch.setenv(f"EMBEDMILL_POSTGRES_{name}", "hunter2")
-    monkeypatch.setenv("EMBEDMILL_POSTGRES_PORT", "5432")
-    text = Path("feature_repo/postgres.yaml").read_text()
-    assert shipped in text
-    (tmp_path / "own.yaml").write_text(text.replace(shipped, mistaken))
-
-    with pytest.raises(SettingsInvalid, match=named) as refused:
-        open_store(str(tmp_path / "own.yaml"), str(tmp_path))
-
-    assert "hunter2" not in "".join(traceback.format_exception(refused.value))
-
-
-def test_a_connection_string_without_a_server_is_refused_and_not_shown(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("EMBEDMILL_REDIS", "localhost,password=hunter2")
-    with pytest.raises(NoServerNamed, match="should be HOST:PORT") as refused:
-        open_store("feature_repo/redis.yaml", str(tmp_path))
-    assert "hunter2" not in str(refused.value)
 
 
 def test_affinity_is_the_cosine(store: "FeatureStore") -> None:

@@ -22,14 +22,14 @@ from spark_jobs.night import Night
 from spark_jobs.publish import job, materialize_job, reconcile_job
 from spark_jobs.publish.feast_definitions import open_store
 from spark_jobs.publish.fetching import online_features, training_set
-from spark_jobs.publish.online_errors import OnlineStoreUnavailable
+from spark_jobs.publish.online_stores import OnlineStoreUnavailable
 from spark_jobs.publish.online_values import online_checksum
 from spark_jobs.publish.preconditions import NotAudited, NotEncoded
 from spark_jobs.publish.reconciliation import NotReconciled
 from spark_jobs.releases import ledger
 from spark_jobs.releases import transitions as steps
 from spark_jobs.runs.backfill import BackfillTables
-from spark_jobs.runs.stage import Step, encoder_step, run_stage
+from spark_jobs.runs.stage import Step, run_stage
 from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
@@ -198,11 +198,13 @@ def test_the_night_is_recorded(published: Published) -> None:
     ]
 
 
-def test_feasts_setting_is_taken_back(published: Published) -> None:
+def test_the_spark_setting_that_feast_changes_is_restored(published: Published) -> None:
     assert published.regex_names in (None, "false")
 
 
-def test_training_rows_get_what_was_known_then(published: Published, staging: ModuleType) -> None:
+def test_training_rows_get_the_features_known_at_their_time(
+    published: Published, staging: ModuleType
+) -> None:
     moments = ["2026-01-31 23:59:59", "2026-02-01 12:00:00", "2026-02-02 12:00:00"]
     events = pd.DataFrame(
         {
@@ -303,7 +305,7 @@ def test_a_night_on_mended_input_replaces_its_values_and_a_new_release_is_filled
     pd.testing.assert_frame_equal(pinned, read, check_like=True)
 
 
-def test_a_night_published_again_leaves_what_a_backfill_served(
+def test_publishing_a_night_again_keeps_rows_of_a_backfill(
     published: Published, staging: ModuleType
 ) -> None:
     tables, version = published.tables, staging.OTHER_ENCODERS["learn_user"]
@@ -332,7 +334,7 @@ def test_rows_of_an_encoder_go_when_the_mended_night_has_none_of_it(
     published: Published, staging: ModuleType
 ) -> None:
     tables, version = published.tables, staging.ENCODERS["learn_user"]
-    step = Step(encoder_step(USER_EMBEDDINGS.name, version), 0, 0)
+    step = Step(USER_EMBEDDINGS.name, 0, 0, encoder_version=version)
     run_stage("user_embeddings", lambda *_: [step], tables, CONFIG, SECOND)
     staging.stage(tables, USER_EMBEDDINGS, SECOND, [])
     staging.audit(tables, SECOND)

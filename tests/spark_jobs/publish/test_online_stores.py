@@ -1,6 +1,6 @@
-"""What every kind of online store must do: overwrite, forget a retired release, be emptied.
+"""Every online store: overwritten, emptied, rid of retired releases and of forgotten users.
 
-And what is said of one that has a server, when the server is away.
+And one message where its server is away.
 """
 
 import json
@@ -19,12 +19,11 @@ from spark_jobs.contracts import FORGOTTEN, KINDS
 from spark_jobs.operations.doctor.online_store import online
 from spark_jobs.operations.erasure.job import forget
 from spark_jobs.operations.erasure.online_store import user_online
-from spark_jobs.publish.commit import forget_views
+from spark_jobs.publish.commit import empty_views
 from spark_jobs.publish.feast_definitions import apply_definitions, open_store
-from spark_jobs.publish.materialization import feast_talk
-from spark_jobs.publish.online_errors import OnlineStoreUnavailable, named_if_unavailable
-from spark_jobs.publish.online_keys import keys_only_online
-from spark_jobs.publish.online_values import is_present, online_values
+from spark_jobs.publish.materialization import feast_output_logged
+from spark_jobs.publish.online_stores import OnlineStoreUnavailable, reporting_unavailable
+from spark_jobs.publish.online_values import is_present, keys_only_online, online_values
 from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
@@ -35,19 +34,19 @@ BOTH = {"r1": "live", "r2": "validated"}
 NEXT = {"r1": "retired", "r2": "live"}
 
 
-def tell(warehouse: Path, states: dict[str, str]) -> None:
+def export(warehouse: Path, states: dict[str, str]) -> None:
     releases = [{"name": n, "state": s, "encoders": ENCODERS} for n, s in states.items()]
     (warehouse / "releases.json").write_text(json.dumps({"releases": releases}))
 
 
 @pytest.fixture
 def applied(repo: str, tmp_path: Path) -> Callable[[dict[str, str]], "FeatureStore"]:
-    """Return a function that tells Feast the states of releases."""
+    """Return a function that applies the definitions for releases in given states."""
 
     def applied_for(states: dict[str, str]) -> "FeatureStore":
-        tell(tmp_path, states)
+        export(tmp_path, states)
         store = open_store(repo, str(tmp_path))
-        with feast_talk():
+        with feast_output_logged():
             apply_definitions(store, str(tmp_path))
         return store
 
@@ -68,12 +67,12 @@ def write_users(store: "FeatureStore", view: str, users: list[str]) -> None:
 def _write(store: "FeatureStore", view: str, columns: dict[str, list]) -> None:
     rows = pd.DataFrame(columns)
     rows["event_timestamp"] = rows["created_timestamp"] = pd.Timestamp("2026-02-01", tz="UTC")
-    with feast_talk():
+    with feast_output_logged():
         store.write_to_online_store(view, rows)
 
 
 def held(store: "FeatureStore", view: str) -> list[str]:
-    """Return the SPUs of which the store keeps a row of a view."""
+    """Return the keys of the rows that the store keeps of a view."""
     return [key for (key,) in keys_only_online(store, store.get_feature_view(view), [])]
 
 
@@ -94,7 +93,7 @@ def test_a_row_of_the_same_time_is_written_again(
     assert vector(store, "spu_cope__r1", "a") is None
 
 
-def test_a_retired_release_leaves_the_store_and_the_pointer_has_moved(
+def test_a_retired_release_leaves_the_store_and_ranking_moves(
     applied: Callable[[dict[str, str]], "FeatureStore"],
 ) -> None:
     store = applied(BOTH)
@@ -119,7 +118,7 @@ def test_the_views_of_a_replaced_table_are_emptied(
 ) -> None:
     store = applied(BOTH)
     write(store, "spu_cope__r1", {"a": [1.0, 0.0]})
-    forget_views(store, {"spu_embeddings"})
+    empty_views(store, {"spu_embeddings"})
     store = applied(BOTH)
     assert held(store, "spu_cope__r1") == []
 
@@ -143,7 +142,7 @@ def test_teardown_empties_the_store(
 ) -> None:
     store = applied(BOTH)
     write(store, "spu_cope__r1", {"a": [1.0, 0.0]})
-    with feast_talk():
+    with feast_output_logged():
         store.teardown()
     store = applied(BOTH)
     assert held(store, "spu_cope__r1") == []
@@ -169,9 +168,9 @@ def test_a_forgotten_user_leaves_the_store_and_others_stay(
 def test_a_forgotten_user_leaves_the_store_that_was_used_before(
     redis_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tell(tmp_path, BOTH)
+    export(tmp_path, BOTH)
     before = open_store("feature_repo", str(tmp_path))
-    with feast_talk():
+    with feast_output_logged():
         apply_definitions(before, str(tmp_path))
     write_users(before, "user_preference__r1", ["ann"])
     monkeypatch.setenv("EMBEDMILL_REDIS", f"{redis_server},db=14")
@@ -199,7 +198,7 @@ class OwnSqliteOnlineStore(SqliteOnlineStore):
 """
 
 
-def test_values_are_overwritten_in_a_store_of_a_kind_that_is_not_known(
+def test_values_are_overwritten_in_a_store_that_extends_a_known_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "own_store.py").write_text(OWN_STORE)
@@ -211,9 +210,9 @@ def test_values_are_overwritten_in_a_store_of_a_kind_that_is_not_known(
             "feature_store/online.db", "own.db"
         )
     )
-    tell(tmp_path, BOTH)
+    export(tmp_path, BOTH)
     store = open_store(str(repo), str(tmp_path))
-    with feast_talk():
+    with feast_output_logged():
         apply_definitions(store, str(tmp_path))
     write_users(store, "user_preference__r1", ["ann", "bob"])
 
@@ -223,10 +222,13 @@ def test_values_are_overwritten_in_a_store_of_a_kind_that_is_not_known(
 
     assert ann.count() == 0
     assert user_online(store, "bob", str(tmp_path)).count() == 2
-    assert "the key itself, which holds the id, stays in own_store.OwnSqliteOnlineStore" in ann.how
+    assert (
+        "the key itself, which holds the id, stays in own_store.OwnSqliteOnlineStore"
+        in ann.deletion
+    )
 
 
-def test_doctor_says_whether_redis_answers_and_no_password(
+def test_doctor_reports_whether_redis_answers_without_the_password(
     redis_server: str, free_port: Callable[[], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     password = redis_server.split("password=")[1]
@@ -242,7 +244,7 @@ def test_doctor_says_whether_redis_answers_and_no_password(
     assert (here.state, gone.state) == ("ok", "bad")
     assert redis_server.split(",")[0] in here.seen
     assert gone.seen.startswith(f"Redis at {away}: ")
-    assert "EMBEDMILL_REDIS" in gone.do
+    assert "EMBEDMILL_REDIS" in gone.advice
     assert password not in f"{here}{gone}"
 
 
@@ -252,10 +254,10 @@ def test_a_retire_waits_for_a_server_that_is_away(
     password = redis_server.split("password=")[1]
     here = f"{redis_server},db=15"
     monkeypatch.setenv("EMBEDMILL_REDIS", here)
-    tell(tmp_path, BOTH)
+    export(tmp_path, BOTH)
     _apply(tmp_path)
     write(open_store("feature_repo/redis.yaml", str(tmp_path)), "spu_cope__r1", {"a": [1.0, 0.0]})
-    tell(tmp_path, NEXT)
+    export(tmp_path, NEXT)
 
     away = f"127.0.0.1:{free_port()}"
     monkeypatch.setenv("EMBEDMILL_REDIS", f"{away},password={password}")
@@ -271,12 +273,12 @@ def test_a_retire_waits_for_a_server_that_is_away(
     store = open_store("feature_repo/redis.yaml", str(tmp_path))
     assert held(store, "spu_cope__r1") == ["a"]
     _apply(tmp_path)
-    tell(tmp_path, BOTH)
+    export(tmp_path, BOTH)
     _apply(tmp_path)
     assert held(open_store("feature_repo/redis.yaml", str(tmp_path)), "spu_cope__r1") == []
 
 
-def test_a_user_is_not_half_forgotten_where_the_server_is_away(
+def test_an_erasure_does_not_begin_while_the_server_is_away(
     free_port: Callable[[], int], tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = f"127.0.0.1:{free_port()}"
@@ -293,5 +295,5 @@ def test_a_user_is_not_half_forgotten_where_the_server_is_away(
 
 def _apply(warehouse: Path) -> None:
     store = open_store("feature_repo/redis.yaml", str(warehouse))
-    with feast_talk(), named_if_unavailable(store):
+    with feast_output_logged(), reporting_unavailable(store):
         apply_definitions(store, str(warehouse))

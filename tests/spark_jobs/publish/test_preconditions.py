@@ -1,4 +1,4 @@
-"""What publish refuses, and what it says then."""
+"""Preconditions of publishing: the error of each night that is refused."""
 
 from datetime import datetime
 from types import ModuleType
@@ -29,7 +29,7 @@ def test_a_failed_audit_is_refused_and_named(
         check_publishable(tables, night, [StagedRows("items", 3, EARLIER)])
 
 
-def test_only_what_the_audit_has_seen_is_published(
+def test_rows_staged_after_the_audit_are_not_published(
     tables: Tables, night: Night, staging: ModuleType
 ) -> None:
     staging.audit(tables, night)

@@ -27,7 +27,7 @@ from spark_jobs.night import Night
 from spark_jobs.publish import materialize_job
 from spark_jobs.publish.commit import publish_tables, record_night
 from spark_jobs.publish.feast_definitions import apply_definitions, open_store
-from spark_jobs.publish.materialization import feast_session, feast_talk
+from spark_jobs.publish.materialization import feast_output_logged, feast_session
 from spark_jobs.releases import ledger
 from spark_jobs.releases import transitions as steps
 from spark_jobs.warehouse.tables import Tables
@@ -144,7 +144,7 @@ def _run(
     warehouse: Tables,
 ) -> None:
     if language == "python":
-        with feast_session(warehouse.spark), feast_talk():
+        with feast_session(warehouse.spark), feast_output_logged():
             exec(compile(code, str(GUIDE), "exec"), told.names)
     elif code.startswith("feast "):
         servers.append(_started(code))
@@ -203,7 +203,7 @@ def _moved(line: str, warehouse: Tables) -> str | None:
     taken = {"promote": steps.promote, "retire": steps.retire, "rollback": steps.rollback}
     taken[said[1]](warehouse, *([said[2]] if said[2] else []))
     store = open_store("feature_repo", warehouse.warehouse)
-    with feast_talk():
+    with feast_output_logged():
         apply_definitions(store, warehouse.warehouse)
     live = ledger.live_release(warehouse)
     return live.name if live else None
@@ -222,7 +222,7 @@ def test_online_features_are_those_of_the_pinned_release(told: Told, staging: Mo
     assert list(answer["price"]) == [12.0, 10.0, 12.0]
 
 
-def test_http_says_what_python_says(told: Told) -> None:
+def test_http_returns_the_same_features_as_python(told: Told) -> None:
     answer, over_http = told.names["answer"], told.names["over_http"]
     assert set(over_http) == set(answer.columns)
     for name in answer.columns:
@@ -238,7 +238,7 @@ def _is_null(value: object) -> bool:
     return value is None or value != value
 
 
-def test_a_training_row_has_what_was_known_then(told: Told, staging: ModuleType) -> None:
+def test_a_training_row_has_the_features_known_at_its_time(told: Told, staging: ModuleType) -> None:
     training = told.names["training"]
     assert list(training["clicked"]) == [0, 1, 0]
     assert training.loc[0, ["user_preference", "price", "c1"]].isna().all()
@@ -274,7 +274,7 @@ def test_two_releases_are_read_side_by_side(told: Told, staging: ModuleType) -> 
     assert list(on_r2["user_preference"].iloc[0]) == staging.vector(3501, 32)
 
 
-def test_the_pointer_moves_and_a_retired_release_is_an_error(told: Told) -> None:
+def test_ranking_moves_and_a_retired_release_is_an_error(told: Told) -> None:
     assert told.live == ["r2", "r1", "r2", "r2"]
     assert told.names["live"] == "r2"
     assert told.names["told"] == ("Feature service ranking__r1 does not exist in project embedmill")

@@ -1,4 +1,4 @@
-"""What counts as a difference between a table and the online store, and how it is named."""
+"""Differences between a table and the online store: found, and named in the error."""
 
 import json
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ import pytest
 from spark_jobs.contracts import KINDS
 from spark_jobs.night import Night
 from spark_jobs.publish.feast_definitions import apply_definitions, open_store
-from spark_jobs.publish.materialization import feast_talk
+from spark_jobs.publish.materialization import feast_output_logged
 from spark_jobs.publish.online_values import is_present, online_values
 from spark_jobs.publish.reconciliation import (
     NEVER,
@@ -37,7 +37,7 @@ def store(repo: str, tmp_path_factory: pytest.TempPathFactory) -> "FeatureStore"
     (warehouse / "releases.json").write_text(json.dumps({"releases": [release]}))
     opened = open_store(repo, str(warehouse))
     now = pd.Timestamp("2026-02-01", tz="UTC")
-    with feast_talk():
+    with feast_output_logged():
         apply_definitions(opened, str(warehouse))
         opened.write_to_online_store(
             "spu_cope__r1",

@@ -10,7 +10,7 @@ from spark_jobs.contracts import TABLES
 from spark_jobs.publish.feast_definitions import views_by_table
 from spark_jobs.queries.data_dictionary import data_dictionary
 from spark_jobs.queries.views import VIEWS
-from spark_jobs.warehouse.tables import schema
+from spark_jobs.warehouse.schemas import schema
 
 COMMITTED = Path(__file__).resolve().parents[3] / "docs" / "data-dictionary.md"
 

@@ -2,7 +2,8 @@
 
 from spark_jobs.night import Night
 from spark_jobs.queries.views import VIEWS, Catalog
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 
 
 def values(tables: Tables, view: str, *columns: str) -> list[tuple[object, ...]]:

@@ -1,4 +1,4 @@
-"""Encoders that make a release: of the right kinds, untouched, and made to be read together."""
+"""Encoders of a release: of the right kinds, unaltered, and belonging together."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -11,10 +11,16 @@ import torch
 
 from encoders.artifacts import Artifact, save_artifact
 from spark_jobs.contracts import KINDS
-from spark_jobs.releases.encoders import UnusableEncoders, encoder_artifacts
+from spark_jobs.releases.encoders import (
+    UnusableEncoders,
+    encoder_artifacts,
+    flat_figures,
+    held_out_figures,
+)
+from spark_jobs.releases.release import Release
 from spark_jobs.warehouse.encoder_store import (
     EncoderMissing,
-    encoder_config,
+    encoder_info,
 )
 from spark_jobs.warehouse.layout import Layout
 
@@ -22,7 +28,7 @@ from spark_jobs.warehouse.layout import Layout
 def artifact(kind: str, weight: float = 0.0, **config: str) -> Artifact:
     return Artifact(
         name=kind,
-        config={"kind": kind, **config},
+        config={"kind": kind, "outputs": {"embedding": 2}, **config},
         preprocessing={},
         tensors={"weight": torch.tensor([weight])},
         metrics={},
@@ -80,29 +86,29 @@ def _other_kind(trained: dict[str, Artifact]) -> dict[str, Artifact]:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (_other_cope, r"semantic_id: semantic_id@\w+ reads 'cope@\w+', but the release's cope is"),
         (_other_content, r"learn_user@\w+ reads 'learn_content@\w+', but the release's"),
-        (_other_towers, "learn_user and learn_item: .* are of two trainings"),
-        (_other_kind, r"learn_item: 'learn_user@\w+' is of kind 'learn_user'"),
+        (_other_towers, "learn_user and learn_item: .* are of different trainings"),
+        (_other_kind, r"learn_item: 'learn_user@\w+' should be of kind 'learn_item', but is of"),
     ],
 )
 def test_encoders_that_do_not_belong_together_are_refused(
     trained: dict[str, Artifact],
     tmp_path: Path,
     change: Callable[[dict[str, Artifact]], dict[str, Artifact]],
-    said: str,
+    message: str,
 ) -> None:
     mixed = change(trained)
     for made in mixed.values():
         save(tmp_path, made)
 
-    with pytest.raises(UnusableEncoders, match=said):
+    with pytest.raises(UnusableEncoders, match=message):
         encoder_artifacts(str(tmp_path), versions(mixed))
 
 
-def test_every_encoder_that_is_altered_or_gone_is_named(
+def test_every_altered_or_missing_encoder_is_named(
     trained: dict[str, Artifact], tmp_path: Path
 ) -> None:
     named = versions(trained)
@@ -115,11 +121,64 @@ def test_every_encoder_that_is_altered_or_gone_is_named(
         encoder_artifacts(str(tmp_path), named)
 
     assert f"{named['cope']}': the hash of model.safetensors" in str(refused.value)
-    assert f"{named['learn_user']}' is not there" in str(refused.value)
+    assert f"{named['learn_user']}' does not exist" in str(refused.value)
 
 
-def test_a_night_whose_encoder_is_gone_says_which_and_what_to_do(tmp_path: Path) -> None:
-    tables = cast(Any, SimpleNamespace(layout=Layout(str(tmp_path))))
+def test_a_missing_encoder_is_named_with_the_remedy(tmp_path: Path) -> None:
+    tables = cast(Any, SimpleNamespace(layout=Layout.of(str(tmp_path))))
 
     with pytest.raises(EncoderMissing, match=r"'cope@000000000001' .* Restore the folder"):
-        encoder_config(tables, "cope@000000000001")
+        encoder_info(tables, "cope@000000000001")
+
+
+def test_held_out_figures_are_the_headlines_of_each_training_or_every_figure(
+    trained: dict[str, Artifact], tmp_path: Path
+) -> None:
+    cope = replace(trained["cope"], metrics={"held_out": {"R@1": 0.7, "R@5": 0.9}})
+    save(tmp_path, cope)
+    release = Release("r1", "live", versions(trained))
+
+    assert held_out_figures(str(tmp_path), release, every=False) == {("cope", "held_out R@1"): 0.7}
+    assert set(held_out_figures(str(tmp_path), release, every=True)) == {
+        ("cope", "held_out R@1"),
+        ("cope", "held_out R@5"),
+    }
+
+
+def test_held_out_figures_of_a_retired_release_are_those_of_the_encoders_that_are_left(
+    trained: dict[str, Artifact], tmp_path: Path
+) -> None:
+    left = artifact("learn_user", 2.0, content=trained["learn_content"].version)
+    save(tmp_path, replace(left, metrics={"users": 3}))
+    encoders = versions(trained) | {"cope": "cope@000000000001", "learn_user": left.version}
+
+    retired = held_out_figures(str(tmp_path), Release("r1", "retired", encoders), every=True)
+
+    assert retired == {("learn_user", "users"): 3.0}
+    with pytest.raises(UnusableEncoders):
+        held_out_figures(str(tmp_path), Release("r1", "live", encoders), every=True)
+
+
+def test_flat_figures_leaves_out_the_curve_and_the_figures_that_weights_were_chosen_by() -> None:
+    figures = {"untrained": {"ndcg@10": 0.29}}
+    metrics = {"curve": [{"epoch": 0}], "watched": figures, "held_out": figures}
+
+    paths = [path for path, _ in flat_figures(metrics)]
+
+    assert paths == ["held_out untrained ndcg@10"]
+
+
+def test_flat_figures_reads_encoders_of_earlier_versions() -> None:
+    before = {
+        "curve": [{"epoch": 0, "validation_loss": 3.2}],
+        "best_epoch": 0,
+        "held_out": {"learn": {"recall@10": 0.04, "users": 12}},
+        "users": 30,
+    }
+
+    assert dict(flat_figures(before)) == {
+        "best_epoch": 0,
+        "held_out learn recall@10": 0.04,
+        "held_out learn users": 12,
+        "users": 30,
+    }

@@ -1,4 +1,4 @@
-"""The life of a release: which steps there are, and what ``feature_repo`` is told of them."""
+"""Transitions of releases, and the export of each for ``feature_repo``."""
 
 import json
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_the_first_release_goes_live_from_building(tables: Tables) -> None:
     promoted = promote(tables, "r1")
     assert promoted.state == "live"
     assert live_release(tables) == promoted
-    with pytest.raises(UnknownRelease, match=r"no release 'r9'; there are r1"):
+    with pytest.raises(UnknownRelease, match=r"no release 'r9'. Releases: r1"):
         promote(tables, "r9")
 
 
@@ -82,7 +82,7 @@ def test_a_rollback_goes_back_one_release_at_a_time(tables: Tables) -> None:
     _promoted(tables, "r1", "r2", "r3")
     assert rollback(tables).name == "r2"
     assert rollback(tables).name == "r1"
-    with pytest.raises(TransitionRefused, match="nothing to roll back to: 'r1' is live"):
+    with pytest.raises(TransitionRefused, match="no release to roll back to: 'r1' is live"):
         rollback(tables)
     assert _states(tables) == {"r1": "live", "r2": "previous", "r3": "previous"}
 
@@ -95,21 +95,21 @@ def test_a_rollback_that_was_killed_before_its_export_is_finished_by_the_next(
 ) -> None:
     _promoted(tables, "r1", "r2", "r3")
     export = Path(tables.warehouse) / "releases.json"
-    told = export.read_text()
+    before = export.read_text()
     rollback(tables)
-    export.write_text(told)
+    export.write_text(before)
     assert rollback(tables).name == "r2"
     assert json.loads(export.read_text())["live"] == "r2"
 
 
-def test_a_rollback_passes_over_a_retired_release(tables: Tables) -> None:
+def test_a_rollback_skips_a_retired_release(tables: Tables) -> None:
     _promoted(tables, "r1", "r2", "r3")
     retire(tables, "r2")
     assert rollback(tables).name == "r1"
     assert [release.name for release in served_releases(tables)] == ["r1", "r3"]
 
 
-def test_nothing_was_live_so_nothing_can_be_rolled_back(tables: Tables) -> None:
+def test_a_rollback_without_a_live_release_is_refused(tables: Tables) -> None:
     create_release(tables, ENCODERS)
     with pytest.raises(TransitionRefused, match="no release is live"):
         rollback(tables)

@@ -1,151 +1,143 @@
-"""The page in a browser: it works, asks nobody, fits a phone, and can be used by key and by ear."""
+"""The pages as text: their content, and that values from outside do no harm.
 
-from collections.abc import Callable
+How a page looks and works is tested in test_page_in_browser.py.
+"""
+
+import hashlib
+import re
+from base64 import b64encode
+from dataclasses import replace
+from datetime import UTC, datetime
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
 
-from spark_jobs.report.drawing import draw_night
-from spark_jobs.report.facts import Report
+from spark_jobs.night import Night
+from spark_jobs.report.model import NightLine, Records, Report, Samples
+from spark_jobs.report.page import draw_index, draw_night, sparkline, write_page, written_nights
+from spark_jobs.report.samples import KINDS
+from spark_jobs.warehouse.layout import Layout
 
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1400, "height": 900}
-
-
-@pytest.fixture
-def open_page(visit: Callable, tmp_path: Path) -> Callable:
-    """Return a function that opens a report from a file, as its reader does."""
-
-    def open_(report: Report, size: dict[str, int] = DESK, scheme: str = "light"):
-        file = tmp_path / "night.html"
-        file.write_text(draw_night(report), encoding="utf-8")
-        return visit(file, size, scheme)
-
-    return open_
+WRITTEN = datetime(2026, 2, 1, tzinfo=UTC)
 
 
-def focused(page: Page) -> str:
-    return page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()")
+class Tags(HTMLParser):
+    """Every tag with its attributes, and the text of the page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.raw: dict[str, list[str]] = {"script": [], "style": []}
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.lasttag in self.raw and self.cdata_elem:
+            self.raw[self.lasttag].append(data)
+        else:
+            self.text += data
 
 
-def test_the_page_opens_without_an_error_and_asks_nobody(open_page, report: Report) -> None:
-    seen = open_page(report)
+def test_values_from_outside_are_escaped_everywhere(report: Report) -> None:
+    found = Tags(draw_night(report))
 
-    assert seen.troubles == []
-    assert seen.asked_elsewhere == []
-    assert seen.page.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
-def test_axe_finds_no_barrier(open_page, stopped: Report, size, scheme: str) -> None:
-    seen = open_page(stopped, size, scheme)
-    # What is folded is hidden from axe too.
-    seen.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
-
-    found = Axe().run(seen.page)
-
-    assert [(v["id"], v["nodes"][0]["html"]) for v in found.response["violations"]] == []
-    looked_at = {passed["id"] for passed in found.response["passes"]}
-    assert {"color-contrast", "image-alt", "button-name", "heading-order"} <= looked_at
+    assert found.text.count("<script>alert(1)</script>") >= 10
+    assert len(found.raw["script"]) == 1
+    handlers = [name for _, attributes in found.tags for name in attributes if name[:2] == "on"]
+    assert handlers == []
 
 
-def test_a_phone_scrolls_tables_and_not_the_page(open_page, stopped: Report) -> None:
-    page = open_page(stopped, PHONE).page
-    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+def test_the_policy_allows_only_the_pages_own_style_and_script(report: Report) -> None:
+    found = Tags(draw_night(report))
 
-    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
-    assert page.locator(".scroll[tabindex]").count() > 0
-    # Where a box has nothing to scroll, it is no stop for the Tab key.
-    loose = "[...document.querySelectorAll('.scroll')].filter(b => b.scrollWidth <= b.clientWidth)"
-    assert page.evaluate(f"{loose}.every(b => !b.hasAttribute('tabindex'))")
-
-
-def test_every_section_of_the_contents_is_there_and_filled(open_page, report: Report) -> None:
-    page = open_page(report).page
-
-    links = page.eval_on_selector_all(".toc a", "links => links.map(a => a.getAttribute('href'))")
-    assert len(links) == 11
-    for link in links:
-        section = page.locator(f"section{link}")
-        assert section.locator("h2").count() == 1
-        shown = section.locator("tbody tr, details, article, use")
-        assert shown.count() > 0, link
+    (policy,) = (
+        str(attributes["content"])
+        for tag, attributes in found.tags
+        if tag == "meta" and attributes.get("http-equiv") == "Content-Security-Policy"
+    )
+    for kind in ("style", "script"):
+        (own,) = found.raw[kind]
+        digest = b64encode(hashlib.sha256(own.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}';" in policy
+    assert policy.startswith("default-src 'none'; img-src data:;")
+    assert not any("style" in attributes for _, attributes in found.tags)
 
 
-def test_tab_goes_from_the_skip_link_through_the_legend_to_the_map(open_page, report) -> None:
-    page = open_page(report).page
+def test_a_page_refers_to_no_other_address(report: Report) -> None:
+    found = Tags(draw_night(report))
 
-    page.keyboard.press("Tab")
-    assert focused(page) == "Skip to the content"
-    passed = []
-    for _ in range(60):
-        page.keyboard.press("Tab")
-        passed.append(focused(page))
-        if passed[-1] == "map-stage":
-            break
-
-    assert passed[-1] == "map-stage"
-    assert [text.split()[0] for text in passed[-4:-1]] == [
-        "Kind",
-        "Kind",
-        '<script>alert(1)</script>"',
-    ]
+    sources = [attributes["src"] for _, attributes in found.tags if "src" in attributes]
+    links = [attributes["href"] for _, attributes in found.tags if "href" in attributes]
+    assert sources
+    assert all(str(source).startswith("data:image/webp;") for source in sources)
+    assert all(re.fullmatch(r"#[\w-]+|index\.html|[\d-]+\.html", str(link)) for link in links)
 
 
-def test_arrow_keys_go_from_mark_to_mark_and_say_what_it_is(open_page, report: Report) -> None:
-    page = open_page(report).page
-    said = page.locator("#map-said")
+def test_the_same_night_is_the_same_page_but_for_the_time_of_writing(report: Report) -> None:
+    first = draw_night(report)
+    later = draw_night(replace(report, written_at=WRITTEN))
 
-    page.locator("#map-stage").focus()
-    page.keyboard.press("Home")
-    first = said.text_content()
-    page.keyboard.press("ArrowRight")
-    second = said.text_content()
-
-    assert "Product" in str(first)
-    assert "Category Home > Kind" in str(first)
-    assert second != first
-    assert page.locator("#map-tip").is_visible()
-    page.keyboard.press("Escape")
-    assert page.locator("#map-tip").is_hidden()
+    differing = [line for line in first.splitlines() if line not in set(later.splitlines())]
+    assert len(differing) == 1
+    assert "2026-02-01 03:04:05 UTC" in differing[0]
 
 
-def test_pointing_at_a_mark_shows_its_facts(open_page, report: Report) -> None:
-    page = open_page(report).page
-    marks = page.locator("#map-stage svg g[data-group] > use")
-    title = page.locator("#map-table tbody th").first.text_content()
+def test_the_page_of_a_stopped_night_begins_with_the_failed_checks(stopped: Report) -> None:
+    text = Tags(draw_night(stopped)).text
 
-    marks.first.scroll_into_view_if_needed()
-    box = marks.first.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-
-    tip = page.locator("#map-tip")
-    assert tip.is_visible()
-    assert str(title) in str(tip.text_content())
-    assert "2 items" in str(tip.text_content())
+    failures = ["2 of 7 checks failed", "at most 0.400", "moved by 0.9", "90 of 100 rows"]
+    places = [text.index(failure) for failure in [*failures, "look at it"]]
+    assert min(places) == places[0]
+    assert max(places) < text.index("Active items") < text.index("Rows through each stage")
 
 
-def test_a_legend_entry_hides_and_shows_its_marks(open_page, report: Report) -> None:
-    page = open_page(report).page
-    key = page.locator(".legend .key").first
-    group = page.locator("#map-stage svg g[data-group='0']")
-    assert group.is_visible()
+def test_empty_sections_give_their_reason(report: Report) -> None:
+    shown, reasons = dict.fromkeys(KINDS, ()), {"spus": "No SPUs, see."}
+    nothing = Samples({"items": 0, "spus": 0}, shown, Records({}, {}), reasons)
+    ledger = replace(report.ledger, steps=[], checks=[], refusals=[], changes={}, releases=[])
 
-    key.focus()
-    page.keyboard.press("Space")
+    page = draw_night(replace(report, ledger=ledger, samples=nothing))
 
-    assert key.get_attribute("aria-pressed") == "false"
-    assert group.is_hidden()
-    page.keyboard.press("Space")
-    assert key.get_attribute("aria-pressed") == "true"
-    assert group.is_visible()
+    assert page.count("No SPUs, see.") == 5  # map, samples, neighbours, doubts, users
+    assert "The night has not been audited yet" in page
 
 
-def test_what_comes_from_outside_runs_nothing(open_page, report: Report) -> None:
-    seen = open_page(report)
+def line(ds: str, **values: object) -> NightLine:
+    usual = {"state": "published", "rows": 1, "encoded": 2, "reused": 3, "quarantined": 0}
+    usual |= {"coverage": 0.99, "seconds": 60.0, "checks": 5, "failed": 0}
+    return NightLine(Night.parse(ds), **(usual | values))
 
-    assert "<script>alert(1)</script>" in seen.page.locator("#samples").inner_text()
-    assert seen.page.locator("script").count() == 1
-    assert seen.troubles == []
+
+def test_the_index_links_the_nights_that_have_a_page() -> None:
+    lines = [line("2026-01-31", state="stopped", failed=2), line("2026-01-30")]
+
+    found = Tags(draw_index(lines, {"2026-01-31"}, written_at=WRITTEN))
+
+    links = [attributes["href"] for tag, attributes in found.tags if tag == "a"]
+    assert links == ["#content", "2026-01-31.html"]
+    assert "2026-01-30" in found.text
+    assert "stopped" in found.text
+
+
+@pytest.mark.parametrize(
+    ("values", "heights"), [([0.0, 5.0, 10.0], [100, 50, 0]), ([2.0], [0]), ([None], [])]
+)
+def test_a_sparkline_starts_at_nought(values: list[float | None], heights: list[float]) -> None:
+    assert [y for _, y, _ in sparkline(values)] == heights
+
+
+def test_a_written_page_replaces_the_old_one_and_is_listed(tmp_path: Path) -> None:
+    layout = Layout.of(str(tmp_path / "warehouse"))
+    night = Night.parse("2026-01-31")
+    assert written_nights(layout) == set()
+
+    for page in ("old", "new"):
+        write_page(layout.report(night), page)
+    write_page(layout.report_index, "index")
+
+    assert Path(layout.report(night)).read_text(encoding="utf-8") == "new"
+    assert written_nights(layout) == {"2026-01-31"}

@@ -1,4 +1,4 @@
-"""The map's colours: told apart by the colour-blind, and from the ground that they lie on."""
+"""The map's colours differ for the colour-blind, and contrast with the background."""
 
 import re
 from importlib.resources import files
@@ -37,7 +37,7 @@ def lab(rgb: np.ndarray) -> np.ndarray:
 
 
 def colours(name: str, scheme: str) -> list[str]:
-    """Return what a scheme of the style sheet says for ``--<name>``, or for all that begin so."""
+    """Return the colours of a scheme whose names in the style sheet match ``--<name>``."""
     style = (files("spark_jobs.report") / "templates" / "page.css").read_text(encoding="utf-8")
     blocks = re.findall(r"--ground:.*?--shadow", style, flags=re.DOTALL)
     return re.findall(rf"--{name}: (#\w{{6}})", blocks[SCHEMES[scheme]])
@@ -45,7 +45,7 @@ def colours(name: str, scheme: str) -> list[str]:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("sight", SIGHTS)
-def test_any_two_colours_of_the_map_are_told_apart(scheme: str, sight: str) -> None:
+def test_any_two_colours_of_the_map_differ_visibly(scheme: str, sight: str) -> None:
     groups = colours(r"g\d", scheme)
 
     seen = lab(np.clip(linear(groups) @ SIGHTS[sight].T, 0, 1))
@@ -56,7 +56,7 @@ def test_any_two_colours_of_the_map_are_told_apart(scheme: str, sight: str) -> N
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_every_mark_stands_out_from_its_ground(scheme: str) -> None:
+def test_every_mark_contrasts_with_the_background(scheme: str) -> None:
     marks, (ground,) = colours(r"g\d", scheme), colours("ground", scheme)
 
     light, below = (linear(c) @ TO_XYZ[1] for c in (marks, [ground]))

@@ -1,4 +1,4 @@
-"""What happens to the report of a night that the audit stops, with stages that do nothing."""
+"""The report of a night that the audit stops, with stages that do nothing."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,7 +12,7 @@ from spark_jobs.config import Config
 from spark_jobs.night import Night
 from spark_jobs.runs import night_run
 from spark_jobs.warehouse.tables import Tables
-from validation.checks import AuditFailed, AuditReport, CheckResult
+from validation.results import AuditFailed, AuditReport, CheckResult
 
 NIGHT = Night.parse("2026-01-31")
 
@@ -26,7 +26,7 @@ def stopped() -> AuditFailed:
 def run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[dict[str, Exception], Sequence[str]], list[str]]:
-    """Run stages of which some raise; return those that ran, whatever came of it."""
+    """Run stages of which some raise; return the names of those that ran."""
 
     def run_(raised: dict[str, Exception], stages: Sequence[str]) -> list[str]:
         ran: list[str] = []
@@ -39,6 +39,7 @@ def run(
 
         monkeypatch.setattr(night_run, "run_stage", stage)
         monkeypatch.setattr(night_run, "load_stage", lambda name: None)
+        monkeypatch.setattr(night_run, "migrate", lambda tables: [])
         tables = Tables(cast(SparkSession, None), str(tmp_path))
         with suppress(*(type(error) for error in raised.values())):
             night_run.run_night(tables, Config(), NIGHT, stages=stages)
@@ -47,7 +48,7 @@ def run(
     return run_
 
 
-def test_a_stopped_night_gets_its_report_and_stays_stopped(run) -> None:
+def test_the_report_of_a_stopped_night_is_written(run) -> None:
     failure = stopped()
 
     ran = run({"validation": failure}, ("spu", "validation", "publish", "report"))
@@ -56,7 +57,7 @@ def test_a_stopped_night_gets_its_report_and_stays_stopped(run) -> None:
     assert "reports/2026-01-31.html" in failure.__notes__[0]
 
 
-def test_a_report_that_fails_does_not_hide_why_the_night_was_stopped(run) -> None:
+def test_an_error_of_the_report_is_a_note_on_the_stop(run) -> None:
     failure, other = stopped(), RuntimeError("no space left")
 
     run({"validation": failure, "report": other}, ("validation", "report"))
@@ -67,9 +68,9 @@ def test_a_report_that_fails_does_not_hide_why_the_night_was_stopped(run) -> Non
 @pytest.mark.parametrize(
     ("raised", "stages", "expected"),
     [
-        (stopped(), ("validation", "publish"), ["validation"]),  # nobody asked for a report
+        (stopped(), ("validation", "publish"), ["validation"]),  # no report was requested
         (ValueError("bad feed"), ("validation", "report"), ["validation"]),
     ],
 )
-def test_other_ends_have_no_report(run, raised, stages, expected: list[str]) -> None:
+def test_no_report_is_written_after_other_errors(run, raised, stages, expected: list[str]) -> None:
     assert run({"validation": raised}, stages) == expected

@@ -3,6 +3,8 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pyarrow as pa
 import pytest
@@ -11,22 +13,27 @@ from pyspark.errors import PythonException
 from encoders.artifacts import InvalidArtifact
 from spark_jobs.config import Config
 from spark_jobs.contracts import STAGE_RUNS
+from spark_jobs.engine.disk import DiskFull, free_bytes
 from spark_jobs.engine.worker_errors import FileDamaged, OutOfMemory, WorkerFailed
 from spark_jobs.night import Night
-from spark_jobs.runs.stage import RowsLost, Run, Step, run_stage
+from spark_jobs.runs.stage import NightStopped, RowsLost, Run, Step, run_stage
+from spark_jobs.warehouse.layout import Layout
 from spark_jobs.warehouse.tables import Tables
 
 
 def test_run_stage_records_what_each_step_did(tables: Tables, night: Night) -> None:
     def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
-        return [Step("feed", rows_in=5, rows_out=3, rows_quarantined=2)]
+        counts = {"rows_in": 5, "rows_out": 3, "rows_quarantined": 2}
+        return [Step("feed", **counts), Step("items", 1, 1, encoder_version="cope@aa")]
 
     for _ in range(2):
         run_stage("ingest", run, tables, Config(), night)
 
-    rows = tables.read(STAGE_RUNS).collect()
-    assert [(r["stage"], r["step"], r["rows_in"], r["rows_quarantined"]) for r in rows] == [
-        ("ingest", "feed", 5, 2)
+    columns = ("stage", "release", "step", "encoder_version", "rows_in", "rows_quarantined")
+    rows = tables.read(STAGE_RUNS).orderBy("step").select(*columns).collect()
+    assert [tuple(row) for row in rows] == [
+        ("ingest", None, "feed", None, 5, 2),
+        ("ingest", None, "items", "cope@aa", 1, 0),
     ]
 
 
@@ -62,26 +69,25 @@ def stage_whose_worker_raises(error: Exception) -> Run:
     return run
 
 
-def test_what_a_worker_says_is_one_message(tables: Tables, night: Night) -> None:
+def test_an_error_of_ours_in_a_worker_is_one_message(tables: Tables, night: Night) -> None:
     error = InvalidArtifact("encoder 'e': the hash of model.safetensors is another.")
 
     with pytest.raises(WorkerFailed) as failed:
         run_stage("item_embeddings", stage_whose_worker_raises(error), tables, Config(), night)
 
-    said = (
+    assert str(failed.value) == (
         "item_embeddings, night 2026-01-31: encoder 'e': the hash of model.safetensors is another."
     )
-    assert str(failed.value) == said
 
 
-def test_an_error_of_a_worker_that_is_not_ours_stays_as_it_is(tables: Tables, night: Night) -> None:
+def test_another_error_of_a_worker_is_raised_unchanged(tables: Tables, night: Night) -> None:
     run = stage_whose_worker_raises(ZeroDivisionError("one by none"))
 
     with pytest.raises(PythonException, match="ZeroDivisionError: one by none"):
         run_stage("item_embeddings", run, tables, Config(), night)
 
 
-def test_a_worker_that_is_killed_is_tried_again(tables: Tables, night: Night, tmp_path) -> None:
+def test_the_task_of_a_killed_worker_is_retried(tables: Tables, night: Night, tmp_path) -> None:
     tried = tmp_path / "tried"
 
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -145,4 +151,28 @@ def test_a_damaged_data_file_is_one_message_with_its_path(tables: Tables, night:
 
     assert str(failed.value).startswith("report, night 2026-01-31: the data file ")
     assert str(file) in str(failed.value)
-    assert "Restore the file from a copy" in str(failed.value)
+    assert "Restore it from a copy" in str(failed.value)
+
+
+def test_publish_needs_free_space_for_copies_of_the_staged_rows(
+    tmp_path: Path, night: Night
+) -> None:
+    folder = tmp_path / "staged" / "items" / f"ds={night}"
+    folder.mkdir(parents=True)
+    free = free_bytes(str(tmp_path))
+    assert free is not None
+    with (folder / "part.parquet").open("wb") as file:
+        file.truncate(free)  # sparse: it takes no space itself
+    # Of a backfill, since a night's stage would look for its staged rows with Spark.
+    tables = SimpleNamespace(
+        backfills="r2", warehouse=str(tmp_path), layout=Layout.of(str(tmp_path))
+    )
+
+    def stage(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
+        raise NightStopped("the stage has run")
+
+    config = Config(min_free_gb=0)
+    with pytest.raises(NightStopped, match="the stage has run"):
+        run_stage("spu", stage, cast(Tables, tables), config, night)
+    with pytest.raises(DiskFull, match="publish"):
+        run_stage("publish", stage, cast(Tables, tables), config, night)

@@ -1,4 +1,4 @@
-"""A canonical record says what most of the pages say."""
+"""A canonical record has the values of the majority of its pages."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pandas as pd
 from spark_jobs.spu.canonical import agreed, canonical_record, keywords, majority, word_rarity
 
 
-def test_canonical_record_gathers_what_pages_agree_on() -> None:
+def test_canonical_record_has_the_values_that_pages_agree_on() -> None:
     pages = pd.DataFrame(
         {
             "title": [
@@ -37,7 +37,7 @@ def test_canonical_record_gathers_what_pages_agree_on() -> None:
     }
 
 
-def test_canonical_record_of_pages_that_say_nothing() -> None:
+def test_canonical_record_of_pages_without_attributes() -> None:
     pages = pd.DataFrame(
         {
             "title": ["!!"],

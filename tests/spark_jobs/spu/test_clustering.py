@@ -1,4 +1,4 @@
-"""Clusters survive weak links, honour exclusive sources, and do not depend on the order of rows."""
+"""Average linkage: weak links, exclusive sources, independence of the order of rows."""
 
 from collections.abc import Sequence
 
@@ -69,7 +69,7 @@ def test_two_items_of_an_exclusive_source_never_share_a_cluster() -> None:
     assert _average(edges, 3, source=[7, -1, 7]) == {frozenset({0, 1}), frozenset({2})}
 
 
-def test_no_rows_and_no_pairs_are_no_trouble() -> None:
+def test_no_rows_or_no_pairs_give_single_clusters() -> None:
     assert len(average_linkage(_pairs([]), 0, cut=0.5, exclusive_source=[])) == 0
     assert _average([], 2) == {frozenset({0}), frozenset({1})}
 
@@ -89,7 +89,7 @@ def test_clusters_are_those_of_scipy(graph: tuple[int, list[Edge]], cut: float) 
 
 @settings(max_examples=100, deadline=None)
 @given(_graphs())
-def test_clusters_lie_within_components_and_sources_stay_apart(
+def test_clusters_lie_within_components_and_exclusive_sources_stay_apart(
     graph: tuple[int, list[Edge]],
 ) -> None:
     n, edges = graph

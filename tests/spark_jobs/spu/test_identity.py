@@ -1,4 +1,4 @@
-"""Ids outlive the night: by overlap, one to one, and the same whoever asks and how often."""
+"""SPU ids: inherited by overlap, one to one, and equal in every rerun."""
 
 from collections.abc import Sequence
 
@@ -55,7 +55,7 @@ def test_an_spu_without_items_is_retired() -> None:
     assert named.events == (("s2", "retired", ""),)
 
 
-def test_an_spu_whose_items_spread_over_larger_ones_is_merged_into_the_one_that_took_most() -> None:
+def test_an_spu_whose_items_went_to_several_is_merged_into_that_with_most_of_them() -> None:
     yesterday = {
         "a": "s1",
         "b": "s1",
@@ -80,7 +80,7 @@ def test_a_tie_goes_to_the_smallest_id() -> None:
 
 
 @given(_clusters, _yesterday, st.permutations(range(5)))
-def test_neither_numbering_nor_order_matters(
+def test_ids_depend_neither_on_cluster_numbers_nor_on_order(
     clusters: _Clusters, yesterday: dict[str, str], renumbered: Sequence[int]
 ) -> None:
     moved = {item: renumbered[number] for item, number in reversed(clusters.items())}

@@ -1,4 +1,4 @@
-"""Pages that arrive one night: they join what is there, and nothing else moves."""
+"""Incremental resolution: new and changed pages join SPUs, and all other pages keep theirs."""
 
 from collections.abc import Sequence
 
@@ -44,14 +44,14 @@ def rows_of(product: int) -> list[int]:
     return list(range(product * SHOPS, (product + 1) * SHOPS))
 
 
-def test_where_nothing_arrived_yesterdays_clusters_stay(pages: pd.DataFrame) -> None:
+def test_without_new_pages_yesterdays_clusters_stay(pages: pd.DataFrame) -> None:
     clusters = joined(pages, [])
 
     assert clusters.label.tolist() == [row // SHOPS * SHOPS for row in range(len(pages))]
     assert set(clusters.confidence) == {0.25}
 
 
-def test_new_pages_find_their_products(pages: pd.DataFrame) -> None:
+def test_new_pages_join_the_spus_of_their_products(pages: pd.DataFrame) -> None:
     new = [rows_of(3)[4], rows_of(17)[0], rows_of(17)[2]]
     pages.loc[new, "spu_id"] = None
 
@@ -69,7 +69,7 @@ def test_pages_of_a_new_product_become_one_cluster(pages: pd.DataFrame) -> None:
     assert set(joined(pages, new).label[new]) == {new[0]}
 
 
-def test_a_page_that_shows_another_product_now_moves(pages: pd.DataFrame) -> None:
+def test_a_page_that_now_shows_another_product_changes_its_spu(pages: pd.DataFrame) -> None:
     moved = rows_of(3)[4]
     pages.loc[moved, ["title", "brand", "category"]] = pages.loc[
         rows_of(20)[4], ["title", "brand", "category"]
@@ -81,15 +81,15 @@ def test_a_page_that_shows_another_product_now_moves(pages: pd.DataFrame) -> Non
     assert set(label[rows_of(3)[:4]]) == {rows_of(3)[0]}
 
 
-def test_a_page_that_changed_a_little_stays(pages: pd.DataFrame) -> None:
+def test_a_page_with_a_small_change_stays_in_its_spu(pages: pd.DataFrame) -> None:
     changed = rows_of(3)[4]
     pages.loc[changed, "title"] += " (updated)"
 
     assert joined(pages, [changed]).label[changed] == rows_of(3)[0]
 
 
-def test_what_did_not_change_is_neither_merged_nor_split(pages: pd.DataFrame) -> None:
-    """However wrong yesterday was: all pages of four products are one SPU, another is in two."""
+def test_spus_of_unchanged_pages_are_neither_merged_nor_split(pages: pd.DataFrame) -> None:
+    """Even a wrong grouping stays: four products in one SPU, and one product in two."""
     pages.loc[pages.index < 4 * SHOPS, "spu_id"] = "mixed"
     pages.loc[rows_of(30)[:2], "spu_id"] = "half"
     new = rows_of(39)[4]
@@ -119,11 +119,13 @@ def test_a_page_can_join_a_product_with_more_pages_than_candidates(pages: pd.Dat
     assert joined(pages, [new]).label[new] == rows_of(3)[0]
 
 
-def test_most_pages_find_the_product_that_a_resolution_of_all_finds(pages: pd.DataFrame) -> None:
-    nobody_known = pages.assign(spu_id=None)
-    everything = page_clusters(nobody_known, SpuConfig()).label
+def test_new_pages_join_the_spus_that_a_resolution_of_all_pages_gives_them(
+    pages: pd.DataFrame,
+) -> None:
+    without_spus = pages.assign(spu_id=None)
+    everything = page_clusters(without_spus, SpuConfig()).label
     new = list(range(0, len(pages), 20))
-    yesterday = nobody_known.assign(spu_id=[f"spu{label}" for label in everything])
+    yesterday = without_spus.assign(spu_id=[f"spu{label}" for label in everything])
     yesterday.loc[new, "spu_id"] = None
 
     label = joined(yesterday, new).label

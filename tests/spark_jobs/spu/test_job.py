@@ -1,4 +1,4 @@
-"""The stage as the orchestrator runs it: on a warehouse, over several nights."""
+"""The spu stage on a warehouse, over several nights."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -95,7 +95,7 @@ def test_pages_join_by_attributes_and_videos_by_link(tables: Tables, night: Nigh
     assert tables.staged(SPU_EVENTS, night).count() == len(by_id) == 3
 
 
-def test_a_rerun_changes_nothing_and_the_next_night_stages_only_what_did(
+def test_a_rerun_changes_nothing_and_the_next_night_stages_only_changes(
     tables: Tables, night: Night
 ) -> None:
     _stage_items(tables, night, _pages())

@@ -1,4 +1,4 @@
-"""What a night makes of the items, without Spark."""
+"""Resolution of one night, without Spark."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ import pytest
 
 from spark_jobs.config import SpuConfig
 from spark_jobs.night import Night
-from spark_jobs.spu import nightly as tonight
+from spark_jobs.spu import nightly
 from spark_jobs.spu.nightly import ITEM_COLUMNS, MEMBER_COLUMNS, SPU_COLUMNS, Yesterday
 from spark_jobs.spu.resolution import Clusters
 
@@ -23,8 +23,8 @@ TITLES = {
 
 def items(at: datetime, *, video: bool = False, without: str = "") -> pd.DataFrame:
     rows = [
-        ("page", key, *of, None, "Acme", "things", {}, 10.0, None, at)
-        for key, of in TITLES.items()
+        ("page", key, *source_and_title, None, "Acme", "things", {}, 10.0, None, at)
+        for key, source_and_title in TITLES.items()
         if key != without
     ]
     if video:
@@ -33,8 +33,8 @@ def items(at: datetime, *, video: bool = False, without: str = "") -> pd.DataFra
     return pd.DataFrame(rows, columns=ITEM_COLUMNS)
 
 
-def resolve(rows: pd.DataFrame, yesterday: Yesterday, night: Night) -> tonight.Resolved:
-    return tonight.resolved_spus(rows, yesterday, config=SpuConfig(), night=night)
+def resolve(rows: pd.DataFrame, yesterday: Yesterday, night: Night) -> nightly.Resolved:
+    return nightly.resolved_spus(rows, yesterday, config=SpuConfig(), night=night)
 
 
 @pytest.fixture
@@ -52,11 +52,11 @@ def resolutions(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         seen.append(len(pages))
         return Clusters(np.arange(len(pages)), np.ones(len(pages)))
 
-    monkeypatch.setattr(tonight, "page_clusters", clusters)
+    monkeypatch.setattr(nightly, "page_clusters", clusters)
     return seen
 
 
-def test_pages_that_all_stayed_are_not_resolved_again(
+def test_unchanged_pages_are_not_resolved_again(
     yesterday: Yesterday, resolutions: list[int]
 ) -> None:
     second = resolve(items(FIRST.end, video=True), yesterday, SECOND)
@@ -70,7 +70,9 @@ def test_pages_that_all_stayed_are_not_resolved_again(
     assert linked["spu_id"] == spu_of["p3"]
 
 
-def test_of_pages_that_went_the_others_stay(yesterday: Yesterday, resolutions: list[int]) -> None:
+def test_members_stay_where_a_page_of_their_spu_is_removed(
+    yesterday: Yesterday, resolutions: list[int]
+) -> None:
     second = resolve(items(FIRST.end, without="p2"), yesterday, SECOND)
 
     assert resolutions == []
@@ -78,7 +80,7 @@ def test_of_pages_that_went_the_others_stay(yesterday: Yesterday, resolutions: l
     assert second.members == before.to_dict("records")
 
 
-def test_where_many_pages_changed_all_are_resolved(
+def test_all_pages_are_resolved_where_many_changed(
     yesterday: Yesterday, resolutions: list[int]
 ) -> None:
     resolve(items(SECOND.end), yesterday, SECOND)
@@ -86,7 +88,7 @@ def test_where_many_pages_changed_all_are_resolved(
     assert resolutions == [3]
 
 
-def test_on_the_night_for_all_pages_all_are_resolved(
+def test_all_pages_are_resolved_on_the_configured_nights(
     yesterday: Yesterday, resolutions: list[int]
 ) -> None:
     resolve(items(FIRST.end), yesterday, SUNDAY)
@@ -94,7 +96,15 @@ def test_on_the_night_for_all_pages_all_are_resolved(
     assert resolutions == [3]
 
 
-def test_a_night_run_again_resolves_its_pages_again() -> None:
+def test_a_rerun_of_a_night_gives_the_same_result() -> None:
     first = resolve(items(FIRST.end), NOTHING, FIRST)
     assert {row["item_id"] for row in first.members} == set(TITLES)
     assert resolve(items(FIRST.end), NOTHING, FIRST) == first
+
+
+def test_linked_spu_is_that_of_the_first_active_page() -> None:
+    spu_of_page = {"p2": "s2", "p3": "s3"}
+
+    assert nightly.linked_spu(["p1", "p3", "p2"], spu_of_page) == "s3"
+    assert nightly.linked_spu(["p1"], spu_of_page) is None
+    assert nightly.linked_spu(None, spu_of_page) is None

@@ -1,4 +1,4 @@
-"""From items to scored pairs: blocking, comparison and scoring on small catalogues."""
+"""Blocking, comparison and scoring on small catalogues."""
 
 from collections.abc import Sequence
 
@@ -45,7 +45,7 @@ def test_incidence_and_idf_count_rows() -> None:
     assert idf(matrix) == pytest.approx([np.log(4 / 2) + 1, np.log(4 / 3) + 1])
 
 
-def test_candidate_pairs_share_a_key_and_stand_once_smaller_row_left() -> None:
+def test_candidate_pairs_share_a_key_and_occur_once_with_the_smaller_row_left() -> None:
     row_l, row_r = candidate_pairs(catalogue(_pages()), 10)
 
     pairs = _pair_set((row_l, row_r))
@@ -62,7 +62,7 @@ def test_candidate_pairs_drops_blocks_over_the_limit() -> None:
     assert len(candidate_pairs(items, 5)[0]) == 0
 
 
-def test_candidate_pairs_bounds_what_an_item_asks_for() -> None:
+def test_candidate_pairs_bounds_the_candidates_of_an_item() -> None:
     items = catalogue(_pages([f"same words {n}" for n in range(30)]))
 
     row_l, _ = candidate_pairs(items, 100, per_item=2)
@@ -85,7 +85,7 @@ def test_with_pairs_is_a_union_in_order() -> None:
     assert [side.tolist() for side in union] == [[0, 0], [1, 2]]
 
 
-def test_pair_features_tell_equal_and_conflicting_codes_and_measures() -> None:
+def test_pair_features_distinguish_equal_and_conflicting_codes_and_measures() -> None:
     items = catalogue(_pages())
     same, other_code, other_size = (_features(items, 0, row) for row in (1, 2, 3))
 
@@ -107,7 +107,7 @@ def test_pair_features_are_symmetric() -> None:
     )
 
 
-def test_a_code_within_another_and_in_a_description_is_seen() -> None:
+def test_a_code_within_another_and_in_a_description_is_a_feature() -> None:
     titles = ["tv UE55NU8000", "tv UE55NU8000TXXU", "samsung television"]
     items = catalogue(_pages(titles, text=[None, None, "this is the UE55NU8000"]))
 
@@ -143,7 +143,7 @@ def test_prior_ranks_the_same_product_over_other_products() -> None:
     assert scores[3] < 0.05
 
 
-def test_self_training_parts_products_that_differ_in_one_code() -> None:
+def test_self_training_separates_products_that_differ_in_one_code() -> None:
     titles = [
         f"maker{n % 7} gadget zx{n}0{n}4 {shape}" for n in range(40) for shape in ("a", "b c")
     ]
@@ -159,7 +159,7 @@ def test_self_training_parts_products_that_differ_in_one_code() -> None:
     assert (scores == pair_scores(candidates, 2)).all()
 
 
-def test_pairs_that_nothing_speaks_against_are_not_learned_as_non_matches() -> None:
+def test_pairs_across_clusters_without_low_score_or_rival_are_not_learned() -> None:
     items = catalogue(_pages(_TITLES[:4]))
     row_l, row_r = np.array([0, 0, 2]), np.array([1, 2, 3])
     candidates = Candidates(items, row_l, row_r, pair_features(items, row_l, row_r))

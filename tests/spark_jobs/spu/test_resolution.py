@@ -1,4 +1,4 @@
-"""Pages in, products out: the same whatever the order, and steady from night to night."""
+"""Resolution of all pages: independent of their order, and stable from night to night."""
 
 from datetime import timedelta
 
@@ -71,7 +71,7 @@ def test_the_order_of_rows_does_not_matter(seed: int) -> None:
     assert resolved_spus(shuffled, _NOTHING, config=_CONFIG, night=_NIGHT) == expected
 
 
-def test_an_unchanged_night_changes_nothing_at_all() -> None:
+def test_an_unchanged_night_changes_nothing() -> None:
     first = resolved_spus(_shop(12), _NOTHING, config=_CONFIG, night=_NIGHT)
     tomorrow = Night(_NIGHT.ds + timedelta(days=1))
 
@@ -82,7 +82,7 @@ def test_an_unchanged_night_changes_nothing_at_all() -> None:
     assert [r["spu_id"] for r in second.members] == [r["spu_id"] for r in first.members]
 
 
-def test_new_products_leave_the_records_of_others_alone() -> None:
+def test_new_products_do_not_change_the_records_of_others() -> None:
     first = resolved_spus(_shop(12), _NOTHING, config=_CONFIG, night=_NIGHT)
     tomorrow = Night(_NIGHT.ds + timedelta(days=1))
     items = _shop(15, tomorrow)
@@ -131,7 +131,7 @@ def test_videos_follow_the_first_link_to_an_active_page() -> None:
     assert tonight.n_unassigned == 1
 
 
-def test_no_items_are_no_spus() -> None:
+def test_no_items_give_no_spus() -> None:
     tonight = resolved_spus(_shop(4).head(0), _NOTHING, config=_CONFIG, night=_NIGHT)
 
     assert (tonight.spus, tonight.members, tonight.events, tonight.n_unassigned) == ([], [], [], 0)

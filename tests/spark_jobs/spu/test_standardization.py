@@ -1,4 +1,4 @@
-"""Spelling is out of the way; what tells products apart is not."""
+"""Standardization: one spelling for measures, codes and brands."""
 
 import pytest
 
@@ -40,17 +40,17 @@ def test_measures_have_one_spelling(written: str, expected: str) -> None:
     assert is_measure(first)
 
 
-def test_what_only_looks_like_a_measure_is_left_alone() -> None:
+def test_text_that_only_resembles_a_measure_is_kept() -> None:
     assert parts(standardized("5 in 1 charger, 4G, 1,000 pieces, S9+")) == (
         ["5", "in", "1", "charger", "4g", "1000pk", "s9", "plus"]
     )
 
 
-def test_unit_is_what_follows_the_number() -> None:
+def test_unit_is_the_text_after_the_number() -> None:
     assert (unit("64gb"), unit("5.5in")) == ("gb", "in")
 
 
-def test_model_codes_lose_their_punctuation_and_measures_are_none() -> None:
+def test_model_codes_lose_their_punctuation_and_exclude_measures() -> None:
     text = standardized("Apple MQ8N2B/A iPhone 64GB 500GB/8GB i7-6700K 97986 usb3 1200W")
 
     assert model_codes(text) == {"mq8n2ba", "i76700k", "97986"}
@@ -66,7 +66,7 @@ def test_brand_vocabulary_prefers_the_brand_column() -> None:
     assert brand_vocabulary(["Da-Lite", None, ""], ["x"]) == {"da lite"}
 
 
-def test_brand_vocabulary_without_a_column_is_what_titles_open_with() -> None:
+def test_brand_vocabulary_without_a_column_is_the_first_words_of_titles() -> None:
     titles = [f"acme thing {n}" for n in range(10)] + ["black thing"] * 12 + ["rare thing"]
 
     assert brand_vocabulary([None] * len(titles), titles) == {"acme"}
@@ -83,7 +83,7 @@ def test_brand_key_has_one_spelling() -> None:
     assert {brand_key(brand) for brand in ("Da-Lite", "dalite", "DA LITE Inc.")} == {"dalite"}
 
 
-def test_record_reads_codes_from_attributes_that_are_named_for_them() -> None:
+def test_record_reads_codes_from_attributes_named_like_codes() -> None:
     item = record(
         "Koss Equalizer", "three bands", attributes={"modelno": "EQ 50-B", "colour": "R2D2-1977"}
     )

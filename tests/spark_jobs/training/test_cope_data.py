@@ -1,13 +1,10 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 from pyspark.sql import SparkSession
 
-from encoders.cope.model import Features
-from encoders.cope.sampling import CopeData
 from spark_jobs.engine.local_frames import local_frame
-from spark_jobs.training.cope_data import cope_data, pooled, training_rows
+from spark_jobs.training.cope_data import cope_data, training_rows
 
 
 def test_cope_data_keeps_rows_and_marks_missing_modalities() -> None:
@@ -21,22 +18,13 @@ def test_cope_data_keeps_rows_and_marks_missing_modalities() -> None:
         }
     )
 
-    data = cope_data(rows, image_width=2, text_width=1)
+    data = cope_data(rows, {"image_features": 2, "text_features": 1})
 
     assert data.spu_ids == ["a", "b"]
     assert data.spu_N.tolist() == [1, 0, 1]
     assert data.items.domain_B.tolist() == [0, 2, 1]
     np.testing.assert_array_equal(data.items.image_BI, [[1, 2], [np.nan, np.nan], [3, 4]])
     np.testing.assert_array_equal(data.items.text_BT, [[np.nan], [5], [np.nan]])
-
-
-def test_pooled_weighs_domains_alike_and_leaves_out_spus_without_a_vector() -> None:
-    nan = np.nan
-    emb = np.array([[1, 0], [1, 0], [0, 1], [nan, nan], [nan, nan]], np.float32)
-    items = Features(torch.tensor([0, 0, 1, 1, 0]), torch.zeros(5, 1), torch.zeros(5, 1))
-    data = CopeData(items, torch.tensor([0, 0, 0, 0, 1]), ["a", "b"])
-
-    np.testing.assert_allclose(pooled(emb, data), [[0.5**0.5, 0.5**0.5]], atol=1e-6)
 
 
 @pytest.mark.parametrize(("limit", "fewest", "most"), [(1000, 60, 60), (30, 12, 48)])

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from encoders.cope.schedule import TrainingConfig
 from encoders.loading import load_encoder
-from spark_jobs.config import Config, CopeConfig, SemanticIdConfig
+from encoders.settings import CopeConfig, SemanticIdConfig
+from spark_jobs.config import Config
 from spark_jobs.contracts import ITEM_FEATURES, ITEMS, SPU_MEMBERS
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
-from spark_jobs.training.cope_job import train_cope, training_config
+from spark_jobs.training.cope_job import train_cope
 from spark_jobs.warehouse.tables import Tables
 
 COLOURS = ["red", "green", "blue", "yellow", "purple", "orange", "black", "pink"]
@@ -52,10 +52,6 @@ def _stage_shop(tables: Tables, night: Night, folder: Path) -> None:
         "assigned_by string, confidence double, is_active boolean"
     )
     tables.stage(local_frame(spark, members, ddl), SPU_MEMBERS, night)
-
-
-def test_the_defaults_of_the_configuration_are_those_of_the_encoder() -> None:
-    assert training_config(CopeConfig()) == TrainingConfig()
 
 
 class Killed(Exception):

@@ -1,5 +1,6 @@
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.warehouse.change_log import changed_rows, latest_rows
@@ -23,7 +24,7 @@ def test_changed_rows_holds_new_changed_and_vanished_keys(spark: SparkSession) -
 
 
 @pytest.mark.parametrize(("old", "new"), [(None, "a"), ("a", None)])
-def test_changed_rows_sees_a_value_become_or_cease_to_be_null(
+def test_changed_rows_includes_a_value_that_becomes_or_ceases_to_be_null(
     spark: SparkSession, old: str | None, new: str | None
 ) -> None:
     before = local_frame(spark, [("k", old, None)], COLUMNS)
@@ -51,3 +52,48 @@ def test_latest_rows_keeps_the_newest_row_of_each_key(spark: SparkSession) -> No
     rows = latest_rows(log, ["key"]).select("key", "label").collect()
 
     assert sorted(tuple(row) for row in rows) == [("a", "new"), ("b", "only")]
+
+
+def test_latest_rows_keeps_removed_keys(spark: SparkSession) -> None:
+    log = local_frame(
+        spark,
+        [("a", 1, True), ("a", 2, False)],
+        "key string, event_timestamp int, is_active boolean",
+    )
+
+    assert [row["is_active"] for row in latest_rows(log, ["key"]).collect()] == [False]
+
+
+def test_changed_rows_compares_by_all_key_columns(spark: SparkSession) -> None:
+    columns = "domain string, id string, label string"
+    before = local_frame(spark, [("page", "1", "a"), ("video", "1", "b")], columns)
+    tonight = local_frame(spark, [("page", "1", "b"), ("video", "1", "b")], columns)
+
+    changes = changed_rows(before, tonight, keys=["domain", "id"], payload=["label"])
+
+    assert [tuple(row) for row in changes.collect()] == [("page", "1", "b", True)]
+
+
+def test_changed_rows_of_equal_states_are_none(spark: SparkSession) -> None:
+    rows = [("a", None, {"x": "1"}), ("b", "b", None)]
+    before, tonight = local_frame(spark, rows, COLUMNS), local_frame(spark, rows[::-1], COLUMNS)
+
+    assert changed_rows(before, tonight, keys=["key"], payload=["label", "tags"]).isEmpty()
+
+
+def test_changed_rows_appended_to_the_log_fold_into_tonights_state(spark: SparkSession) -> None:
+    log = local_frame(
+        spark,
+        [("same", "a", True, 1), ("changed", "a", True, 1), ("gone", "a", True, 1)],
+        "key string, label string, is_active boolean, event_timestamp int",
+    )
+    before = latest_rows(log, ["key"]).filter("is_active").select("key", "label")
+    tonight = local_frame(
+        spark, [("same", "a"), ("changed", "b"), ("new", "c")], "key string, label string"
+    )
+
+    changes = changed_rows(before, tonight, keys=["key"], payload=["label"])
+    appended = log.unionByName(changes.withColumn("event_timestamp", F.lit(2)))
+
+    state = latest_rows(appended, ["key"]).filter("is_active").select("key", "label")
+    assert sorted(map(tuple, state.collect())) == sorted(map(tuple, tonight.collect()))

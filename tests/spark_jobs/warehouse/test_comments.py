@@ -1,4 +1,4 @@
-"""Tables that were made with an older contract's words say today's."""
+"""Comments of existing tables are updated to those of the contracts."""
 
 from dataclasses import replace
 
@@ -7,38 +7,39 @@ from delta.tables import DeltaTable
 from spark_jobs.contracts import ITEM_EMBEDDINGS, SPU_MEMBERS, Table
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
-from spark_jobs.warehouse.comments import update_comments
-from spark_jobs.warehouse.tables import Tables, schema
+from spark_jobs.warehouse.delta_files import update_comments
+from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.tables import Tables
 
 NIGHT = Night.parse("2026-01-31")
 
 
-def make_with_other_words(tables: Tables, table: Table) -> None:
-    words = table.ddl.replace("COMMENT '", "COMMENT 'formerly ")
-    tables.create(replace(table, ddl=words, grain="formerly said otherwise"))
+def create_with_older_comments(tables: Tables, table: Table) -> None:
+    ddl = table.ddl.replace("COMMENT '", "COMMENT 'formerly ")
+    tables.create(replace(table, ddl=ddl, grain="formerly another grain"))
 
 
-def said(tables: Tables, table: Table) -> dict[str, str]:
+def found_comments(tables: Tables, table: Table) -> dict[str, str]:
     return {column.name: column.metadata["comment"] for column in tables.read(table).schema}
 
 
-def promised(table: Table) -> dict[str, str]:
+def contract_comments(table: Table) -> dict[str, str]:
     return {column.name: column.metadata["comment"] for column in schema(table)}
 
 
-def test_comments_of_a_table_made_before_follow_the_contract(tables: Tables) -> None:
-    make_with_other_words(tables, ITEM_EMBEDDINGS)
-    assert said(tables, ITEM_EMBEDDINGS) != promised(ITEM_EMBEDDINGS)
+def test_comments_of_an_older_table_become_those_of_the_contract(tables: Tables) -> None:
+    create_with_older_comments(tables, ITEM_EMBEDDINGS)
+    assert found_comments(tables, ITEM_EMBEDDINGS) != contract_comments(ITEM_EMBEDDINGS)
 
     assert update_comments(tables) == ["item_embeddings"]
 
-    assert said(tables, ITEM_EMBEDDINGS) == promised(ITEM_EMBEDDINGS)
+    assert found_comments(tables, ITEM_EMBEDDINGS) == contract_comments(ITEM_EMBEDDINGS)
     detail = DeltaTable.forPath(tables.spark, tables.path(ITEM_EMBEDDINGS)).detail()
     assert detail.select("description").collect()[0][0] == ITEM_EMBEDDINGS.grain
 
 
-def test_new_comments_touch_no_row_and_are_written_once(tables: Tables) -> None:
-    make_with_other_words(tables, SPU_MEMBERS)
+def test_new_comments_change_no_row_and_are_written_once(tables: Tables) -> None:
+    create_with_older_comments(tables, SPU_MEMBERS)
     row = ("page", "a", "s1", "attributes", 1.0, True)
     columns = "domain string, item_id string, spu_id string, assigned_by string, confidence double"
     rows = local_frame(tables.spark, [row], f"{columns}, is_active boolean")
@@ -56,6 +57,6 @@ def test_new_comments_touch_no_row_and_are_written_once(tables: Tables) -> None:
     assert tables.read(SPU_MEMBERS).inputFiles() == files
 
 
-def test_a_warehouse_without_tables_is_left_without(tables: Tables) -> None:
+def test_update_comments_creates_no_table(tables: Tables) -> None:
     assert update_comments(tables) == []
     assert not tables.exists(SPU_MEMBERS)

@@ -29,7 +29,7 @@ from spark_jobs.warehouse.tables import Tables
 COLUMNS = "content_hash string, encoder_version string, embedding array<float>"
 
 
-def test_files_come_and_go_and_rows_stay(tables: Tables) -> None:
+def test_compact_and_vacuum_replace_files_and_change_no_row(tables: Tables) -> None:
     path, spark = tables.path(SPU_CONTENT_EMBEDDINGS), tables.spark
     for number in range(4):
         row = (f"hash {number}", "learn_content@000000000001", [1.0])
@@ -50,7 +50,7 @@ def test_files_come_and_go_and_rows_stay(tables: Tables) -> None:
     assert delta_folders(tables.warehouse) == [SPU_CONTENT_EMBEDDINGS.name]
 
 
-def test_without_its_history_a_table_reads_and_writes_on(tables: Tables) -> None:
+def test_a_table_without_its_history_can_be_read_and_written(tables: Tables) -> None:
     path, spark = tables.path(SPU_CONTENT_EMBEDDINGS), tables.spark
     rows = [(f"hash {n}", "learn_content@000000000001", [1.0]) for n in range(2)]
     tables.add_to_cache(local_frame(spark, rows, COLUMNS), SPU_CONTENT_EMBEDDINGS)
@@ -80,7 +80,7 @@ def written_as_int96(tables: Tables, year: int) -> str:
     return path
 
 
-def test_times_of_an_earlier_version_are_found_and_written_anew(tables: Tables) -> None:
+def test_int96_times_are_found_and_rewritten(tables: Tables) -> None:
     path = written_as_int96(tables, 1)
     row = ("hash now", "cope@000000000001", [1.0])
     tables.add_to_cache(local_frame(tables.spark, [row], COLUMNS), SPU_CONTENT_EMBEDDINGS)

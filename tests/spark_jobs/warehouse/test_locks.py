@@ -15,7 +15,7 @@ with warehouse_lock(sys.argv[1]):
 """
 
 
-def test_a_second_run_is_refused_and_a_killed_one_leaves_no_lock(tmp_path: Path) -> None:
+def test_a_second_run_is_refused_until_the_first_is_killed(tmp_path: Path) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
     )
@@ -35,7 +35,7 @@ def test_a_second_run_is_refused_and_a_killed_one_leaves_no_lock(tmp_path: Path)
         pass
 
 
-def test_a_warehouse_that_is_no_folder_is_locked_on_this_machine() -> None:
+def test_a_warehouse_in_an_object_store_is_locked_on_this_machine() -> None:
     with warehouse_lock("s3a://bucket/warehouse"), pytest.raises(WarehouseBusy):  # noqa: SIM117
         with warehouse_lock("s3a://bucket/warehouse"):
             pass

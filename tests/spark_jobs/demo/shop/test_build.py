@@ -81,7 +81,7 @@ def test_build_shop_writes_another_shop_for_another_seed(
     assert len(titles & other_titles) < 0.2 * len(titles)
 
 
-def test_build_shop_again_in_the_same_folder_changes_nothing(
+def test_build_shop_in_the_same_folder_again_changes_nothing(
     small_size: ShopSize, seed: int, tmp_path: Path
 ) -> None:
     first = digests(build_shop(tmp_path, seed, size=small_size).folder)
@@ -91,7 +91,7 @@ def test_build_shop_again_in_the_same_folder_changes_nothing(
     assert second == first
 
 
-def test_first_night_has_the_items_that_the_size_asks_for(shop: Shop, small_size: ShopSize) -> None:
+def test_first_night_has_the_number_of_items_of_its_size(shop: Shop, small_size: ShopSize) -> None:
     extra = bad_keys(shop, "title_empty", "price_absurd")
     good = {key(row): row for row in items(shop, FIRST) if key(row) not in extra}
 
@@ -116,18 +116,18 @@ def test_rows_have_the_contracts_columns(shop: Shop) -> None:
         assert {row["action"] for row in events(shop, ds)} <= set(ACTIONS)
 
 
-def test_truth_knows_the_product_of_every_good_item(shop: Shop) -> None:
+def test_truth_has_the_product_of_every_good_item(shop: Shop) -> None:
     known = truth(shop)
-    refused = bad_keys(shop, "title_empty", "price_absurd")
+    bad = bad_keys(shop, "title_empty", "price_absurd")
     products = {row["product_id"] for row in rows(shop.folder / "truth" / "products.jsonl")}
 
     offered = {key(row) for ds in NIGHTS for row in items(shop, ds)}
-    assert offered - refused == set(known)
+    assert offered - bad == set(known)
     assert set(known.values()) == products
     assert len(products) == shop.products
 
 
-def test_truth_knows_the_taste_of_every_user(shop: Shop) -> None:
+def test_truth_has_the_taste_of_every_user(shop: Shop) -> None:
     users = {row["user_id"] for row in rows(shop.folder / "truth" / "users.jsonl")}
 
     assert {row["user_id"] for ds in NIGHTS for row in events(shop, ds)} <= users
@@ -140,7 +140,7 @@ def test_feeds_hold_no_product_id(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("column", ["item_id", "images"])
-def test_order_of_ids_and_pictures_says_nothing_about_products(shop: Shop, column: str) -> None:
+def test_order_of_ids_and_pictures_is_independent_of_products(shop: Shop, column: str) -> None:
     known = truth(shop)
     pages = [row for row in items(shop, FIRST) if row["domain"] == "page" and key(row) in known]
 
@@ -159,7 +159,7 @@ def test_a_merchant_lists_a_product_once(shop: Shop) -> None:
     assert max(listed.values()) == 1
 
 
-def test_videos_and_slices_link_to_pages_of_what_they_show(shop: Shop) -> None:
+def test_videos_and_slices_link_to_pages_of_the_products_they_show(shop: Shop) -> None:
     known = truth(shop)
     shown = {
         key(row): {row["product_id"], *row["also_in_view"]}  # type: ignore[misc]
@@ -172,7 +172,7 @@ def test_videos_and_slices_link_to_pages_of_what_they_show(shop: Shop) -> None:
         assert not links or links[0] == known[key(row)]
 
 
-def test_pictures_are_there_but_for_the_one_that_is_missing(shop: Shop) -> None:
+def test_all_pictures_but_the_missing_one_are_written(shop: Shop) -> None:
     missing = bad_keys(shop, "image_missing")
     corrupt = bad_keys(shop, "image_corrupt")
 
@@ -219,7 +219,7 @@ def test_corrupt_pictures_cannot_be_decoded(shop: Shop) -> None:
         assert broken == 1
 
 
-def test_events_fall_into_their_night_and_follow_one_another(shop: Shop) -> None:
+def test_events_are_of_their_night(shop: Shop) -> None:
     start = datetime(2025, 12, 31, tzinfo=UTC)
     for ds in NIGHTS:
         moments = [moment(row) for row in events(shop, ds) if moment(row) < night_end(ds)]
@@ -228,17 +228,17 @@ def test_events_fall_into_their_night_and_follow_one_another(shop: Shop) -> None
         start = night_end(ds)
 
 
-def test_an_event_is_told_once(shop: Shop) -> None:
-    told = Counter(
+def test_no_event_is_in_two_feeds(shop: Shop) -> None:
+    counts = Counter(
         (row["user_id"], *key(row), row["action"], row["occurred_at"])
         for ds in NIGHTS
         for row in events(shop, ds)
     )
 
-    assert max(told.values()) == 1
+    assert max(counts.values()) == 1
 
 
-def test_second_night_brings_the_changes_that_truth_lists(shop: Shop) -> None:
+def test_second_night_has_the_changes_that_truth_lists(shop: Shop) -> None:
     changes = json.loads((shop.folder / "truth" / "changes.json").read_text())[SECOND]
     before = {key(row): row for row in items(shop, FIRST)}
 
@@ -270,7 +270,7 @@ def test_a_retitled_page_is_sent_with_the_same_picture(shop: Shop) -> None:
             assert (feeds / SECOND / path).read_bytes() == (feeds / FIRST / path).read_bytes()
 
 
-def test_third_night_sends_everything_again_half_grey_and_one_merchant_untitled(
+def test_third_night_has_all_items_again_half_grey_and_one_merchant_untitled(
     shop: Shop,
 ) -> None:
     state = {key(row): row for row in items(shop, FIRST) if key(row) in truth(shop)}
@@ -293,7 +293,7 @@ def test_third_night_sends_everything_again_half_grey_and_one_merchant_untitled(
     assert all((row["title"] == "") == (row["source"] == BROKEN_MERCHANT) for row in third)
 
 
-def test_demo_config_is_one_that_the_platform_reads(shop: Shop, tmp_path: Path) -> None:
+def test_demo_config_is_a_valid_configuration(shop: Shop, tmp_path: Path) -> None:
     file = tmp_path / "demo.toml"
     file.write_text(demo_config(shop.folder, tmp_path / 'ware "house" Ü'), encoding="utf-8")
 

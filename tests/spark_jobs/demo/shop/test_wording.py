@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_jobs.demo.shop.chance import stream
-from spark_jobs.demo.shop.products import Product, all_products
+from spark_jobs.demo.shop.products import Product, all_products, stream
 from spark_jobs.demo.shop.wording import (
     MERCHANTS,
     Merchant,
@@ -23,12 +22,12 @@ def product() -> Product:
 
 
 @pytest.mark.parametrize("merchant", MERCHANTS, ids=lambda merchant: merchant.name)
-def test_page_title_names_the_line_or_the_code(product: Product, merchant: Merchant) -> None:
+def test_page_title_is_tidy_and_has_the_line(product: Product, merchant: Merchant) -> None:
     for number in range(60):
         title = page_title(product, merchant, stream(5, number)).lower()
         letters = Counter(title)
         assert not Counter(product.line.lower().replace(" ", "")) - letters
-        assert not any(rest in title for rest in ("{", "}", "()", "  ", " ,"))
+        assert not any(trace in title for trace in ("{", "}", "()", "  ", " ,"))
 
 
 def test_page_titles_of_merchants_differ(product: Product) -> None:
@@ -48,7 +47,7 @@ def test_page_title_without_a_brand_has_the_code_where_the_merchant_writes_codes
     assert all(digits in title for title in unbranded)
 
 
-def test_page_brand_is_now_and_then_missing_or_spelt_otherwise(product: Product) -> None:
+def test_page_brand_is_sometimes_missing_or_spelt_otherwise(product: Product) -> None:
     spellings = Counter(page_brand(product, stream(5, number)) for number in range(400))
 
     assert spellings[product.brand] > 150
@@ -56,7 +55,7 @@ def test_page_brand_is_now_and_then_missing_or_spelt_otherwise(product: Product)
     assert len(spellings) >= 4
 
 
-def test_page_attributes_are_the_products(product: Product) -> None:
+def test_page_attributes_are_those_of_the_product(product: Product) -> None:
     for number in range(40):
         attributes = page_attributes(product, MERCHANTS[1], stream(5, number))
         assert attributes.get("material", product.material) == product.material
@@ -64,7 +63,7 @@ def test_page_attributes_are_the_products(product: Product) -> None:
         assert attributes.get("storage", "").replace(" ", "") in ("", "".join(product.measure))
 
 
-def test_spoken_is_about_the_product_but_not_word_for_word(product: Product) -> None:
+def test_spoken_does_not_always_name_the_brand(product: Product) -> None:
     transcripts = [spoken(product, stream(5, number)) for number in range(60)]
 
     heard = [product.brand.lower() in transcript for transcript in transcripts]

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from spark_jobs.cli import app
 from spark_jobs.config import Config, Source, SparkConfig
 from spark_jobs.operations.doctor import feeds_and_locks, machine, online_store, weights
-from spark_jobs.operations.doctor.findings import Finding, looked
+from spark_jobs.operations.doctor.findings import Finding, findings_of
 from spark_jobs.releases.export import exported_served
 from spark_jobs.releases.release import Release
 from spark_jobs.warehouse.locks import warehouse_lock
@@ -20,23 +20,23 @@ def states(findings: Iterator[Finding]) -> dict[str, str]:
     return {finding.what: finding.state for finding in findings}
 
 
-def test_a_check_that_fails_is_a_finding_and_the_others_go_on() -> None:
+def test_an_exception_of_a_check_is_a_finding_after_its_others() -> None:
     def check() -> Iterator[Finding]:
         yield Finding("first", "ok", "")
         raise OSError("no such device\nlong story")
 
-    first, second = looked("disk", check)
+    first, second = findings_of("disk", check)
 
     assert first.state == "ok"
     assert (second.what, second.state, second.seen) == ("disk", "bad", "OSError: no such device")
-    assert second.do
+    assert second.advice
 
 
-def test_packages_are_held_against_the_constraints_of_the_checkout() -> None:
+def test_packages_are_compared_by_default_with_the_constraints_of_the_checkout() -> None:
     assert machine._pins(machine._CONSTRAINTS)["pyspark"]
 
 
-def test_packages_are_held_against_what_was_tested(tmp_path: Path) -> None:
+def test_packages_of_untested_versions_are_named(tmp_path: Path) -> None:
     constraints = tmp_path / "constraints.txt"
     constraints.write_text(f"numpy==0.1\npandas=={version('pandas')}\nnot-installed==1\n")
 
@@ -45,10 +45,10 @@ def test_packages_are_held_against_what_was_tested(tmp_path: Path) -> None:
     assert finding.state == "warn"
     assert "numpy" in finding.seen
     assert "pandas" not in finding.seen
-    assert "make setup" in finding.do
+    assert "make setup" in finding.advice
 
 
-def test_a_missing_java_is_bad_and_says_how_to_get_one(
+def test_a_missing_java_is_bad_with_advice_on_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
@@ -56,10 +56,10 @@ def test_a_missing_java_is_bad_and_says_how_to_get_one(
     (finding,) = machine.java()
 
     assert finding.state == "bad"
-    assert finding.do.startswith("Install a JDK 17 or 21")
+    assert finding.advice.startswith("Install a JDK 17 or 21")
 
 
-def test_a_jar_that_is_not_in_the_cache_is_told_before_a_night_has_to_fetch_it(
+def test_a_jar_that_is_not_in_the_cache_is_a_warning(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "jars").mkdir()
@@ -83,13 +83,13 @@ def test_too_little_disk_is_bad(tmp_path: Path) -> None:
     assert set(states(machine.disk(Config(warehouse=warehouse, min_free_gb=0))).values()) == {"ok"}
 
 
-def test_a_device_that_is_not_there_is_bad() -> None:
+def test_an_unknown_device_is_bad() -> None:
     config = Config(encoding={"device": "nonsense"})  # type: ignore[arg-type]
 
     assert states(machine.hardware(config))["device"] == "bad"
 
 
-def test_weights_of_another_hash_or_none_are_bad(
+def test_missing_weights_and_those_of_another_hash_are_bad(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     altered = tmp_path / "weights.pth"
@@ -120,16 +120,16 @@ def test_encoders_of_a_served_release_that_are_missing_are_named(tmp_path: Path)
     assert "cope@000000000001" in finding.seen
 
 
-def test_only_served_releases_are_looked_at(tmp_path: Path) -> None:
+def test_retired_releases_are_not_checked(tmp_path: Path) -> None:
     assert exported_served(str(tmp_path)) == []
     releases = [{"name": "r1", "state": "retired"}, {"name": "r2", "state": "live"}]
-    said = {"live": "r2", "releases": [each | {"encoders": {}} for each in releases]}
-    (tmp_path / "releases.json").write_text(json.dumps(said))
+    exported = {"live": "r2", "releases": [each | {"encoders": {}} for each in releases]}
+    (tmp_path / "releases.json").write_text(json.dumps(exported))
 
     assert [release.name for release in exported_served(str(tmp_path))] == ["r2"]
 
 
-def test_a_feed_of_a_night_that_did_not_arrive_is_bad_unless_it_is_optional(
+def test_a_missing_feed_is_bad_unless_it_is_optional(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "2026-01-30").mkdir()
@@ -146,7 +146,7 @@ def test_a_feed_of_a_night_that_did_not_arrive_is_bad_unless_it_is_optional(
     assert states(feeds_and_locks.feeds(config, None))["feed items"] == "ok"
 
 
-def test_who_holds_the_warehouse_is_said(tmp_path: Path) -> None:
+def test_the_process_that_holds_the_warehouse_is_named(tmp_path: Path) -> None:
     import os
 
     config = Config(warehouse=str(tmp_path))
@@ -178,10 +178,10 @@ def test_a_damaged_online_store_is_bad(tmp_path: Path) -> None:
 
     finding = next(online_store.online(Config(warehouse=str(tmp_path)), []))
     assert finding.state == "bad"
-    assert "publish" in finding.do
+    assert "publish" in finding.advice
 
 
-def test_before_the_first_night_the_registry_is_not_made_by_looking(tmp_path: Path) -> None:
+def test_the_check_of_the_registry_does_not_create_it(tmp_path: Path) -> None:
     findings = list(
         online_store.online(Config(warehouse=str(tmp_path)), [Release("r1", "live", {})])
     )
@@ -193,7 +193,7 @@ def test_before_the_first_night_the_registry_is_not_made_by_looking(tmp_path: Pa
     assert not (tmp_path / "feature_store").exists()
 
 
-def test_a_configuration_that_cannot_be_read_does_not_stop_the_look_at_the_machine(
+def test_the_machine_is_checked_even_without_a_readable_configuration(
     tmp_path: Path,
 ) -> None:
     result = CliRunner().invoke(app, ["doctor", "--config", str(tmp_path / "none.toml")])

@@ -1,4 +1,4 @@
-"""What doctor says of tables, nights and half-done work."""
+"""Doctor's checks of tables, nights and unfinished work."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -25,7 +25,7 @@ def by_what(findings: Iterator[Finding]) -> dict[str, Finding]:
     return {finding.what: finding for finding in findings}
 
 
-def test_a_new_warehouse_is_told_to_run_its_first_night(tables: Tables, night: Night) -> None:
+def test_a_new_warehouse_is_a_warning(tables: Tables, night: Night) -> None:
     found = by_what(warehouse.contracts(tables)) | by_what(warehouse.nights(tables, night.end))
 
     assert {what: finding.state for what, finding in found.items()} == {
@@ -35,7 +35,7 @@ def test_a_new_warehouse_is_told_to_run_its_first_night(tables: Tables, night: N
     assert [finding.state for finding in warehouse.half_done(tables)] == ["ok"]
 
 
-def test_a_table_that_is_not_as_its_contract_says_is_bad(tables: Tables) -> None:
+def test_a_table_with_other_columns_than_its_contract_is_bad(tables: Tables) -> None:
     tables.create(SPU_MEMBERS)
     assert [finding.state for finding in warehouse.contracts(tables)] == ["ok"]
     other = local_frame(tables.spark, [("spu_1", 3)], "spu_id string, title int")
@@ -44,11 +44,11 @@ def test_a_table_that_is_not_as_its_contract_says_is_bad(tables: Tables) -> None
     (finding,) = warehouse.contracts(tables)
 
     assert (finding.what, finding.state) == ("table spus", "bad")
-    assert "brand is missing" in finding.seen
-    assert "title is int, should be string" in finding.seen
+    assert "brand should be string but is missing" in finding.seen
+    assert "title should be string but is int" in finding.seen
 
 
-def test_nights_that_stay_away_are_told_of(tables: Tables, night: Night) -> None:
+def test_overdue_nights_are_a_warning(tables: Tables, night: Night) -> None:
     record_night(tables, night, "published")
 
     (soon,) = warehouse.nights(tables, night.end + timedelta(days=1))
@@ -59,7 +59,9 @@ def test_nights_that_stay_away_are_told_of(tables: Tables, night: Night) -> None
     assert "5 days ago" in late.seen
 
 
-def test_what_was_begun_and_not_ended_is_told_of(tables: Tables, night: Night) -> None:
+def test_unfinished_nights_and_backfills_and_abandoned_scratch_are_warnings(
+    tables: Tables, night: Night
+) -> None:
     rows = local_frame(tables.spark, [MEMBER], MEMBER_DDL)
     tables.stage(rows, SPU_MEMBERS, night)
     record_night(tables, night, "failed", "the feed is empty")
@@ -74,13 +76,11 @@ def test_what_was_begun_and_not_ended_is_told_of(tables: Tables, night: Night) -
 
     assert set(found) == {f"night {night}", "backfill r1", "backfill r9", "scratch"}
     assert "the feed is empty" in found[f"night {night}"].seen
-    assert "release backfill --config CONFIG r1" in found["backfill r1"].do
-    assert "maintain" in found["backfill r9"].do
+    assert "release backfill --config CONFIG r1" in found["backfill r1"].advice
+    assert "maintain" in found["backfill r9"].advice
 
 
-def test_times_of_an_earlier_version_are_named_with_what_mends_them(
-    tables: Tables, night: Night
-) -> None:
+def test_old_times_are_named_with_advice(tables: Tables, night: Night) -> None:
     old = ("u", "page", "a", "view", datetime(1, 1, 1, tzinfo=UTC), None)
     kinds = "user_id string, domain string, item_id string, action string, occurred_at timestamp"
     name = "spark.sql.parquet.outputTimestampType"
@@ -93,6 +93,6 @@ def test_times_of_an_earlier_version_are_named_with_what_mends_them(
     format_, events = warehouse.times(tables, date(1990, 1, 1))
 
     assert "1 tables, such as staged/interactions" in format_.seen
-    assert "maintain" in format_.do
+    assert "maintain" in format_.advice
     assert events.seen == f"1 interactions before 1990-01-01, of nights {night}"
-    assert "Run these nights again" in events.do
+    assert "Run these nights again" in events.advice

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from spark_jobs.operations.erasure.patterns import in_delta_log, whole_word
+from spark_jobs.operations.erasure.patterns import id_as_word, in_delta_log
 
 
 @pytest.mark.parametrize(
@@ -16,10 +16,10 @@ from spark_jobs.operations.erasure.patterns import in_delta_log, whole_word
         ("42", "<td>42</td> \"42\" '42' user 42 user_id=42, such as 42, 43", 6),
     ],
 )
-def test_an_id_is_found_as_a_word_and_a_number_only_where_an_id_would_stand(
+def test_an_id_matches_as_a_word_and_a_number_only_where_an_id_would_stand(
     user: str, text: str, mentions: int
 ) -> None:
-    assert len(re.findall(whole_word(user), text)) == mentions
+    assert len(re.findall(id_as_word(user), text)) == mentions
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def written(warehouse: Path) -> list[dict[str, object]]:
     return runs
 
 
-def test_what_was_found_is_written_down_before_anything_is_removed(tmp_path: Path) -> None:
+def test_traces_are_recorded_before_anything_is_removed(tmp_path: Path) -> None:
     begin_run(str(tmp_path), USER, ALL, "rows deleted")
 
     (run,) = written(tmp_path)
@@ -28,7 +28,7 @@ def test_what_was_found_is_written_down_before_anything_is_removed(tmp_path: Pat
     ]
 
 
-def test_a_receipt_accounts_for_runs_that_were_killed(tmp_path: Path) -> None:
+def test_a_receipt_counts_what_killed_runs_removed(tmp_path: Path) -> None:
     warehouse = str(tmp_path)
     begin_run(warehouse, USER, ALL, "rows deleted")
     begin_run(warehouse, USER, LEFT, "rows deleted")
@@ -45,7 +45,7 @@ def test_a_receipt_accounts_for_runs_that_were_killed(tmp_path: Path) -> None:
     assert [run["completed_at"] is None for run in written(tmp_path)] == [True, True, False]
 
 
-def test_a_run_after_one_that_ended_counts_what_it_removed_itself(tmp_path: Path) -> None:
+def test_a_run_after_a_completed_one_counts_its_own_removals(tmp_path: Path) -> None:
     warehouse = str(tmp_path)
     begin_run(warehouse, USER, ALL, "rows deleted")
     complete_run(warehouse, USER, versions={"user_embeddings": 7}, files_searched=9)
@@ -57,7 +57,7 @@ def test_a_run_after_one_that_ended_counts_what_it_removed_itself(tmp_path: Path
     assert done.killed_runs == 0
 
 
-def test_a_receipt_of_an_older_version_is_added_to(tmp_path: Path) -> None:
+def test_a_receipt_of_an_older_version_is_extended(tmp_path: Path) -> None:
     (tmp_path / "erasures").mkdir()
     old = {"at": "2026-01-01", "removed": [{"where": "items", "what": "rows", "count": 1}]}
     file = tmp_path / "erasures" / f"{USER[:16]}.json"
