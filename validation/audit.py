@@ -11,6 +11,7 @@ from spark_jobs.config import Config
 from spark_jobs.contracts import ENCODED, PUBLISHED, QUARANTINE
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 from validation.data_docs import SITE, write_page
 from validation.great_expectations_run import ExpectationRuns
@@ -35,17 +36,18 @@ def audit(tables: Tables, config: Config, night: Night) -> AuditReport:
     Returns:
         One result a check, failures included.
     """
+    snapshot = Snapshot.of_stage(tables, night)
     # A backfill audits what it encodes: the other tables are published.
     audited = AUDITED if tables.backfills is None else tuple(ENCODED)
     profiled = [table for table in PUBLISHED if table.name in audited]
-    figures = schema_figures(tables, night)
+    figures = schema_figures(snapshot)
     with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
         profiles: Mapping[str, Profile] = {}
         # Where a table breaks its contract, nothing else can be measured.
         if not any(figure.value for figure in figures):
             limits = served_limits(tables)
-            measuring = pool.submit(night_figures, tables, night, limits)
-            profiles = stack.enter_context(cached_profiles(tables, night, profiled, limits))
+            measuring = pool.submit(night_figures, snapshot, limits)
+            profiles = stack.enter_context(cached_profiles(snapshot, profiled, limits))
             figures += measuring.result()
         checks = [check for table in audited for check in suite(table, figures, config)]
         runs = ExpectationRuns(str(night))

@@ -77,7 +77,7 @@ _NOT_ENCODED = (
     "Look in quarantine for what could not be encoded; if nothing is there, run the embedding "
     "stages again."
 )
-_TRAIN_CODES = "Train the semantic ids again on the vectors in force, as part of a new release."
+_TRAIN_CODES = "Train the semantic ids again on the current vectors, as part of a new release."
 
 
 def _known_values(tables: Sequence[str], column: str, values: Sequence[str]) -> Check:
@@ -133,7 +133,7 @@ CHECKS = (
 
     # Items, interactions and SPUs.
     Check("not_empty", [ITEMS.name, SPUS.name], figures=["rows"], at_least=1,
-          expected="at least one row in force",
+          expected="at least one active row",
           advice="A night without rows is not published: check the feeds, and that the stages "
                  "before ran for this night."),
     Check("volume_kept", [ITEMS.name, SPUS.name], figures=["row_drop"],
@@ -172,7 +172,7 @@ CHECKS = (
     Check("coverage", _PAGES, figures=["grouped_pages"], at_least="audit.min_coverage",
           expected="at least {at_least:.0%} of active pages have an SPU", advice=_NOT_ENCODED),
     _references(SPU_MEMBERS.name, ["no_item", "no_spu"],
-                "every member is an item in force of an SPU in force"),
+                "every member is an active item of an active SPU"),
     _known_values([SPU_EVENTS.name], "event", ("created", "merged", "split", "retired")),
     _references(SPU_EVENTS.name, ["contradicting", "unexplained"],
                 "SPUs come and go as their events say"),

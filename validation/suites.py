@@ -32,7 +32,7 @@ class NightCheck:
         table: name of the checked table.
         name: for people: the check, and in brackets what tells it from others of it.
         expected: for people, with limits.
-        at_least: the limit in force; None where there is none.
+        at_least: the limit that is applied; None where there is none.
         at_most: likewise.
         measure: figure or columns that are checked; None where the check has only one.
         figure: the checked figure; None for a check of each staged row.

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 from sklearn.metrics.cluster import pair_confusion_matrix
 
 from encoders.learn.evaluation import compared
@@ -18,12 +17,12 @@ from spark_jobs.config import Config
 from spark_jobs.contracts import INTERACTIONS, SPU_EVENTS, SPU_MEMBERS
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.evaluation.cope import BACKBONES, held_out_spus, items_to_search, search
-from spark_jobs.evaluation.job import PublishedTables
 from spark_jobs.evaluation.learn import cases_of, rankers, spu_contents
 from spark_jobs.night import Night
 from spark_jobs.releases.encoders import encoder_artifact
 from spark_jobs.releases.release import Release
 from spark_jobs.training.learn_data import cut_at, event_sequences, known_events, user_sequences
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
@@ -103,8 +102,7 @@ def cope_scores(tables: Tables, shop: Path, release: Release, night: Night) -> C
     unseen = products[~products["product_id"].isin(trained)]
     rows = list(unseen.itertuples(index=False, name=None))
     groups = local_frame(tables.spark, rows, "domain string, item_id string, spu_id string")
-    published = PublishedTables(tables.spark, tables.warehouse)
-    data = items_to_search(published, night, groups, encoders)
+    data = items_to_search(Snapshot(tables, night, "published"), groups, encoders)
     found = search(encoders, data)
     (items,) = data.values()
     return CopeScores(found["COPE"], found[BACKBONES], len(items.spu_ids))
@@ -123,11 +121,11 @@ def learn_scores(
     first, *later = nights
     version = release.encoders["learn_user"]
     encoders = {"learn": encoder_artifact(tables.warehouse, "learn_user", version)}
-    published = PublishedTables(tables.spark, tables.warehouse)
-    spu_ids, contents = spu_contents(published, config, first, encoders)
+    published = Snapshot(tables, first, "published")
+    spu_ids, contents = spu_contents(published, config, encoders)
     events = known_events(
         _events(tables, shop, first, later),
-        tables.before(SPU_MEMBERS, later[0], [*ITEM_KEY, "spu_id"]),
+        published.state(SPU_MEMBERS, [*ITEM_KEY, "spu_id"]),
         end=later[-1].end,
     )
     sequences = event_sequences(events, cut=first.end, max_users=_MAX_USERS)
@@ -136,7 +134,7 @@ def learn_scores(
 
 
 def _events(tables: Tables, shop: Path, first: Night, later: Sequence[Night]) -> DataFrame:
-    published = tables.read(INTERACTIONS).filter(F.col("ds") <= F.lit(first.ds))
+    published = Snapshot(tables, first, "published").log(INTERACTIONS)
     fed = pd.concat([_feed_events(shop, night) for night in later])
     fed["occurred_at"] = pd.to_datetime(fed["occurred_at"], utc=True, format="mixed")
     rows = list(fed.itertuples(index=False, name=None))

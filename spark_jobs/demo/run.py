@@ -31,6 +31,7 @@ from spark_jobs.releases.transitions import create_release, promote
 from spark_jobs.runs.night_run import StageResult, Watch, import_ahead, run_night, stages_between
 from spark_jobs.runs.stage import STAGES
 from spark_jobs.warehouse.locks import warehouse_lock
+from spark_jobs.warehouse.retention import snapshot_of_night
 from spark_jobs.warehouse.tables import Tables
 
 # Slow to import: done while Spark works, in the order in which they are used.
@@ -111,7 +112,7 @@ def _cache_frozen_models(demo: Demo, night: Night) -> list[StageResult]:
         ):
             started = time.monotonic()
             with working(demo.console, f"encode new content: {title}"):
-                _, step = warm(demo.tables, demo.config, night)
+                _, step = warm(snapshot_of_night(demo.tables, night), demo.config)
             results.append(StageResult(title, [step], time.monotonic() - started))
     return results
 

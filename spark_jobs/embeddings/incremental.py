@@ -14,12 +14,12 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import LOG_COLUMN_NAMES, Table
-from spark_jobs.night import Night
 from spark_jobs.releases.ledger import served_releases
 from spark_jobs.releases.release import Release
 from spark_jobs.runs.stage import Step
 from spark_jobs.warehouse.change_log import changed_rows
 from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
 # From contents (content_hash), and how many there are, to their vectors: content_hash and the
@@ -85,9 +85,8 @@ def releases_to_encode(tables: Tables) -> list[Release]:
 class VectorRows:
     """The rows of a vector table of one encoder version, on one night."""
 
-    tables: Tables
+    snapshot: Snapshot
     table: Table
-    night: Night
     encoder_version: str
 
     @property
@@ -98,20 +97,18 @@ class VectorRows:
 
     def before(self) -> DataFrame:
         """State at the start of the night, without vectors."""
-        return self.tables.before(self.table, self.night, self.columns).filter(self._is_mine())
+        return self.snapshot.state_before(self.table, self.columns).filter(self._is_mine())
 
     def earlier(self) -> DataFrame:
         """Every vector of nights before this one, tombstones left out."""
-        rows = self.tables.read(self.table).filter(F.col("ds") < F.lit(self.night.ds))
-        return rows.filter(self._is_mine() & F.col(self.table.outputs[0]).isNotNull())
+        has_vector = F.col(self.table.outputs[0]).isNotNull()
+        return self.snapshot.log_before(self.table).filter(self._is_mine() & has_vector)
 
     def _is_mine(self) -> Column:
         return F.col("encoder_version") == self.encoder_version
 
 
-def stage_vectors(
-    tables: Tables, table: Table, night: Night, wanted: Sequence[Wanted]
-) -> list[Step]:
+def stage_vectors(snapshot: Snapshot, table: Table, wanted: Sequence[Wanted]) -> list[Step]:
     """Stage what changes in a vector table, all encoder versions together; rows of others stay.
 
     Only contents that the table never had a vector of are computed, each once. A content that turns
@@ -120,11 +117,11 @@ def stage_vectors(
     started = time.monotonic()
     with ExitStack() as stack:
         changes = [
-            stack.enter_context(_changes(VectorRows(tables, table, night, w.encoder_version), w))
+            stack.enter_context(_changes(VectorRows(snapshot, table, w.encoder_version), w))
             for w in wanted
         ]
         rows = reduce(DataFrame.unionByName, [change.rows for change in changes])
-        staged = tables.stage(rows, table, night).filter("is_active")
+        staged = snapshot.tables.stage(rows, table, snapshot.night).filter("is_active")
         counts = staged.groupBy("encoder_version").count().collect()
     written = {row["encoder_version"]: row["count"] for row in counts}
     seconds = (time.monotonic() - started) / len(wanted)

@@ -22,6 +22,7 @@ from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step, job_main
 from spark_jobs.warehouse.encoder_store import encoder_info
 from spark_jobs.warehouse.quarantine import replace_reason
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
 STAGE = "item_embeddings"
@@ -34,15 +35,16 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     Raises:
         NothingServed: there is no such release.
     """
+    snapshot = Snapshot.of_stage(tables, night)
     versions = dict.fromkeys(r.encoders["cope"] for r in releases_to_encode(tables))
     encoders = [encoder_info(tables, version) for version in versions]
     features = dict.fromkeys(encoder.reads[COPE_FEATURES.name] for encoder in encoders)
-    steps = [ensure_item_features(tables, config, night, version) for version in features]
-    items = tables.as_of(ITEMS, night, ["domain", "item_id", "content_hash"]).persist()
+    steps = [ensure_item_features(snapshot, config, version) for version in features]
+    items = snapshot.state(ITEMS, ["domain", "item_id", "content_hash"]).persist()
     try:
         wanted = [_wanted(tables, config, items, encoder) for encoder in encoders]
-        staged = stage_vectors(tables, ITEM_EMBEDDINGS, night, wanted)
-        return [*steps, *_with_alike_quarantined(tables, night, wanted, staged)]
+        staged = stage_vectors(snapshot, ITEM_EMBEDDINGS, wanted)
+        return [*steps, *_with_alike_quarantined(snapshot, wanted, staged)]
     finally:
         items.unpersist()
 
@@ -132,18 +134,18 @@ def _counted(items: DataFrame, features: DataFrame) -> tuple[int, int]:
 
 
 def _with_alike_quarantined(
-    tables: Tables, night: Night, wanted: Sequence[Wanted], steps: Sequence[Step]
+    snapshot: Snapshot, wanted: Sequence[Wanted], steps: Sequence[Step]
 ) -> list[Step]:
     """Quarantine the items that the heads could not tell from others; account for them."""
     lost = [step.rows_in - step.rows_out - step.rows_quarantined for step in steps]
-    vectors = tables.as_of(ITEM_EMBEDDINGS, night, ["domain", "item_id", "encoder_version"])
+    vectors = snapshot.state(ITEM_EMBEDDINGS, ["domain", "item_id", "encoder_version"])
     refused = [
         alike_items(w.tonight, vectors.filter(F.col("encoder_version") == w.encoder_version))
         for w, count in zip(wanted, lost, strict=True)
         if count
     ]
     rows = reduce(DataFrame.unionByName, refused) if refused else None
-    replace_reason(tables, rows, LIKE_ITS_DOMAIN, night=night, stage=STAGE)
+    replace_reason(snapshot.tables, rows, LIKE_ITS_DOMAIN, night=snapshot.night, stage=STAGE)
     return [
         replace(step, rows_quarantined=step.rows_quarantined + count)
         for step, count in zip(steps, lost, strict=True)

@@ -18,16 +18,14 @@ from encoders.learn.prompt import prompt_hash, spu_prompt
 from spark_jobs.config import Config
 from spark_jobs.contracts import COPE_FEATURES, ITEMS, KINDS, SPUS, Kind, Table
 from spark_jobs.engine.inference import PROBLEMS, encoded
-from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step
 from spark_jobs.warehouse.encoder_store import encoder_info
 from spark_jobs.warehouse.quarantine import content_problems, replace_content_problems
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
 
-def ensure_item_features(
-    tables: Tables, config: Config, night: Night, encoder_version: str
-) -> Step:
+def ensure_item_features(snapshot: Snapshot, config: Config, encoder_version: str) -> Step:
     """Put the backbones' features of tonight's item contents into ``item_features`` where missing.
 
     Problems go to ``quarantine`` under the stage ``item_embeddings``, whoever calls, before the
@@ -38,12 +36,12 @@ def ensure_item_features(
         encoder_version: of kind ``cope_features``.
     """
     inputs = ("domain", "title", "text", "images")
-    items = tables.as_of(ITEMS, night, ["domain", "item_id", *inputs[1:], "content_hash"])
+    items = snapshot.state(ITEMS, ["domain", "item_id", *inputs[1:], "content_hash"])
     # Items of equal content differ at most in where their pictures lie; the first stands for all.
     contents = items.groupBy("content_hash").agg(
         F.min_by(F.struct(*inputs), "item_id").alias("content")
     )
-    cache = _Cache(tables, config, night, COPE_FEATURES, encoder_info(tables, encoder_version))
+    cache = _Cache(snapshot, config, COPE_FEATURES, encoder_info(snapshot.tables, encoder_version))
     record_key = F.concat_ws("|", "domain", "item_id").alias("record_key")
     return cache.fill(
         contents.select("content_hash", "content.*"),
@@ -52,9 +50,7 @@ def ensure_item_features(
     )
 
 
-def ensure_spu_content_embeddings(
-    tables: Tables, config: Config, night: Night, encoder_version: str
-) -> Step:
+def ensure_spu_content_embeddings(snapshot: Snapshot, config: Config, encoder_version: str) -> Step:
     """Put the language model's states of tonight's prompts into ``spu_content_embeddings``.
 
     Those that are there are not encoded again.
@@ -62,9 +58,9 @@ def ensure_spu_content_embeddings(
     Args:
         encoder_version: of kind ``learn_content``.
     """
-    prompts = spu_prompts(tables.as_of(SPUS, night))
+    prompts = spu_prompts(snapshot.state(SPUS))
     kind = KINDS["learn_content"]
-    cache = _Cache(tables, config, night, kind, encoder_info(tables, encoder_version))
+    cache = _Cache(snapshot, config, kind, encoder_info(snapshot.tables, encoder_version))
     return cache.fill(
         prompts.groupBy("content_hash").agg(F.min("prompt").alias("prompt")),
         owners=prompts.select("content_hash", F.col("spu_id").alias("record_key")),
@@ -114,9 +110,8 @@ def _prompt_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatc
 class _Cache:
     """The rows of a cache table of one encoder version."""
 
-    tables: Tables
+    snapshot: Snapshot
     config: Config
-    night: Night
     kind: Kind
     encoder: EncoderInfo
 
@@ -140,7 +135,7 @@ class _Cache:
             How many contents were encoded, were there already, and are in ``quarantine``.
         """
         started = time.monotonic()
-        cached = self.tables.read(self.table).filter(
+        cached = self.snapshot.tables.read(self.table).filter(
             F.col("encoder_version") == self.encoder.version
         )
         known = cached.select("content_hash", F.lit(True).alias("_known"))
@@ -165,7 +160,8 @@ class _Cache:
 
     def _encode(self, missing: DataFrame, count: int, owners: DataFrame, source: Table) -> int:
         """Encode contents into the cache; return how many of them have no vector."""
-        tables, version, outputs = self.tables, self.encoder.version, self.table.outputs
+        tables, version = self.snapshot.tables, self.encoder.version
+        outputs = self.table.outputs
         vectors = encoded(
             missing,
             self.encoder,
@@ -183,7 +179,9 @@ class _Cache:
                 F.count_if(F.size(PROBLEMS) > 0), F.count_if(~F.col("_has_vector"))
             ).collect()[0]
             problems = content_problems(written, owners, source=source) if with_problem else None
-            replace_content_problems(tables, problems, written, night=self.night, stage=self.stage)
+            replace_content_problems(
+                tables, problems, written, night=self.snapshot.night, stage=self.stage
+            )
             tables.add_to_cache(
                 written.filter("_has_vector").select("content_hash", "encoder_version", *outputs),
                 self.table,

@@ -43,6 +43,7 @@ from spark_jobs.releases.release import Release
 from spark_jobs.runs.stage import Step, job_main
 from spark_jobs.warehouse.encoder_store import encoder_info
 from spark_jobs.warehouse.quarantine import replace_reason
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
 STAGE = "spu_embeddings"
@@ -54,15 +55,16 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     Raises:
         NothingServed: there is no such release.
     """
+    snapshot = Snapshot.of_stage(tables, night)
     releases = releases_to_encode(tables)
     models = dict.fromkeys(release.encoders["learn_content"] for release in releases)
 
     def contents() -> list[Step]:
-        return [ensure_spu_content_embeddings(tables, config, night, each) for each in models]
+        return [ensure_spu_content_embeddings(snapshot, config, each) for each in models]
 
     def vectors() -> list[Step]:
-        steps = _stage_pooled(tables, night, dict.fromkeys(r.encoders["cope"] for r in releases))
-        return [*steps, *_stage_codes(tables, config, night, releases)]
+        steps = _stage_pooled(snapshot, dict.fromkeys(r.encoders["cope"] for r in releases))
+        return [*steps, *_stage_codes(snapshot, config, releases)]
 
     return [step for steps in run_concurrently([contents, vectors]) for step in steps]
 
@@ -93,53 +95,51 @@ def semantic_ids(
     return codes.select("content_hash", *columns)
 
 
-def _stage_pooled(tables: Tables, night: Night, versions: Iterable[str]) -> list[Step]:
+def _stage_pooled(snapshot: Snapshot, versions: Iterable[str]) -> list[Step]:
     with ExitStack() as stack:
-        spus = tables.as_of(SPUS, night, ["spu_id"]).persist()
+        spus = snapshot.state(SPUS, ["spu_id"]).persist()
         stack.callback(spus.unpersist)
         keys, wanted = spus.count(), []
         for version in versions:
-            contents = _contents(tables, night, spus, version).persist()
+            contents = _contents(snapshot, spus, version).persist()
             stack.callback(contents.unpersist)
-            log = tables.log(ITEM_EMBEDDINGS, night).filter(_is(version) & F.col("is_active"))
+            log = snapshot.log(ITEM_EMBEDDINGS).filter(_is(version) & F.col("is_active"))
             pool = _pooling(contents, log)
             wanted.append(Wanted(version, contents, pool, keys, contents.count()))
         lost = [without_vector(spus, w.tonight) for w in wanted if w.eligible < w.keys]
         refused = reduce(DataFrame.unionByName, lost) if lost else None
-        replace_reason(tables, refused, NO_ITEM_VECTOR, night=night, stage=STAGE)
-        return stage_vectors(tables, SPU_EMBEDDINGS, night, wanted)
+        replace_reason(snapshot.tables, refused, NO_ITEM_VECTOR, night=snapshot.night, stage=STAGE)
+        return stage_vectors(snapshot, SPU_EMBEDDINGS, wanted)
 
 
 def _pooling(contents: DataFrame, item_vectors: DataFrame) -> Compute:
     return lambda wanted, _: pooled_vectors(wanted, contents, item_vectors)
 
 
-def _contents(tables: Tables, night: Night, spus: DataFrame, version: str) -> DataFrame:
-    members = tables.as_of(SPU_MEMBERS, night, ["spu_id", "domain", "item_id"])
+def _contents(snapshot: Snapshot, spus: DataFrame, version: str) -> DataFrame:
+    members = snapshot.state(SPU_MEMBERS, ["spu_id", "domain", "item_id"])
     columns = ["domain", "item_id", "encoder_version", "content_hash"]
-    items = tables.as_of(ITEM_EMBEDDINGS, night, columns).filter(_is(version))
+    items = snapshot.state(ITEM_EMBEDDINGS, columns).filter(_is(version))
     return spu_contents(spus, members, items)
 
 
-def _stage_codes(
-    tables: Tables, config: Config, night: Night, releases: Sequence[Release]
-) -> list[Step]:
+def _stage_codes(snapshot: Snapshot, config: Config, releases: Sequence[Release]) -> list[Step]:
     """Stage the semantic ids of the SPUs that have a vector."""
     pairs = {release.encoders["semantic_id"]: release.encoders["cope"] for release in releases}
     wanted = []
     for codebook, cope in pairs.items():
         columns = ["spu_id", "encoder_version", "content_hash"]
-        tonight = tables.as_of(SPU_EMBEDDINGS, night, columns).filter(_is(cope))
-        log = tables.log(SPU_EMBEDDINGS, night).filter(_is(cope) & F.col("is_active"))
+        tonight = snapshot.state(SPU_EMBEDDINGS, columns).filter(_is(cope))
+        log = snapshot.log(SPU_EMBEDDINGS).filter(_is(cope) & F.col("is_active"))
         compute = partial(
             semantic_ids,
             vectors=log,
-            encoder=encoder_info(tables, codebook),
+            encoder=encoder_info(snapshot.tables, codebook),
             config=config.encoding,
         )
         count = tonight.count()
         wanted.append(Wanted(codebook, tonight, compute, count, count))
-    return stage_vectors(tables, SPU_SEMANTIC_IDS, night, wanted)
+    return stage_vectors(snapshot, SPU_SEMANTIC_IDS, wanted)
 
 
 def _is(version: str) -> Column:

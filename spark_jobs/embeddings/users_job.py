@@ -33,6 +33,7 @@ from spark_jobs.engine.inference import encoded
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step, job_main
 from spark_jobs.warehouse.encoder_store import encoder_info, history_length, vector_width
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
 STAGE = "user_embeddings"
@@ -44,10 +45,11 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     Raises:
         NothingServed: there is no such release.
     """
+    snapshot = Snapshot.of_stage(tables, night)
     releases = [release.encoders for release in releases_to_encode(tables)]
     remove_leftovers(tables.layout.tmp)
     with ExitStack() as stack:
-        inputs = _Inputs(tables, config, night, stack)
+        inputs = _Inputs(snapshot, config, stack)
         models = dict.fromkeys(encoders["learn_content"] for encoders in releases)
         contents = {version: _Contents(inputs, version) for version in models}
         items = {e["learn_item"]: contents[e["learn_content"]] for e in releases}
@@ -57,11 +59,11 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
 
         def spu_steps() -> list[Step]:
             wanted = [_wanted_spus(version, read) for version, read in items.items()]
-            return stage_vectors(tables, SPU_PREFERENCE_EMBEDDINGS, night, wanted)
+            return stage_vectors(snapshot, SPU_PREFERENCE_EMBEDDINGS, wanted)
 
         def user_steps() -> list[Step]:
             wanted = [_wanted_users(version, read) for version, read in users.items()]
-            return stage_vectors(tables, USER_EMBEDDINGS, night, wanted)
+            return stage_vectors(snapshot, USER_EMBEDDINGS, wanted)
 
         return [step for steps in run_concurrently([spu_steps, user_steps]) for step in steps]
 
@@ -127,9 +129,8 @@ def spu_vectors(
 class _Inputs:
     """Frames that the stage reads for any encoder; those used again stay cached until its end."""
 
-    tables: Tables
+    snapshot: Snapshot
     config: Config
-    night: Night
     stack: ExitStack
 
     def cached(self, rows: DataFrame) -> DataFrame:
@@ -140,27 +141,26 @@ class _Inputs:
     @cached_property
     def prompts(self) -> DataFrame:
         """spu_id, content_hash."""
-        prompts = spu_prompts(self.tables.as_of(SPUS, self.night))
+        prompts = spu_prompts(self.snapshot.state(SPUS))
         return self.cached(prompts.select("spu_id", "content_hash"))
 
     @cached_property
     def item_contents(self) -> DataFrame:
-        members = self.tables.as_of(SPU_MEMBERS, self.night, ["domain", "item_id", "spu_id"])
+        members = self.snapshot.state(SPU_MEMBERS, ["domain", "item_id", "spu_id"])
         return self.cached(item_contents(members, self.prompts))
 
     @cached_property
     def events(self) -> DataFrame:
         columns = ("user_id", "domain", "item_id", "action", "occurred_at")
-        return self.tables.log(INTERACTIONS, self.night).select(*columns)
+        return self.snapshot.log(INTERACTIONS).select(*columns)
 
     @cached_property
     def touched(self) -> DataFrame:
         """user_id."""
-        tables, night = self.tables, self.night
-        prompts = spu_prompts(tables.before(SPUS, night)).select("spu_id", "content_hash")
-        members = tables.before(SPU_MEMBERS, night, ["domain", "item_id", "spu_id"])
+        prompts = spu_prompts(self.snapshot.state_before(SPUS)).select("spu_id", "content_hash")
+        members = self.snapshot.state_before(SPU_MEMBERS, ["domain", "item_id", "spu_id"])
         before = item_contents(members, prompts)
-        active = tables.staged(INTERACTIONS, night)
+        active = self.snapshot.changes(INTERACTIONS)
         return self.cached(touched_users(self.events, active, before, self.item_contents))
 
 
@@ -174,7 +174,7 @@ class _Contents:
     @cached_property
     def embeddings(self) -> DataFrame:
         """content_hash, embedding: tonight's and earlier ones."""
-        cache = self.inputs.tables.read(SPU_CONTENT_EMBEDDINGS)
+        cache = self.inputs.snapshot.tables.read(SPU_CONTENT_EMBEDDINGS)
         return cache.filter(F.col("encoder_version") == self.version)
 
     @cached_property
@@ -187,7 +187,7 @@ class _Contents:
 
     @cached_property
     def matrix(self) -> ContentMatrix:
-        tables = self.inputs.tables
+        tables = self.inputs.snapshot.tables
         vectors = self.embeddings.join(self.numbered, on="content_hash", how="inner")
         width = vector_width(tables, self.version)
         matrix = ContentMatrix(vectors, tables.layout.tmp, width=width)
@@ -214,7 +214,7 @@ class _Histories:
     def _histories(self, events: DataFrame) -> DataFrame:
         inputs = self.contents.inputs
         contents = inputs.item_contents.join(self.contents.numbered, on="content_hash", how="inner")
-        return histories(events, contents, end=inputs.night.end, max_history=self.length)
+        return histories(events, contents, end=inputs.snapshot.night.end, max_history=self.length)
 
 
 def _histories_of_encoders(
@@ -238,7 +238,7 @@ def _wanted_spus(version: str, contents: _Contents) -> Wanted:
     compute = partial(
         spu_vectors,
         embeddings=contents.embeddings,
-        encoder=encoder_info(inputs.tables, version),
+        encoder=encoder_info(inputs.snapshot.tables, version),
         config=inputs.config.encoding,
     )
     return Wanted(version, tonight, compute, inputs.prompts.count(), tonight.count())
@@ -247,14 +247,14 @@ def _wanted_spus(version: str, contents: _Contents) -> Wanted:
 def _wanted_users(version: str, read: _Histories) -> Wanted:
     """Return all users for an encoder that is new, and those that tonight touched for another."""
     inputs = read.contents.inputs
-    before = VectorRows(inputs.tables, USER_EMBEDDINGS, inputs.night, version).before()
+    before = VectorRows(inputs.snapshot, USER_EMBEDDINGS, version).before()
     is_new = before.isEmpty()
     tonight = read.all if is_new else read.touched
     compute = partial(
         user_vectors,
         histories=tonight,
         matrix=read.contents.matrix,
-        encoder=encoder_info(inputs.tables, version),
+        encoder=encoder_info(inputs.snapshot.tables, version),
         config=inputs.config.encoding,
     )
     if is_new:

@@ -15,9 +15,9 @@ from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_EVENTS, SPU_
 from spark_jobs.embeddings.model_cache import ensure_item_features
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.evaluation.outcome import Evaluation, Unevaluable, differences_from_first
-from spark_jobs.night import Night
 from spark_jobs.training.cope_data import cope_data, training_rows
 from spark_jobs.warehouse.encoder_store import encoder_info
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _ITEM = ["domain", "item_id"]
 
 
 def evaluate_cope(
-    tables: Tables, config: Config, night: Night, encoders: Mapping[str, "Artifact"]
+    snapshot: Snapshot, config: Config, encoders: Mapping[str, "Artifact"]
 ) -> Evaluation:
     """Search each domain with items of the others, by every encoder and by backbones alone.
 
@@ -46,18 +46,18 @@ def evaluate_cope(
         Unevaluable: they held out no product in common, or none that has two items.
     """
     for version in sorted({_features_version(artifact) for artifact in encoders.values()}):
-        ensure_item_features(tables, config, night, version)
-    members = tables.as_of(SPU_MEMBERS, night, [*_ITEM, "spu_id"])
-    held_out = held_out_spus(members, tables.log(SPU_EVENTS, night), encoders)
+        ensure_item_features(snapshot, config, version)
+    members = snapshot.state(SPU_MEMBERS, [*_ITEM, "spu_id"])
+    held_out = held_out_spus(members, snapshot.log(SPU_EVENTS), encoders)
     grouped = members.join(held_out, on="spu_id", how="left_semi")
-    data = items_to_search(tables, night, grouped, encoders)
+    data = items_to_search(snapshot, grouped, encoders)
     retrieved = search(encoders, data)
     first = next(iter(retrieved))
     if not retrieved[first]:
         raise Unevaluable(
-            f"COPE: as of night {night}, {held_out.count()} products were held out from all of "
-            f"{', '.join(encoders)}, and none has two items to find one by the other. Evaluate on "
-            "a later night (--ds), or fewer encoders."
+            f"COPE: as of night {snapshot.night}, {held_out.count()} products were held out from "
+            f"all of {', '.join(encoders)}, and none has two items to find one by the other. "
+            "Evaluate on a later night (--ds), or fewer encoders."
         )
     scores = {name: scores_by_spu(found, _HEADLINE) for name, found in retrieved.items()}
     of_first = next(iter(data.values()))
@@ -122,14 +122,15 @@ def _split(name: str, artifact: "Artifact") -> tuple[float, int]:
 
 
 def items_to_search(
-    tables: Tables, night: Night, groups: DataFrame, encoders: Mapping[str, "Artifact"]
+    snapshot: Snapshot, groups: DataFrame, encoders: Mapping[str, "Artifact"]
 ) -> dict[str, CopeData]:
     """Return the same items with the features of each version of the backbones.
 
     Args:
         groups: domain, item_id, spu_id: items of one ``spu_id`` are to find each other.
     """
-    items = tables.as_of(ITEMS, night, [*_ITEM, "content_hash"])
+    tables = snapshot.tables
+    items = snapshot.state(ITEMS, [*_ITEM, "content_hash"])
     versions = dict.fromkeys(_features_version(artifact) for artifact in encoders.values())
     features = {version: _features(tables, version) for version in versions}
     for of_version in features.values():  # an item that one of them could not read is left out

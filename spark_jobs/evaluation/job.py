@@ -12,18 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
 from spark_jobs.config import Config
-from spark_jobs.contracts import Table
 from spark_jobs.engine.worker_errors import worker_errors_named
 from spark_jobs.evaluation.outcome import Evaluation, Unevaluable
 from spark_jobs.night import Night
 from spark_jobs.releases.encoders import encoder_artifact
 from spark_jobs.releases.ledger import named_release
-from spark_jobs.runs.backfill import published_nights
-from spark_jobs.warehouse.retention import check_staged
+from spark_jobs.warehouse.retention import snapshot_of_night
 from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
@@ -70,26 +65,12 @@ def evaluations(
     from spark_jobs.evaluation.cope import evaluate_cope
     from spark_jobs.evaluation.learn import evaluate_learn
 
-    seen, named = _seen(tables, night), worker_errors_named(f"evaluate, night {night}")
+    snapshot = snapshot_of_night(tables, night)
+    named = worker_errors_named(f"evaluate, night {night}")
     if given.cope:
-        yield "COPE", partial(named(evaluate_cope), seen, config, night, given.cope)
+        yield "COPE", partial(named(evaluate_cope), snapshot, config, given.cope)
     if given.learn_user:
-        yield "LEARN", partial(named(evaluate_learn), seen, config, night, given.learn_user)
-
-
-class PublishedTables(Tables):
-    """A warehouse whose nights are what readers see of them, whatever is staged."""
-
-    def staged(self, table: Table, night: Night) -> DataFrame:
-        return self.read(table).filter(F.col("ds") == F.lit(night.ds))
-
-
-def _seen(tables: Tables, night: Night) -> Tables:
-    """Return the warehouse by what was published of the night, or else by what is staged of it."""
-    if night in published_nights(tables, since=night):
-        return PublishedTables(tables.spark, tables.warehouse)
-    check_staged(tables, night, "item_embeddings")
-    return tables
+        yield "LEARN", partial(named(evaluate_learn), snapshot, config, given.learn_user)
 
 
 def _versions(tables: Tables, name: str) -> dict[Trained, str]:

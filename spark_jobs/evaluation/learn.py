@@ -15,10 +15,9 @@ from encoders.resampling import scores_of_users
 from spark_jobs.config import Config
 from spark_jobs.embeddings.model_cache import ensure_spu_content_embeddings
 from spark_jobs.evaluation.outcome import Evaluation, Unevaluable, differences_from_first
-from spark_jobs.night import Night
 from spark_jobs.training.learn_data import HeldOut
 from spark_jobs.training.learn_job import contents_as_of, sequences_as_of
-from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from encoders.artifacts import Artifact
@@ -28,7 +27,7 @@ _HEADLINE = "recall@10"
 
 
 def evaluate_learn(
-    tables: Tables, config: Config, night: Night, encoders: Mapping[str, "Artifact"]
+    snapshot: Snapshot, config: Config, encoders: Mapping[str, "Artifact"]
 ) -> Evaluation:
     """Rank the whole catalogue for users, by every encoder and by the untrained rules.
 
@@ -43,14 +42,15 @@ def evaluate_learn(
     """
     unseen_from = {name: _unseen_from(name, artifact) for name, artifact in encoders.items()}
     newest = max(unseen_from, key=unseen_from.__getitem__)
-    spu_ids, contents = spu_contents(tables, config, night, encoders)
-    parts = sequences_as_of(tables, night, spu_ids, cut=unseen_from[newest])
+    spu_ids, contents = spu_contents(snapshot, config, encoders)
+    parts = sequences_as_of(snapshot, spu_ids, cut=unseen_from[newest])
     cases = cases_of(parts)
     if not any(np.setdiff1d(case.targets, case.history).size for case in cases):
         raise Unevaluable(
             f"LEARN: {newest} ({encoders[newest].version}) was trained on events up to "
-            f"{parts.cut:%Y-%m-%d %H:%M} UTC, and up to the end of night {night} no user with a "
-            "history met an SPU for the first time after that. Evaluate on a later night (--ds)."
+            f"{parts.cut:%Y-%m-%d %H:%M} UTC, and up to the end of night {snapshot.night} no "
+            "user with a history met an SPU for the first time after that. Evaluate on a later "
+            "night (--ds)."
         )
     scores = {
         name: both_ways(ranker, cases)
@@ -73,7 +73,7 @@ def evaluate_learn(
 
 
 def spu_contents(
-    tables: Tables, config: Config, night: Night, encoders: Mapping[str, "Artifact"]
+    snapshot: Snapshot, config: Config, encoders: Mapping[str, "Artifact"]
 ) -> tuple[list[str], dict[str, Matrix]]:
     """Return the SPUs that have every content that the encoders read, and these by version.
 
@@ -81,8 +81,8 @@ def spu_contents(
     """
     read = {}
     for version in sorted({_content_version(artifact) for artifact in encoders.values()}):
-        ensure_spu_content_embeddings(tables, config, night, version)
-        read[version] = contents_as_of(tables, night, version)
+        ensure_spu_content_embeddings(snapshot, config, version)
+        read[version] = contents_as_of(snapshot, version)
     common = sorted(set.intersection(*(set(spu_ids) for spu_ids, _ in read.values())))
     contents = {}
     for version, (spu_ids, contents_NC) in read.items():

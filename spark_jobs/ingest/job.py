@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from functools import partial
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import INTERACTIONS, ITEMS, QUARANTINE
@@ -31,6 +30,7 @@ from spark_jobs.ingest.refusals import FeedsBroken, broken_feeds, feed_remarks, 
 from spark_jobs.ingest.row_checks import quarantined_pictures, quarantined_rows
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step, job_main, record_state
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.suppression_list import without_forgotten
 from spark_jobs.warehouse.tables import Tables
 
@@ -52,8 +52,9 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     """
     started = time.monotonic()
     feeds = read_feeds(tables, config.sources, night)
-    before = tables.before(ITEMS, night, ITEM_COLUMNS)
-    earlier = tables.read(INTERACTIONS).filter(F.col("ds") < F.lit(night.ds)).select(*EVENT_KEYS)
+    snapshot = Snapshot.of_stage(tables, night)
+    before = snapshot.state_before(ITEMS, ITEM_COLUMNS)
+    earlier = snapshot.log_before(INTERACTIONS).select(*EVENT_KEYS)
     items = checked_items(
         rows_of_kind(tables, feeds, "items"),
         before,

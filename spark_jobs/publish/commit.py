@@ -25,6 +25,7 @@ from spark_jobs.night import Night
 from spark_jobs.publish.online_stores import reporting_unavailable
 from spark_jobs.warehouse.ledgers import without_backfills
 from spark_jobs.warehouse.schemas import fingerprint
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def last_recorded(tables: Tables) -> Night:
 
 
 def _served(tables: Tables, table: Table, night: Night, versions: Versions) -> DataFrame:
-    rows = tables.read(table).filter(F.col("ds") == F.lit(night.ds))
+    rows = Snapshot(tables, night, "published").changes(table)
     if table.name in versions:
         return rows.filter(F.col("encoder_version").isin(*versions[table.name]))
     return rows

@@ -7,7 +7,6 @@ live release alone, where rows belong to an encoder version: one row an item, SP
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cached_property, partial
 
 from pyspark.sql import DataFrame
@@ -19,6 +18,7 @@ from spark_jobs.night import Night
 from spark_jobs.releases.ledger import all_releases
 from spark_jobs.releases.release import Release
 from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
 
@@ -94,7 +94,7 @@ def _state(catalog: Catalog, table: Table) -> DataFrame:
     if catalog.night is None:
         return catalog.tables.read(table).limit(0)
     # A night that is being published is left out until all of its tables are there.
-    return catalog.tables.before(table, Night(catalog.night.ds + timedelta(days=1)))
+    return Snapshot(catalog.tables, catalog.night, "published").state(table)
 
 
 def _commented(rows: DataFrame, table: Table) -> DataFrame:

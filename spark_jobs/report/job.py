@@ -14,11 +14,10 @@ from datetime import UTC, datetime
 from spark_jobs.config import Config
 from spark_jobs.contracts import NIGHTS
 from spark_jobs.night import Night
-from spark_jobs.report.ledgers import STAGE, NothingToReport, read_history, read_ledger
+from spark_jobs.report.ledgers import STAGE, NothingToReport, read_history, read_ledger, snapshot_of
 from spark_jobs.report.model import Report
 from spark_jobs.report.page import draw_index, draw_night, write_page, written_nights
 from spark_jobs.report.samples import read_samples
-from spark_jobs.report.view import View
 from spark_jobs.runs.stage import STAGES, Step, job_main
 from spark_jobs.warehouse.tables import Tables
 
@@ -50,8 +49,8 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
 
 def _write(tables: Tables, config: Config, night: Night) -> None:
     ledger = read_ledger(tables, night, STAGES)
-    view = View(tables, night, published=ledger.state == "published")
-    samples = read_samples(view, ledger, max_pixels=config.ingest.max_image_pixels)
+    snapshot = snapshot_of(tables, night, ledger.state)
+    samples = read_samples(snapshot, ledger, max_pixels=config.ingest.max_image_pixels)
     report = Report(ledger, samples, written_at=datetime.now(UTC))
     page, path = draw_night(report), tables.layout.report(night)
     write_page(path, page)

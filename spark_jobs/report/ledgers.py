@@ -20,8 +20,8 @@ from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.night import Night
 from spark_jobs.releases.release import Release
 from spark_jobs.report.model import Check, Ledger, NightLine, Refusal, State, StepRun
-from spark_jobs.report.view import View
 from spark_jobs.runs.stage import by_nights
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
 # The report's own row is there when it is written again, and not the first time.
@@ -117,7 +117,7 @@ def read_ledger(tables: Tables, night: Night, order: Sequence[str]) -> Ledger:
     state = night_state(row["state"] for row in own_states)
     # A release that was promoted after the night's end was not live in it.
     end = max((row["created_timestamp"] for row in own_states), default=None)
-    events = View(tables, night, state == "published").of_tonight(SPU_EVENTS)
+    events = snapshot_of(tables, night, state).changes(SPU_EVENTS)
     return Ledger(
         night=night,
         state=state,
@@ -129,6 +129,11 @@ def read_ledger(tables: Tables, night: Night, order: Sequence[str]) -> Ledger:
         changes={row["event"]: row["count"] for row in events.groupBy("event").count().collect()},
         previous=max((Night(row["ds"]) for row in nights if row["ds"] < night.ds), default=None),
     )
+
+
+def snapshot_of(tables: Tables, night: Night, state: State) -> Snapshot:
+    """Return what was published of a night in such a state, or else what it staged."""
+    return Snapshot(tables, night, "published" if state == "published" else "staged")
 
 
 def of_night(tables: Tables, table: Table, night: Night) -> DataFrame:

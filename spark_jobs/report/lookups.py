@@ -22,7 +22,7 @@ from spark_jobs.contracts import (
 from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.report.model import NO_PICTURE, Item, Key, Picture, Records, Sample, to_spu
-from spark_jobs.report.view import View
+from spark_jobs.warehouse.snapshot import Snapshot
 
 THUMBNAIL_SIDE = 112  # pixels
 _QUALITY = 62
@@ -51,7 +51,7 @@ class Catalogue:
         spu_vectors: spu_id, embedding: COPE's of the live release.
     """
 
-    view: View
+    snapshot: Snapshot
     encoders: Mapping[str, str]
     spus: DataFrame
     members: DataFrame
@@ -60,24 +60,24 @@ class Catalogue:
 
     def vectors(self, table: Table, kind: str, *columns: str) -> DataFrame:
         """Return the columns and the embeddings of the live release's encoder of a kind."""
-        return _vectors(self.view, table, self.encoders.get(kind, ""), columns)
+        return _vectors(self.snapshot, table, self.encoders.get(kind, ""), columns)
 
 
 @contextmanager
-def open_catalogue(view: View, encoders: Mapping[str, str]) -> Iterator[Catalogue]:
+def open_catalogue(snapshot: Snapshot, encoders: Mapping[str, str]) -> Iterator[Catalogue]:
     """Keep the tables in memory meanwhile: finding the active rows is most of a query."""
     # Null where there is none; SQL's first element is number 1.
     image = F.try_element_at("images", F.lit(1)).alias("image")
     frames = (
-        view.state(SPUS, _SPU),
-        view.state(SPU_MEMBERS, _MEMBER),
-        view.state(ITEMS, [*_ITEM, "images"]).select(*_ITEM, image),
-        _vectors(view, SPU_EMBEDDINGS, encoders.get("cope", ""), ["spu_id"]),
+        snapshot.state(SPUS, _SPU),
+        snapshot.state(SPU_MEMBERS, _MEMBER),
+        snapshot.state(ITEMS, [*_ITEM, "images"]).select(*_ITEM, image),
+        _vectors(snapshot, SPU_EMBEDDINGS, encoders.get("cope", ""), ["spu_id"]),
     )
     with ExitStack() as stack:
         for frame in frames:
             stack.callback(frame.persist().unpersist)
-        yield Catalogue(view, encoders, *frames)
+        yield Catalogue(snapshot, encoders, *frames)
 
 
 def active_counts(catalogue: Catalogue) -> dict[str, int]:
@@ -162,8 +162,8 @@ def thumbnail(uri: str, sha256: str, *, max_pixels: int) -> Picture:
     return Picture(f"data:image/webp;base64,{b64encode(content.getvalue()).decode()}")
 
 
-def _vectors(view: View, table: Table, version: str, columns: Sequence[str]) -> DataFrame:
-    rows = view.state(table, [*columns, "encoder_version", "embedding"])
+def _vectors(snapshot: Snapshot, table: Table, version: str, columns: Sequence[str]) -> DataFrame:
+    rows = snapshot.state(table, [*columns, "encoder_version", "embedding"])
     is_of_encoder = F.col("encoder_version") == F.lit(version)
     return rows.filter(is_of_encoder & F.col("embedding").isNotNull()).select(*columns, "embedding")
 

@@ -15,7 +15,7 @@ from spark_jobs.report.model import Ledger, Sample, Samples
 from spark_jobs.report.spu_map import draw_map
 from spark_jobs.report.spu_samples import choose_cards, choose_far_pairs, choose_unsure
 from spark_jobs.report.user_samples import choose_users
-from spark_jobs.report.view import View
+from spark_jobs.warehouse.snapshot import Snapshot
 
 # Parts of a night that samples need: SPUs, COPE's vectors of SPUs, LEARN's vectors of users.
 SPUS, COPE, LEARN = "spus", "cope", "learn"
@@ -46,10 +46,10 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
-def read_samples(view: View, ledger: Ledger, *, max_pixels: int) -> Samples:
+def read_samples(snapshot: Snapshot, ledger: Ledger, *, max_pixels: int) -> Samples:
     """Choose the samples of a night, and look up the SPUs and items that they name."""
     encoders = {} if ledger.live is None else ledger.live.encoders
-    with open_catalogue(view, encoders) as catalogue:
+    with open_catalogue(snapshot, encoders) as catalogue:
         counts = active_counts(catalogue)
         reasons = empty_parts(counts, missing_parts(ledger))
         if COPE in reasons:

@@ -11,7 +11,7 @@ import numpy as np
 from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
-from spark_jobs.contracts import SPU_PREFERENCE_EMBEDDINGS, USER_EMBEDDINGS
+from spark_jobs.contracts import INTERACTIONS, SPU_PREFERENCE_EMBEDDINGS, USER_EMBEDDINGS
 from spark_jobs.engine.nearest_neighbours import Hit, nearest
 from spark_jobs.report.lookups import Catalogue
 from spark_jobs.report.model import Key, Neighbour
@@ -60,7 +60,7 @@ def choose_users(catalogue: Catalogue) -> list[User]:
     spus = catalogue.vectors(SPU_PREFERENCE_EMBEDDINGS, "learn_item", "spu_id")
     found = nearest(spus.withColumnRenamed("spu_id", "key"), queries_QD, _NEIGHBOURS)
     user_ids = [row["user_id"] for row in users]
-    events = catalogue.view.interactions().filter(F.col("user_id").isin(user_ids))
+    events = catalogue.snapshot.log(INTERACTIONS).filter(F.col("user_id").isin(user_ids))
     touched = touched_items(events, catalogue.members).collect()
     return [
         _user(user, [row for row in touched if row["user_id"] == user["user_id"]], hits)

@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager
 from functools import partial
 
 import fsspec
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.config import Config
@@ -28,8 +27,7 @@ from spark_jobs.runs.night_run import Watch, load_stage
 from spark_jobs.runs.stage import run_stage
 from spark_jobs.warehouse.ledgers import is_of_release
 from spark_jobs.warehouse.locks import RELEASES_WAIT, releases_lock
-from spark_jobs.warehouse.schemas import conform
-from spark_jobs.warehouse.tables import Tables, is_of_versions
+from spark_jobs.warehouse.tables import Tables
 
 logger = logging.getLogger(__name__)
 
@@ -39,41 +37,6 @@ _DONE = "backfilled"
 
 class BackfillRefused(ValueError):
     """The release is retired, or no night is published that it could be backfilled for."""
-
-
-class BackfillTables(Tables):
-    """The warehouse as the backfill of one release sees it.
-
-    Published nights are as they are. Vectors are staged in a folder of their own, and rows of
-    ledgers carry the release, so that those of the nights themselves stay.
-    """
-
-    def __init__(self, tables: Tables, release: str) -> None:
-        super().__init__(tables.spark, tables.warehouse)
-        self.backfills: str = release
-
-    @property
-    def folder(self) -> str:
-        """Folder of rows that are not served yet."""
-        return self.layout.backfill(self.backfills)
-
-    def staged_path(self, table: Table) -> str:
-        return f"{self.folder}/{table.name}"
-
-    def staged(self, table: Table, night: Night) -> DataFrame:
-        if table.name in ENCODED:
-            return super().staged(table, night)
-        return self.read(table).filter(F.col("ds") == F.lit(night.ds))
-
-    def publish_version(self, table: Table, night: Night, encoder_version: str) -> int:
-        """Serve the staged rows of one encoder version, in one commit; return their number.
-
-        Rows of the same night and version, of an attempt that was killed, are replaced.
-        """
-        rows = self.staged(table, night).filter(F.col("encoder_version") == encoder_version)
-        only = is_of_versions([encoder_version])
-        self._replace(conform(rows, table), table, self.path(table), night, only=only)
-        return rows.count()
 
 
 def published_nights(tables: Tables, since: Night | None) -> list[Night]:
@@ -127,7 +90,7 @@ def backfill(
             f"no night{f' since {since}' if since else ''} is published, so {name!r} cannot be "
             "backfilled. The first release of a warehouse needs no backfill: promote it."
         )
-    own = BackfillTables(tables, name)
+    own = Tables(tables.spark, tables.warehouse, backfills=name)
     done = _done(own, nights)
     for position, night in enumerate(nights, start=1):
         if night not in done:
@@ -136,12 +99,12 @@ def backfill(
             _record_done(own, night, nights[0])
     with releases_lock(tables.warehouse, wait=RELEASES_WAIT):
         validate(tables, name)
-    _remove(own.folder)
+    _remove(own.layout.backfill(name))
     return [night for night in nights if night not in done]
 
 
 def _backfill_night(
-    own: BackfillTables, config: Config, release: Release, night: Night, watch: Watch
+    own: Tables, config: Config, release: Release, night: Night, watch: Watch
 ) -> None:
     for stage in STAGES:
         with watch(stage):
@@ -155,24 +118,30 @@ def _watch_night(watch: Watch, count: str, stage: str) -> AbstractContextManager
     return watch(f"{count} {stage}")
 
 
-def _publishing(own: BackfillTables, release: Release, night: Night) -> Iterator[Callable[[], int]]:
+def _publishing(own: Tables, release: Release, night: Night) -> Iterator[Callable[[], int]]:
     """Yield a publishing call for each table whose rows no other served release has."""
     # Nights no longer encode for a retired release, and maintenance removes its rows.
     others = [r for r in all_releases(own) if r.name != release.name and r.is_served]
     for table_name, kind in ENCODED.items():
         version = release.encoders[kind]
         if version not in {other.encoders[kind] for other in others}:
-            yield partial(own.publish_version, TABLES[table_name], night, version)
+            yield partial(_publish, own, TABLES[table_name], night, version)
 
 
-def _done(own: BackfillTables, nights: Sequence[Night]) -> set[Night]:
+def _publish(own: Tables, table: Table, night: Night, version: str) -> int:
+    """Serve the staged rows of one encoder version; return their number."""
+    own.copy_staged(table, night, [version])
+    return own.staged(table, night).filter(F.col("encoder_version") == version).count()
+
+
+def _done(own: Tables, nights: Sequence[Night]) -> set[Night]:
     """Return the nights that an earlier attempt over the same nights has finished."""
     ledger = own.read(NIGHTS).filter(is_of_release(own.backfills) & (F.col("stage") == "publish"))
     rows = ledger.filter((F.col("state") == _DONE) & (F.col("detail") == _since(nights[0])))
     return {Night(row["ds"]) for row in rows.select("ds").collect()}
 
 
-def _record_done(own: BackfillTables, night: Night, first: Night) -> None:
+def _record_done(own: Tables, night: Night, first: Night) -> None:
     row = local_frame(own.spark, [(_DONE, _since(first))], "state string, detail string")
     own.record(row, NIGHTS, night, "publish")
 

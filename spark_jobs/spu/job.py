@@ -34,6 +34,7 @@ from spark_jobs.spu.nightly import (
 )
 from spark_jobs.warehouse.change_log import changed_rows
 from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
 logger = logging.getLogger(__name__)
@@ -45,9 +46,10 @@ _MEMBER_PAYLOAD = ("spu_id", "assigned_by")
 @gc_paused()
 def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     """Resolve tonight's items and stage what changed; see the module."""
-    items = collected(tables.as_of(ITEMS, night, ITEM_COLUMNS))
-    members_before = tables.before(SPU_MEMBERS, night, MEMBER_COLUMNS)
-    spus_before = tables.before(SPUS, night, SPU_COLUMNS)
+    snapshot = Snapshot.of_stage(tables, night)
+    items = collected(snapshot.state(ITEMS, ITEM_COLUMNS))
+    members_before = snapshot.state_before(SPU_MEMBERS, MEMBER_COLUMNS)
+    spus_before = snapshot.state_before(SPUS, SPU_COLUMNS)
     yesterday = Yesterday(collected(members_before), collected(spus_before))
     tonight = resolved_spus(items, yesterday, config=config.spu, night=night)
 

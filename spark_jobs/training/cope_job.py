@@ -17,6 +17,8 @@ from spark_jobs.embeddings.pooling import pooled
 from spark_jobs.night import Night
 from spark_jobs.training.warm_caches import warm_item_features
 from spark_jobs.warehouse.encoder_store import encoder_info
+from spark_jobs.warehouse.retention import snapshot_of_night
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
@@ -48,8 +50,9 @@ def train_cope(
     from encoders.cope.model import heads_artifact
     from encoders.cope.training import train
 
-    features_version, _ = warm_item_features(tables, config, night)
-    data = _collected(tables, night, features_version)
+    snapshot = snapshot_of_night(tables, night)
+    features_version, _ = warm_item_features(snapshot, config)
+    data = _collected(snapshot, features_version)
     checkpoint = f"{tables.layout.tmp}/cope_training.safetensors"
     trained = train(
         data,
@@ -66,13 +69,14 @@ def train_cope(
     return versions
 
 
-def _collected(tables: Tables, night: Night, features_version: str) -> "CopeData":
+def _collected(snapshot: Snapshot, features_version: str) -> "CopeData":
     from spark_jobs.training.cope_data import cope_data, training_rows
 
+    tables = snapshot.tables
     features = tables.read(ITEM_FEATURES).filter(F.col("encoder_version") == features_version)
     rows = training_rows(
-        tables.as_of(ITEMS, night, ["domain", "item_id", "content_hash"]),
-        tables.as_of(SPU_MEMBERS, night, ["domain", "item_id", "spu_id"]),
+        snapshot.state(ITEMS, ["domain", "item_id", "content_hash"]),
+        snapshot.state(SPU_MEMBERS, ["domain", "item_id", "spu_id"]),
         features.select("content_hash", "image_features", "text_features"),
         MAX_ITEMS,
     )

@@ -30,6 +30,8 @@ from spark_jobs.training.learn_data import (
     user_sequences,
 )
 from spark_jobs.training.warm_caches import warm_spu_content_embeddings
+from spark_jobs.warehouse.retention import snapshot_of_night
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
 logger = logging.getLogger(__name__)
@@ -63,9 +65,10 @@ def train_learn(
     from encoders.learn.towers import tower_config
     from encoders.learn.training import train
 
-    content_version, _ = warm_spu_content_embeddings(tables, config, night)
-    spu_ids, contents_NC = contents_as_of(tables, night, content_version)
-    parts = sequences_as_of(tables, night, spu_ids)
+    snapshot = snapshot_of_night(tables, night)
+    content_version, _ = warm_spu_content_embeddings(snapshot, config)
+    spu_ids, contents_NC = contents_as_of(snapshot, content_version)
+    parts = sequences_as_of(snapshot, spu_ids)
     trained = train(
         contents_NC,
         parts.before,
@@ -107,19 +110,19 @@ def training_summary(tables: Tables, learn_user: str) -> str:
 
 
 def contents_as_of(
-    tables: Tables, night: Night, content_version: str
+    snapshot: Snapshot, content_version: str
 ) -> tuple[list[str], NDArray[np.float32]]:
     """Return the SPUs that have a content embedding, by id, and the embeddings [N, C]."""
-    embeddings = tables.read(SPU_CONTENT_EMBEDDINGS).filter(
+    embeddings = snapshot.tables.read(SPU_CONTENT_EMBEDDINGS).filter(
         F.col("encoder_version") == content_version
     )
-    prompts = spu_prompts(tables.as_of(SPUS, night)).select("spu_id", "content_hash")
+    prompts = spu_prompts(snapshot.state(SPUS)).select("spu_id", "content_hash")
     contents = spu_contents(prompts, embeddings.select("content_hash", "embedding"))
     return content_matrix(contents.toArrow())
 
 
 def sequences_as_of(
-    tables: Tables, night: Night, spu_ids: Sequence[str], cut: datetime | None = None
+    snapshot: Snapshot, spu_ids: Sequence[str], cut: datetime | None = None
 ) -> HeldOut:
     """Return what users met up to the end of a night, as rows of ``spu_ids``, cut at a moment.
 
@@ -127,9 +130,9 @@ def sequences_as_of(
         cut: without it, the moment from which on events are held out from training.
     """
     known = known_events(
-        tables.log(INTERACTIONS, night),
-        tables.as_of(SPU_MEMBERS, night, ["domain", "item_id", "spu_id"]),
-        end=night.end,
+        snapshot.log(INTERACTIONS),
+        snapshot.state(SPU_MEMBERS, ["domain", "item_id", "spu_id"]),
+        end=snapshot.night.end,
     )
     if cut is None:
         cut = held_out_from(event_minutes(known).toArrow())

@@ -13,6 +13,7 @@ from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.warehouse.delta_files import delete_rows
 from spark_jobs.warehouse.ledgers import without_backfills
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
 MAINTENANCE = "maintenance"
@@ -84,6 +85,19 @@ def check_staged(tables: Tables, night: Night, stage: str) -> None:
             f"embedmill run --config CONFIG --from {missing[0]} --ds {night}. To keep staged rows "
             "for longer, raise retention.staged_nights. Nothing was changed."
         )
+
+
+def snapshot_of_night(tables: Tables, night: Night) -> Snapshot:
+    """Return a night for whoever reads it later: as it was published, or else as it was staged.
+
+    Raises:
+        NotIngested: ingest stopped the night.
+        StagedRowsRemoved: it was not published, and maintenance has removed what it staged.
+    """
+    if not tables.recorded(NIGHTS, night, "publish").filter("state = 'published'").isEmpty():
+        return Snapshot(tables, night, "published")
+    check_staged(tables, night, ENCODING_STAGES[0])
+    return Snapshot(tables, night, "staged")
 
 
 def _needed(stage: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Tables: read as of a night, and a night's rows written. ``layout.py`` says where they lie."""
+"""Tables: read, and a night's rows written. ``layout.py`` says where they lie."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -26,13 +26,14 @@ class Tables:
     """The tables of one warehouse.
 
     Attributes:
-        backfills: the release that this view of the warehouse backfills; None for nights.
+        backfills: the release whose backfill this is; None for nights. A backfill stages its rows
+            in a folder of its own, and its rows of ledgers carry the release, so that those of the
+            nights themselves stay.
     """
 
-    backfills: str | None = None
-
-    def __init__(self, spark: SparkSession, warehouse: str) -> None:
+    def __init__(self, spark: SparkSession, warehouse: str, backfills: str | None = None) -> None:
         self.spark = spark
+        self.backfills = backfills
         self.layout = Layout.of(warehouse)
         self.warehouse = self.layout.root
 
@@ -52,22 +53,6 @@ class Tables:
     def all_staged(self, table: Table) -> DataFrame:
         """Return the staged rows of every night that are still there."""
         return self._read(self.staged_path(table), table)
-
-    def log(self, table: Table, night: Night) -> DataFrame:
-        """Return the change log up to tonight: published nights before, staged rows of tonight."""
-        return self._before(table, night).unionByName(self.staged(table, night))
-
-    def as_of(self, table: Table, night: Night, columns: Sequence[str] | None = None) -> DataFrame:
-        """Return the state at the end of tonight: the latest row of each key that is active.
-
-        Args:
-            columns: those to carry. Name them where the table has vectors that are not needed.
-        """
-        return active_rows(self.log(table, night), table, columns)
-
-    def before(self, table: Table, night: Night, columns: Sequence[str] | None = None) -> DataFrame:
-        """Return the state at the start of tonight; a rerun sees what the first run saw."""
-        return active_rows(self._before(table, night), table, columns)
 
     def recorded(self, table: Table, night: Night, stage: str) -> DataFrame:
         """Return the rows of a ledger about a stage of tonight; the table is not read for none.
@@ -144,10 +129,11 @@ class Tables:
         """Replace tonight's served rows by the staged ones, in one commit, without comparing.
 
         Args:
-            versions: encoder versions whose rows are replaced; None is all rows.
+            versions: encoder versions whose rows are copied and replaced; None is all rows.
         """
         rows = self.staged(table, night)
-        only = None if versions is None else is_of_versions(versions)
+        only = None if versions is None else _is_of_versions(versions)
+        rows = rows.filter(only) if only else rows
         self._replace(rows, table, self.path(table), night, only=only)
 
     def create(self, table: Table) -> None:
@@ -171,7 +157,9 @@ class Tables:
         return self.layout.table(table.name)
 
     def staged_path(self, table: Table) -> str:
-        return self.layout.staged_table(table.name)
+        if self.backfills is None:
+            return self.layout.staged_table(table.name)
+        return f"{self.layout.backfill(self.backfills)}/{table.name}"
 
     def name_in_sql(self, table: Table) -> str:
         """Return the name by which SQL reaches the served table without a metastore."""
@@ -215,9 +203,6 @@ class Tables:
         log = cast(Any, self.spark._jvm).org.apache.spark.sql.delta.DeltaLog
         opened = log.forTable(cast(Any, self.spark)._jsparkSession, self.path(table))
         return opened.unsafeVolatileSnapshot().metadata()
-
-    def _before(self, table: Table, night: Night) -> DataFrame:
-        return self.read(table).filter(F.col("ds") < F.lit(night.ds))
 
     def _read(self, path: str, table: Table) -> DataFrame:
         if DeltaTable.isDeltaTable(self.spark, path):
@@ -275,7 +260,7 @@ class Tables:
         return path
 
 
-def is_of_versions(versions: Sequence[str]) -> str:
+def _is_of_versions(versions: Sequence[str]) -> str:
     """Return the SQL condition that a row is of one of these encoder versions."""
     for version in versions:
         if not ENCODER_VERSION.fullmatch(version):

@@ -1,13 +1,16 @@
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from encoders.artifacts import Artifact, InvalidArtifact, save_artifact
+from encoders import loading
+from encoders.artifacts import Artifact, InvalidArtifact, read_info, save_artifact
 from encoders.cope.features import feature_artifact
 from encoders.loading import load_encoder
+from encoders.protocol import Batch, Encoded
 
 
 @dataclass(frozen=True)
@@ -43,3 +46,37 @@ def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidArtifact, match="kind should be one of"):
         load_encoder(path)
+
+
+@dataclass(frozen=True)
+class TitleLengths:
+    """An encoder that a user wrote: the number of letters of a title, and of its words."""
+
+    version: str
+    inputs: tuple[str, ...] = ("title",)
+    outputs: Mapping[str, int] = field(default_factory=lambda: {"embedding": 2})
+
+    def length(self, row: Mapping[str, object]) -> int:
+        return 1
+
+    def encode(self, batch: Batch) -> Encoded:
+        titles = [str(title) for title in batch["title"]]
+        lengths = [(len(title), len(title.split())) for title in titles]
+        return Encoded({"embedding": np.array(lengths, np.float32)})
+
+
+def test_an_encoder_that_replaces_one_of_a_kind_needs_its_module_and_its_loader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        loading._LOADERS, "cope", lambda artifact, *_: TitleLengths(artifact.version)
+    )
+    config = {"kind": "cope", "inputs": ["title"], "outputs": {"embedding": 2}, "reads": {}}
+    path = save_artifact(Artifact("cope", config, {}, {}, {}, ""), str(tmp_path))
+
+    info, encoder = read_info(path), load_encoder(path)
+    encoded = encoder.encode({"title": ["a red chair"]})
+
+    assert (info.kind, info.inputs, dict(info.outputs)) == ("cope", ("title",), {"embedding": 2})
+    assert encoder.version == info.version
+    np.testing.assert_array_equal(encoded.vectors["embedding"], [[11, 3]])

@@ -19,7 +19,9 @@ from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step
 from spark_jobs.warehouse.tables import Tables
+from validation import suites
 from validation.audit import audit
+from validation.check_table import CHECKS, Check
 from validation.results import AuditFailed, AuditReport, CheckResult
 
 CHANGED = 4
@@ -79,10 +81,10 @@ BROKEN = {
     ("quarantine", "few_refused(unreadable_parts, ingest, pages)"): "image_corrupt 100",
 }
 EMPTIED = {
-    ("items", "not_empty"): "0 rows in force",
-    ("items", "volume_kept"): "0 rows in force after 120",
-    ("spus", "not_empty"): "0 rows in force",
-    ("spus", "volume_kept"): "0 rows in force after 80",
+    ("items", "not_empty"): "0 active rows",
+    ("items", "volume_kept"): "0 active rows after 120",
+    ("spus", "not_empty"): "0 active rows",
+    ("spus", "volume_kept"): "0 active rows after 80",
     ("spu_events", "little_churn"): "80 of 80 SPUs",
     ("spu_semantic_ids", f"no_orphans({CODES})"): "80 vectors",
 }
@@ -355,6 +357,31 @@ def test_audit_results_have_the_parts_of_a_checks_name_in_columns(broken_tables:
     } <= {tuple(row) for row in rows}
 
 
+def test_a_check_is_one_row_of_the_check_table(
+    build, sound_world, audit_config, audit_night, monkeypatch
+) -> None:
+    cheap = Check(
+        "cheap",
+        tables=("items",),
+        column="price",
+        at_most=12.0,
+        expected="{column} at most {at_most}",
+        advice="Ask the merchant.",
+        evidence="This shop sells nothing dearer.",
+    )
+    monkeypatch.setattr(suites, "CHECKS", (*CHECKS, cheap))
+    tables = build(sound_world)
+
+    report = audit(tables, audit_config, audit_night)
+
+    (failure,) = report.failures
+    assert (failure.table_name, failure.check_name) == ("items", "cheap")
+    assert failure.expected == "price at most 12.0"
+    assert failure.seen == "1 of 4 rows, such as 13.0"
+    page = Path(tables.layout.night_data_docs(audit_night), "index.html").read_text()
+    assert "This shop sells nothing dearer." in page
+
+
 def test_data_docs_are_one_page_with_what_was_expected_and_seen(
     failure: AuditFailed, broken_tables: Tables, audit_night: Night
 ) -> None:
@@ -375,7 +402,7 @@ def test_great_expectations_site_stands_beside_the_page_where_it_is_wanted(
     assert 'href="great_expectations/index.html"' in (folder / "index.html").read_text()
     assert (folder / "great_expectations" / "index.html").exists()
     pages = (folder / "great_expectations").glob("validations/**/*.html")
-    assert any("at least one row in force" in page.read_text() for page in pages)
+    assert any("at least one active row" in page.read_text() for page in pages)
 
 
 @pytest.mark.spark  # in a process of its own

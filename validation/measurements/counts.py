@@ -44,11 +44,11 @@ def volume_figures(table: str, counts: Counts) -> list[Figure]:
         counts: the row of ``states.tally`` about the table's entity.
     """
     before, tonight = counts["before"], counts["tonight"]
-    rows = Figure(table, "rows", float(tonight), f"{tonight:,} rows in force")
+    rows = Figure(table, "rows", float(tonight), f"{tonight:,} active rows")
     if before == 0:
         missing = [Figure(table, name, None, NOTHING_PUBLISHED) for name in ("row_drop", "changed")]
         return [rows, *missing]
-    seen = f"{tonight:,} rows in force after {before:,} the night before ({counts['gone']:,} gone)"
+    seen = f"{tonight:,} active rows after {before:,} the night before ({counts['gone']:,} gone)"
     drop = Figure(table, "row_drop", max(0.0, 1 - tonight / before), seen)
     noun = "rows changed content"
     return [rows, drop, share(table, "changed", part=counts["changed"], whole=before, noun=noun)]
@@ -73,8 +73,8 @@ def reference_figures(items: Counts, spus: Counts) -> list[Figure]:
             whole=items["pages"],
             noun="active pages have an SPU",
         ),
-        _count(members, "no_item", items["dangling"], "members whose item is not in force"),
-        _count(members, "no_spu", spus["dangling"], "members whose SPU is not in force"),
+        _count(members, "no_item", items["dangling"], "members whose item is not active"),
+        _count(members, "no_spu", spus["dangling"], "members whose SPU is not active"),
         _count(SPUS.name, "miscounted", spus["miscounted"], miscounted),
         _count(INTERACTIONS.name, "unknown_items", items["unknown"], unknown),
         _count(events, "contradicting", spus["contradicting"], denied),

@@ -22,9 +22,8 @@ from spark_jobs.contracts import (
     Table,
 )
 from spark_jobs.engine.concurrency import run_concurrently
-from spark_jobs.night import Night
 from spark_jobs.warehouse.schemas import schema, schema_differences
-from spark_jobs.warehouse.tables import Tables
+from spark_jobs.warehouse.snapshot import Snapshot
 from validation.measurements import counts, states, vectors
 from validation.measurements.figures import Figure
 from validation.measurements.rows import Limits, of_encoder
@@ -35,15 +34,15 @@ Observations = Mapping[str, list[dict[str, Any]]]
 VECTOR_TABLES = tuple(table for table in PUBLISHED if table.vectors)
 
 
-def schema_figures(tables: Tables, night: Night) -> list[Figure]:
+def schema_figures(snapshot: Snapshot) -> list[Figure]:
     """Compare what was staged of every published table with its contract."""
-    return [_schema_figure(tables, table, night) for table in PUBLISHED]
+    return [_schema_figure(snapshot, table) for table in PUBLISHED]
 
 
-def night_figures(tables: Tables, night: Night, limits: Limits) -> list[Figure]:
+def night_figures(snapshot: Snapshot, limits: Limits) -> list[Figure]:
     """Measure a night whose staged tables have their contracts' columns."""
     encoders = limits.versions
-    found = _observations(tables, night, encoders)
+    found = _observations(snapshot, encoders)
     # A warehouse without a single SPU or user has no row about them: every count of it is 0.
     by_entity = {row["entity"]: row for row in found["tally"]}
     tally = {name: Counter(by_entity.get(name, {})) for name in ("item", "spu", "user")}
@@ -57,7 +56,7 @@ def night_figures(tables: Tables, night: Night, limits: Limits) -> list[Figure]:
         *counts.code_figures(found["codes"], limits.codes),
     ]
     population = {entity: row["tonight"] for entity, row in tally.items()}
-    for (table, version), sample in _samples(tables, night, limits, population).items():
+    for (table, version), sample in _samples(snapshot, limits, population).items():
         figures += vectors.collapse_figures(table, version, sample)
         figures += vectors.drift_figures(table, version, sample)
     return figures
@@ -82,27 +81,25 @@ def observed(frames: Mapping[str, DataFrame]) -> Observations:
     return found
 
 
-def _observations(
-    tables: Tables, night: Night, encoders: Mapping[str, Sequence[str]]
-) -> Observations:
+def _observations(snapshot: Snapshot, encoders: Mapping[str, Sequence[str]]) -> Observations:
+    tables, night = snapshot.tables, snapshot.night
     logs = [
-        states.narrow(tables.log(TABLES[name], night), TABLES[name], night)
-        for name in states.ENTITIES
+        states.narrow(snapshot.log(TABLES[name]), TABLES[name], night) for name in states.ENTITIES
     ]
     folded = states.fold(logs).persist()
     everything = [
         folded,
         states.spus_of_members(folded),
-        states.events_of_spus(tables.staged(SPU_EVENTS, night)),
-        states.events_of_items(tables.staged(INTERACTIONS, night)),
-        states.histories(folded, tables.log(INTERACTIONS, night)),
+        states.events_of_spus(snapshot.changes(SPU_EVENTS)),
+        states.events_of_items(snapshot.changes(INTERACTIONS)),
+        states.histories(folded, snapshot.log(INTERACTIONS)),
     ]
     about_states = {
         "tally": states.tally(reduce(DataFrame.unionByName, everything), encoders),
         "codes": states.code_counts(folded),
     }
     about_tonight = {
-        "pictures": counts.shared_pictures(tables.staged(ITEMS, night).filter("is_active")),
+        "pictures": counts.shared_pictures(snapshot.changes(ITEMS).filter("is_active")),
         "steps": counts.steps(tables.read(STAGE_RUNS), night),
         "reasons": counts.reasons(tables.read(QUARANTINE), night),
     }
@@ -116,7 +113,7 @@ def _observations(
 
 
 def _samples(
-    tables: Tables, night: Night, limits: Limits, population: Mapping[str, int]
+    snapshot: Snapshot, limits: Limits, population: Mapping[str, int]
 ) -> dict[tuple[str, str], vectors.Sample]:
     """Bring vectors of served encoders to the driver, all tables in one job."""
     frames = []
@@ -124,15 +121,17 @@ def _samples(
         versions = limits.versions[ENCODED[table.name]]
         n = population.get(states.ENTITIES[table.name][0], 0)
         if versions and n:
-            log = tables.log(table, night).filter(F.col("encoder_version").isin(*versions))
+            log = snapshot.log(table).filter(F.col("encoder_version").isin(*versions))
             width, fraction = of_encoder(limits.widths), min(1.0, vectors.SAMPLED_KEYS / n)
-            frames.append(vectors.sampled_log(log, table, night, width=width, fraction=fraction))
+            frames.append(
+                vectors.sampled_log(log, table, snapshot.night, width=width, fraction=fraction)
+            )
     if not frames:
         return {}
     return vectors.to_samples(reduce(DataFrame.unionByName, frames).toPandas())
 
 
-def _schema_figure(tables: Tables, table: Table, night: Night) -> Figure:
-    differences = schema_differences(tables.staged(table, night).schema, table)
+def _schema_figure(snapshot: Snapshot, table: Table) -> Figure:
+    differences = schema_differences(snapshot.changes(table).schema, table)
     seen = "; ".join(differences) or f"all {len(schema(table))} columns"
     return Figure(table.name, "schema_differences", float(len(differences)), seen)

@@ -13,6 +13,7 @@ from spark_jobs.night import Night
 from spark_jobs.releases.ledger import served_releases
 from spark_jobs.warehouse.encoder_store import codebook_size, vector_width
 from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 from validation.vector_expectations import dot, is_finite, l2_norm, same_vector_elsewhere
 
@@ -72,13 +73,13 @@ class Profile:
 
 @contextmanager
 def cached_profiles(
-    tables: Tables, night: Night, profiled: Sequence[Table], limits: Limits
+    snapshot: Snapshot, profiled: Sequence[Table], limits: Limits
 ) -> Iterator[dict[str, Profile]]:
     """Compute the profiles of published tables once, several tables at a time, and keep them.
 
     They are dropped from memory at the end of the context.
     """
-    frames = {table.name: _profile(tables, table, night, limits).persist() for table in profiled}
+    frames = {table.name: _profile(snapshot, table, limits).persist() for table in profiled}
     try:
         counts = run_concurrently(frame.count for frame in frames.values())
         yield {
@@ -90,13 +91,13 @@ def cached_profiles(
             frame.unpersist()
 
 
-def _profile(tables: Tables, table: Table, night: Night, limits: Limits) -> DataFrame:
-    staged = tables.staged(table, night)
+def _profile(snapshot: Snapshot, table: Table, limits: Limits) -> DataFrame:
+    staged, night = snapshot.changes(table), snapshot.night
     if table == SPU_SEMANTIC_IDS:
         return row_profile(with_wrong_codes(staged, limits), table, night)
     if not table.vectors:
         return row_profile(staged, table, night)
-    before = tables.before(table, night, [*table.keys, "content_hash", "embedding"])
+    before = snapshot.state_before(table, [*table.keys, "content_hash", "embedding"])
     return row_profile(measured_vectors(staged, before, table, limits), table, night)
 
 

@@ -73,7 +73,7 @@ def fold(logs: Sequence[DataFrame]) -> DataFrame:
     """Fold ``narrow`` change logs into states.
 
     Returns:
-        table, entity, key, encoder: one row each; was and is: whether it is in force before and
+        table, entity, key, encoder: one row each; was and is: whether it is active before and
         after the night; was_content, content, ref.
     """
     row = F.struct("is_active", "content", "ref")
@@ -111,7 +111,7 @@ def histories(states: DataFrame, interactions: DataFrame) -> DataFrame:
 
 
 def spus_of_members(states: DataFrame) -> DataFrame:
-    """Return a state row about the SPU of each member in force."""
+    """Return a state row about the SPU of each active member."""
     members = states.filter((F.col("table") == SPU_MEMBERS.name) & F.col("is"))
     return _state_rows(members, SPU_MEMBERS.name, "spu", F.col("ref"))
 
@@ -208,7 +208,7 @@ def _events() -> list[Column]:
 
 
 def _vectors(encoders: Mapping[str, Sequence[str]]) -> list[Column]:
-    """The content of the vector in force of each table and encoder; null where there is none."""
+    """The content of the current vector of each table and encoder; null where there is none."""
     return [
         F.max(
             F.when(

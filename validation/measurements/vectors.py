@@ -61,8 +61,8 @@ class Sample:
     """Vectors of one table and encoder, of the same keys on both nights.
 
     Attributes:
-        before: those in force at the start of the night; ``tonight``: at its end. Keys that are in
-            both come first, in one order.
+        before: those that are active at the start of the night; ``tonight``: at its end. Keys that
+            are in both come first, in one order.
         contents: content hash of each vector of ``tonight``.
         previous: row i is what row i of ``changed`` was until tonight.
     """

@@ -23,6 +23,7 @@ from spark_jobs.night import Night
 from spark_jobs.releases.ledger import UnknownRelease
 from spark_jobs.releases.transitions import create_release
 from spark_jobs.training.cope_data import cope_data, training_rows
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
 IMAGE_FEATURES, TEXT_FEATURES = 1280, 384
@@ -72,12 +73,15 @@ def heads(shop: Tables) -> Artifact:
     return trained(shop, SMALL)
 
 
+def staged(tables: Tables, night: Night = NIGHT) -> Snapshot:
+    return Snapshot(tables, night, "staged")
+
+
 def trained(tables: Tables, config: CopeConfig) -> Artifact:
     """Train heads on the shop, and save them."""
     features = tables.read(ITEM_FEATURES).drop("encoder_version", "created_timestamp")
-    rows = training_rows(
-        tables.as_of(ITEMS, NIGHT), tables.as_of(SPU_MEMBERS, NIGHT), features, 999
-    )
+    night = staged(tables)
+    rows = training_rows(night.state(ITEMS), night.state(SPU_MEMBERS), features, 999)
     data = cope_data(
         rows.toArrow(), {"image_features": IMAGE_FEATURES, "text_features": TEXT_FEATURES}
     )
@@ -104,7 +108,7 @@ def spoiled(tables: Tables, artifact: Artifact) -> Artifact:
 def test_figures_on_the_night_of_the_training_are_those_that_training_measured(
     shop: Tables, heads: Artifact
 ) -> None:
-    found = evaluate_cope(shop, Config(), NIGHT, {"r1": heads})
+    found = evaluate_cope(staged(shop), Config(), {"r1": heads})
 
     measured, spus = heads.metrics["test"], heads.metrics["spus"]
     assert isinstance(measured, dict)
@@ -121,7 +125,9 @@ def test_figures_on_the_night_of_the_training_are_those_that_training_measured(
 def test_a_worse_encoder_is_clearly_behind_a_better_one(shop: Tables, heads: Artifact) -> None:
     bad = spoiled(shop, heads)
 
-    found = evaluate_cope(shop, Config(), NIGHT, {"good": heads, "bad": bad, "again": heads})
+    found = evaluate_cope(
+        Snapshot(shop, NIGHT, "staged"), Config(), {"good": heads, "bad": bad, "again": heads}
+    )
 
     behind = found.differences["bad"]
     assert behind.mean == pytest.approx(
@@ -137,8 +143,10 @@ def test_products_that_any_of_them_was_trained_on_are_left_out(
 ) -> None:
     other = trained(shop, replace(SMALL, split_seed=1))
 
-    both = evaluate_cope(shop, Config(), NIGHT, {"heads": heads, "other": other})
-    alone = evaluate_cope(shop, Config(), NIGHT, {"heads": heads})
+    both = evaluate_cope(
+        Snapshot(shop, NIGHT, "staged"), Config(), {"heads": heads, "other": other}
+    )
+    alone = evaluate_cope(staged(shop), Config(), {"heads": heads})
 
     assert 0 < both.counts["products"] < alone.counts["products"]
 
@@ -149,9 +157,11 @@ def test_encoders_without_a_common_held_out_product_are_refused(
     none = {**heads.metrics, "config": {"held_out": 0.0, "seed": 0}}
 
     with pytest.raises(Unevaluable, match="0 products were held out from all of"):
-        evaluate_cope(shop, Config(), NIGHT, {"r1": replace(heads, metrics=none)})
+        evaluate_cope(
+            Snapshot(shop, NIGHT, "staged"), Config(), {"r1": replace(heads, metrics=none)}
+        )
     with pytest.raises(Unevaluable, match=r"metrics.json of r1"):
-        evaluate_cope(shop, Config(), NIGHT, {"r1": replace(heads, metrics={})})
+        evaluate_cope(staged(shop), Config(), {"r1": replace(heads, metrics={})})
 
 
 def test_items_are_followed_from_spu_to_spu() -> None:
@@ -183,7 +193,7 @@ def test_products_that_were_split_off_one_that_was_trained_on_are_left_out(
     ]
     shop.stage(contract_frame(SPU_EVENTS, events), SPU_EVENTS, later)
 
-    found = evaluate_cope(shop, Config(), later, {"r1": heads})
+    found = evaluate_cope(staged(shop, later), Config(), {"r1": heads})
 
     assert found.counts["products"] == len(splits["test"]) - 2
 

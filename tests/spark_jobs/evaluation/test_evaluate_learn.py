@@ -17,6 +17,7 @@ from spark_jobs.evaluation.learn import evaluate_learn
 from spark_jobs.evaluation.outcome import Unevaluable
 from spark_jobs.night import Night
 from spark_jobs.training.learn_job import train_learn
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
 Events = Callable[[Night, int], None]
@@ -63,12 +64,16 @@ def trained(tables: Tables, config: Config, night: Night, seed: int = 0) -> Arti
     return load_artifact(tables.layout.encoder(version))
 
 
+def staged(tables: Tables, night: Night) -> Snapshot:
+    return Snapshot(tables, night, "staged")
+
+
 def test_figures_on_the_night_of_the_training_are_those_that_training_measured(
     shop: Tables, tiny_learn: Config, night: Night
 ) -> None:
     artifact = trained(shop, tiny_learn, night)
 
-    found = evaluate_learn(shop, tiny_learn, night, {"r1": artifact})
+    found = evaluate_learn(staged(shop, night), tiny_learn, {"r1": artifact})
 
     measured = artifact.metrics["held_out"]
     assert isinstance(measured, dict)
@@ -89,7 +94,7 @@ def test_encoders_of_two_nights_are_judged_on_what_neither_has_seen(
     events(later, 1)
     new = trained(shop, tiny_learn, later, seed=1)
 
-    found = evaluate_learn(shop, tiny_learn, later, {"old": old, "new": new})
+    found = evaluate_learn(staged(shop, later), tiny_learn, {"old": old, "new": new})
 
     starts = [datetime.fromisoformat(str(a.metrics["held_out_from"])) for a in (old, new)]
     assert starts[0] < starts[1]
@@ -99,9 +104,9 @@ def test_encoders_of_two_nights_are_judged_on_what_neither_has_seen(
     assert found.figures["new"]["recall@10"] == pytest.approx(measured["learn"]["recall@10"])
     assert found.counts["users"] == measured["learn"]["users"]
     with pytest.raises(Unevaluable, match=r"new \(learn_user@.* was trained on events up to"):
-        evaluate_learn(shop, tiny_learn, night, {"old": old, "new": new})
+        evaluate_learn(staged(shop, night), tiny_learn, {"old": old, "new": new})
     with pytest.raises(Unevaluable, match="no user with a history"):
-        evaluate_learn(shop, tiny_learn, Night.parse("2025-01-31"), {"old": old})
+        evaluate_learn(staged(shop, Night.parse("2025-01-31")), tiny_learn, {"old": old})
 
 
 def test_a_published_night_is_read_as_it_was_published(
@@ -119,7 +124,7 @@ def test_a_published_night_is_read_as_it_was_published(
     ((_, after),) = evaluations(shop, tiny_learn, night, given)
 
     assert after() == expected
-    assert evaluate_learn(shop, tiny_learn, night, given.learn_user) != expected
+    assert evaluate_learn(staged(shop, night), tiny_learn, given.learn_user) != expected
 
 
 def test_an_encoder_that_does_not_say_what_it_was_trained_on_is_refused(
@@ -128,4 +133,4 @@ def test_an_encoder_that_does_not_say_what_it_was_trained_on_is_refused(
     artifact = replace(trained(shop, tiny_learn, night), metrics={})
 
     with pytest.raises(Unevaluable, match="held_out_from"):
-        evaluate_learn(shop, tiny_learn, night, {"r1": artifact})
+        evaluate_learn(staged(shop, night), tiny_learn, {"r1": artifact})

@@ -8,18 +8,20 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from spark_jobs.config import Source
 from spark_jobs.contracts import INTERACTIONS, ITEMS
+from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.ingest.datasets import (
+    ADAPTERS,
     amazon_beauty14,
     grocery_store,
     online_retail_ii,
     product_matching,
 )
-from spark_jobs.ingest.datasets.adapter import Window
+from spark_jobs.ingest.datasets.adapter import Adapter, Window
 
 EVER = Window(None, datetime(2030, 1, 1, tzinfo=UTC))
 YEAR_ONE = Window(None, datetime(2010, 6, 1, tzinfo=UTC))
@@ -169,6 +171,21 @@ def test_online_retail_pages_are_one_for_each_code_sold_before_the_nights_end(
     page = rows.set_index("item_id").loc["online_retail:85123A"]
     assert page.title == "WHITE HANGING HEART T-LIGHT HOLDER"
     assert 2 < page.price < 4
+
+
+def test_a_data_set_needs_a_reading_function_and_its_entry(shop, monkeypatch) -> None:
+    def shelf(spark: SparkSession, folder: str, window: Window) -> DataFrame:
+        lines = Path(folder, "shelf.txt").read_text().splitlines()
+        rows = [("page", f"shelf:{i}", title) for i, title in enumerate(lines)]
+        return local_frame(spark, rows, "domain string, item_id string, title string")
+
+    monkeypatch.setitem(ADAPTERS, "abt_buy", Adapter(shelf))
+    (shop.folder / "shelf.txt").write_text("red chair\n\nblue lamp\n")
+
+    step = shop.run(Source("shelf", "items", str(shop.folder), format="abt_buy"))["shelf"]
+
+    assert (step.rows_in, step.rows_out, step.rows_quarantined) == (3, 2, 1)
+    assert [row["title"] for row in shop.staged(ITEMS)] == ["red chair", "blue lamp"]
 
 
 def test_a_second_night_reads_the_events_since_the_last_published_night(shop) -> None:

@@ -28,7 +28,6 @@ from spark_jobs.publish.preconditions import NotAudited, NotEncoded
 from spark_jobs.publish.reconciliation import NotReconciled
 from spark_jobs.releases import ledger
 from spark_jobs.releases import transitions as steps
-from spark_jobs.runs.backfill import BackfillTables
 from spark_jobs.runs.stage import Step, run_stage
 from spark_jobs.warehouse.tables import Tables
 
@@ -309,7 +308,8 @@ def test_publishing_a_night_again_keeps_rows_of_a_backfill(
     published: Published, staging: ModuleType
 ) -> None:
     tables, version = published.tables, staging.OTHER_ENCODERS["learn_user"]
-    backfilled, users = BackfillTables(tables, "r9"), staging.user_keys(["u1"])
+    backfilled = Tables(tables.spark, tables.warehouse, backfills="r9")
+    users = staging.user_keys(["u1"])
     rows = staging.vector_rows(users, "learn_user", 64, encoders=staging.OTHER_ENCODERS)
     staging.stage(backfilled, USER_EMBEDDINGS, SECOND, rows)
     assert backfilled.publish_version(USER_EMBEDDINGS, SECOND, version) == 1

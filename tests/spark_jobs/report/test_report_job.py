@@ -29,7 +29,6 @@ from spark_jobs.night import Night
 from spark_jobs.releases.transitions import create_release, promote
 from spark_jobs.report import job
 from spark_jobs.report.ledgers import NothingToReport
-from spark_jobs.runs.backfill import BackfillTables
 from spark_jobs.runs.stage import Step, record_steps
 from spark_jobs.warehouse.retention import remove_staged
 from spark_jobs.warehouse.tables import Tables
@@ -206,7 +205,7 @@ def test_a_stopped_night_shows_what_it_staged_and_an_older_page_stays_the_same(
 def test_backfills_and_maintenance_leave_the_page_of_a_night_as_it_was(shop: Shop) -> None:
     tables, index = shop.tables, shop.pages / "index.html"
     before = [shop.page(FIRST), index.read_text(encoding="utf-8")]
-    backfill = BackfillTables(tables, "r2")
+    backfill = Tables(tables.spark, tables.warehouse, backfills="r2")
     record_runs(backfill, FIRST)
     record_audit(backfill, FIRST, success=False)
     remove_staged(tables, {FIRST: 5})

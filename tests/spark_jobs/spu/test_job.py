@@ -6,11 +6,12 @@ from datetime import timedelta
 from pyspark.sql import Row
 
 from spark_jobs.config import Config, SpuConfig
-from spark_jobs.contracts import ITEMS, SPU_EVENTS, SPU_MEMBERS, SPUS
+from spark_jobs.contracts import ITEMS, SPU_EVENTS, SPU_MEMBERS, SPUS, Table
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import run_stage
 from spark_jobs.spu.job import run
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
 _CONFIG = Config(spu=SpuConfig(exclusive_sources=("*",)))
@@ -67,9 +68,12 @@ def _publish(tables: Tables, night: Night) -> None:
         tables.copy_staged(table, night)
 
 
+def _state(tables: Tables, table: Table, night: Night) -> list[Row]:
+    return Snapshot(tables, night, "staged").state(table).collect()
+
+
 def _members(tables: Tables, night: Night) -> dict[str, str]:
-    rows: list[Row] = tables.as_of(SPU_MEMBERS, night).collect()
-    return {row["item_id"]: row["spu_id"] for row in rows}
+    return {row["item_id"]: row["spu_id"] for row in _state(tables, SPU_MEMBERS, night)}
 
 
 def test_pages_join_by_attributes_and_videos_by_link(tables: Tables, night: Night) -> None:
@@ -88,7 +92,7 @@ def test_pages_join_by_attributes_and_videos_by_link(tables: Tables, night: Nigh
     assert spu["p6"] == spu["p7"] == spu["l1:0-10"]
     assert "v2" not in spu
     assert [(step.rows_in, step.rows_out) for step in steps] == [(10, 10)]
-    by_id = {row["spu_id"]: row for row in tables.as_of(SPUS, night).collect()}
+    by_id = {row["spu_id"]: row for row in _state(tables, SPUS, night)}
     assert by_id[spu["p1"]]["n_items"] == 4
     assert by_id[spu["p1"]]["brand"] == "Acme"
     assert {row["event"] for row in tables.staged(SPU_EVENTS, night).collect()} == {"created"}
@@ -117,7 +121,7 @@ def test_a_rerun_changes_nothing_and_the_next_night_stages_only_changes(
     assert set(second) == {"p0", "p2", "p3", "p4", "p5"}
     events = [(r["spu_id"], r["event"]) for r in tables.staged(SPU_EVENTS, tomorrow).collect()]
     assert events == [(first["p6"], "retired")]
-    assert first["p6"] not in {row["spu_id"] for row in tables.as_of(SPUS, tomorrow).collect()}
+    assert first["p6"] not in {row["spu_id"] for row in _state(tables, SPUS, tomorrow)}
     staged = {row["spu_id"]: row["is_active"] for row in tables.staged(SPUS, tomorrow).collect()}
     assert staged == {first["p2"]: True, first["p6"]: False}
     moved = {

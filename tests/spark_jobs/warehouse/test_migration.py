@@ -20,7 +20,6 @@ from spark_jobs.operations.doctor import warehouse as doctor
 from spark_jobs.publish.commit import encoded_versions, last_recorded
 from spark_jobs.report import sections
 from spark_jobs.report.ledgers import read_history, read_ledger
-from spark_jobs.runs.backfill import BackfillTables
 from spark_jobs.runs.stage import STAGES
 from spark_jobs.warehouse import migration
 from spark_jobs.warehouse.locks import warehouse_lock
@@ -258,7 +257,7 @@ def test_the_report_reads_the_migrated_rows(old: Tables) -> None:
 
 def test_a_backfill_goes_on_after_the_migration_and_leaves_the_nights_rows(old: Tables) -> None:
     migrate(old)
-    backfill = BackfillTables(old, "r2")
+    backfill = Tables(old.spark, old.warehouse, backfills="r2")
 
     assert [row["detail"] for row in backfill.recorded(NIGHTS, NIGHT, "publish").collect()] == [
         f"since {NIGHT}"

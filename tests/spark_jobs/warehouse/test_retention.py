@@ -4,7 +4,6 @@ import pytest
 
 from spark_jobs.contracts import STAGE_RUNS
 from spark_jobs.night import Night
-from spark_jobs.runs.backfill import BackfillTables
 from spark_jobs.runs.stage import Step, record_steps
 from spark_jobs.warehouse.retention import StagedRowsRemoved, check_staged, remove_staged
 from spark_jobs.warehouse.tables import Tables
@@ -37,7 +36,7 @@ def test_the_stages_of_a_backfill_do_not_stand_for_the_nights_own(
     run_stages(tables, night)
     remove_staged(tables, {night: 5})
 
-    run_stages(BackfillTables(tables, "r2"), night)
+    run_stages(Tables(tables.spark, tables.warehouse, backfills="r2"), night)
 
     assert tables.read(STAGE_RUNS).count() == 2 * len(BEFORE_PUBLISH) + 1
     with pytest.raises(StagedRowsRemoved):

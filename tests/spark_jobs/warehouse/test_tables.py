@@ -13,7 +13,6 @@ from spark_jobs.contracts import (
 )
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
-from spark_jobs.runs.backfill import BackfillTables
 from spark_jobs.warehouse.schemas import ContractBroken
 from spark_jobs.warehouse.tables import Tables
 
@@ -31,25 +30,6 @@ def members(tables: Tables, *rows: tuple[str, str, bool]) -> DataFrame:
 
 def state(frame: DataFrame) -> list[tuple[str, str]]:
     return sorted((row["item_id"], row["spu_id"]) for row in frame.collect())
-
-
-def test_as_of_is_published_nights_before_and_staged_rows_of_tonight(tables: Tables) -> None:
-    tables.stage(members(tables, ("a", "s1", True), ("b", "s1", True)), SPU_MEMBERS, FIRST)
-    tables.copy_staged(SPU_MEMBERS, FIRST)
-    tables.stage(members(tables, ("a", "s2", True), ("b", "s1", False)), SPU_MEMBERS, SECOND)
-
-    assert state(tables.before(SPU_MEMBERS, SECOND)) == [("a", "s1"), ("b", "s1")]
-    assert state(tables.as_of(SPU_MEMBERS, SECOND)) == [("a", "s2")]
-    assert state(tables.current(SPU_MEMBERS)) == [("a", "s1"), ("b", "s1")]
-
-
-def test_a_rerun_of_an_old_night_sees_what_its_first_run_saw(tables: Tables) -> None:
-    for night, spu in ((FIRST, "s1"), (SECOND, "s2")):
-        tables.stage(members(tables, ("a", spu, True)), SPU_MEMBERS, night)
-        tables.copy_staged(SPU_MEMBERS, night)
-
-    assert state(tables.before(SPU_MEMBERS, FIRST)) == []
-    assert state(tables.as_of(SPU_MEMBERS, FIRST)) == [("a", "s1")]
 
 
 def test_staging_again_replaces_the_rows_of_that_night_alone(tables: Tables) -> None:
@@ -142,7 +122,7 @@ def test_a_backfill_replaces_its_own_rows_of_a_ledger_and_a_night_its_own(tables
     def ended(state: str) -> DataFrame:
         return local_frame(tables.spark, [(state, "")], "state string, detail string")
 
-    backfill = BackfillTables(tables, "r2")
+    backfill = Tables(tables.spark, tables.warehouse, backfills="r2")
     for state_ in ("failed", "published"):
         tables.record(ended(state_), NIGHTS, FIRST, "publish")
         backfill.record(ended(f"{state_} in r2"), NIGHTS, FIRST, "publish")
@@ -162,7 +142,7 @@ def test_a_backfill_replaces_its_own_rows_of_a_ledger_and_a_night_its_own(tables
 def test_a_stage_name_never_reaches_sql_unchecked(tables: Tables) -> None:
     with pytest.raises(ValueError, match="letters, digits"):
         tables.record(tables.read(NIGHTS), NIGHTS, FIRST, "x' OR '1' = '1")
-    backfill = BackfillTables(tables, "r2' OR '1' = '1")
+    backfill = Tables(tables.spark, tables.warehouse, backfills="r2' OR '1' = '1")
     with pytest.raises(ValueError, match="release should be a name of letters, digits"):
         backfill.record(tables.read(NIGHTS), NIGHTS, FIRST, "publish")
 

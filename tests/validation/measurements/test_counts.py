@@ -93,7 +93,7 @@ def test_volume_is_compared_with_the_night_before() -> None:
 
     assert figures["rows"].value == 150
     assert figures["row_drop"].value == pytest.approx(0.25)
-    assert figures["row_drop"].seen == "150 rows in force after 200 the night before (60 gone)"
+    assert figures["row_drop"].seen == "150 active rows after 200 the night before (60 gone)"
     assert figures["changed"].value == pytest.approx(0.1)
 
 

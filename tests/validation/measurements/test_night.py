@@ -11,6 +11,7 @@ from spark_jobs.contracts import PUBLISHED, SPU_EVENTS, Table
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.warehouse.schemas import schema
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 from validation.measurements.figures import Figure
 from validation.measurements.night import observed, schema_figures
@@ -43,7 +44,7 @@ def staged(spark: SparkSession, tmp_path: Path) -> StagedTables:
 
 
 def test_tables_of_the_contract_have_no_difference(staged: StagedTables, night: Night) -> None:
-    figures = schema_figures(staged, night)
+    figures = schema_figures(Snapshot(staged, night, "staged"))
 
     assert [figure.table for figure in figures] == [table.name for table in PUBLISHED]
     assert {figure.value for figure in figures} == {0}
@@ -57,7 +58,7 @@ def test_missing_unknown_and_changed_columns_are_named(
     other = events.drop("event").withColumn("extra", F.lit(1)).withColumn("ds", F.lit("today"))
     monkeypatch.setattr(staged, "changed", {SPU_EVENTS.name: other})
 
-    figures = {figure.table: figure for figure in schema_figures(staged, night)}
+    figures = {figure.table: figure for figure in schema_figures(Snapshot(staged, night, "staged"))}
 
     assert figures[SPU_EVENTS.name] == Figure(
         SPU_EVENTS.name,
