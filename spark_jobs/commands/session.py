@@ -54,7 +54,7 @@ def open_tables(
         quick: the command takes seconds.
         locked: the caller holds the warehouse's lock.
     """
-    logs = log_folder(config.warehouse)
+    logs = Path(Layout.of(config.warehouse).logs)
     log_to(logs / "embedmill.log")
     with working(progress_on, "start Spark"):
         session = build_session(
@@ -110,11 +110,6 @@ class _Log(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         if not isinstance(sys.exc_info()[1], OSError):
             super().handleError(record)
-
-
-def log_folder(warehouse: str) -> Path:
-    """Return the folder for logs: in the warehouse, or here where that is no local folder."""
-    return Path("logs") if "://" in warehouse else Path(warehouse) / "logs"
 
 
 def log_to(file: Path) -> None:

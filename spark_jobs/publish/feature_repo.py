@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from spark_jobs.config import problems
 from spark_jobs.contracts import KINDS
+from spark_jobs.warehouse.layout import Layout
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -114,9 +115,7 @@ def values_hidden(settings: Path) -> Iterator[None]:
 def warehouse_in_environment(warehouse: str) -> Iterator[None]:
     """Name the warehouse to settings and definitions, where Feast's command line names it too."""
     before = os.environ.get("EMBEDMILL_WAREHOUSE")
-    os.environ["EMBEDMILL_WAREHOUSE"] = (
-        warehouse if "://" in warehouse else str(Path(warehouse).resolve())
-    )
+    os.environ["EMBEDMILL_WAREHOUSE"] = Layout.of(warehouse).root
     try:
         yield
     finally:
@@ -151,7 +150,7 @@ def defined_views(folder: Path) -> dict[str, list[str]]:
     names: dict[str, list[str]] = {}
     with TemporaryDirectory() as warehouse, warnings.catch_warnings():
         ignore_experimental()
-        Path(warehouse, "releases.json").write_text(json.dumps({"releases": [release]}))
+        Path(Layout.of(warehouse).releases).write_text(json.dumps({"releases": [release]}))
         with warehouse_in_environment(warehouse), definitions(folder) as modules:
             for view in modules["feature_views"].VIEWS.values():
                 name = view.name.replace("__r1", "__<release>")

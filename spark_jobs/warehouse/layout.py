@@ -12,7 +12,7 @@
       data_docs/<night>/           the page of the night's audit
       reports/<night>.html         the nightly report
       erasures/                    receipts of forgotten users
-      logs/                        logs of Spark's Java side
+      logs/                        logs of commands, and of Spark's Java side
       tmp/                         scratch
 """
 
@@ -93,6 +93,11 @@ class Layout:
     def erasure(self, user_hash: str) -> str:
         """Return the path of an erased user's receipt."""
         return f"{self.root}/erasures/{user_hash[:16]}.json"
+
+    @property
+    def logs(self) -> str:
+        """Folder of logs: below the working directory for an object store, which has no files."""
+        return f"{self.root}/logs" if self.is_local else "logs"
 
     @property
     def tmp(self) -> str:
