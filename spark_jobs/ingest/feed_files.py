@@ -21,8 +21,8 @@ _GLOB = re.compile(r"[\\*?\[\]{}]")
 _NAMES_SHOWN = 10
 
 _HIDDEN = (
-    "Spark skips names that begin with '_' or '.': rename the files, or remove those that are not "
-    "data"
+    "Spark skips names that begin with '_' or '.', and copies that have not ended (._COPYING_): "
+    "rename the files, or remove those that are not data"
 )
 _DEEPER = (
     "Spark does not read the folders below that of a feed: move the files up, make each folder a "
@@ -130,7 +130,7 @@ def _may_be_data(name: str) -> bool:
 
 def _cause(name: str, read: Collection[str]) -> str:
     parts = name.split("/")
-    if any(part.startswith(("_", ".")) for part in parts):
+    if any(part.startswith(("_", ".")) or part.endswith("._COPYING_") for part in parts):
         return _HIDDEN
     if len(parts) > 1:
         return _DEEPER

@@ -20,7 +20,7 @@ from spark_jobs.warehouse.tables import Tables
 
 VERSION = "cope@000000000000"
 # Content -> its vector; "nothing" has none.
-VECTORS = {"a": [1.0, 0.0], "b": [0.0, 1.0], "c": [0.6, 0.8]}
+VECTORS = {"a": [1.0, 0.0], "b": [0.0, 1.0], "c": [0.5, 0.75]}
 
 Encode = Callable[..., Step]
 
