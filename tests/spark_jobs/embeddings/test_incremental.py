@@ -16,6 +16,7 @@ from spark_jobs.embeddings.incremental import (
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step
+from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
 VERSION = "cope@000000000000"
@@ -56,7 +57,7 @@ def encode(tables: Tables, computing: Computing) -> Encode:
         if candidates is not None:
             keys = local_frame(tables.spark, [(spu,) for spu in candidates], "spu_id string")
         wanted = Wanted(VERSION, tonight, computing, len(spus), len(spus), keys)
-        (step,) = stage_vectors(tables, SPU_EMBEDDINGS, night, [wanted])
+        (step,) = stage_vectors(Snapshot.of_stage(tables, night), SPU_EMBEDDINGS, [wanted])
         tables.copy_staged(SPU_EMBEDDINGS, night)
         return step
 
