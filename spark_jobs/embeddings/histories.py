@@ -1,7 +1,8 @@
 """Histories: each user's last events up to the end of the night, as SPU contents.
 
-Point-in-time: an event counts from the moment it happened, and only where tonight's SPUs know its
-item. Users whose history cannot have changed are left out.
+Point-in-time: an event counts from the moment it happened, if its item has or had an SPU. An item
+that is removed stays in the histories of those who met it, by the last content of its SPU. Users
+whose history cannot have changed are left out.
 """
 
 from datetime import datetime
@@ -16,8 +17,8 @@ def item_contents(members: DataFrame, prompts: DataFrame) -> DataFrame:
     """Return the content that stands for each item in a history: domain, item_id, content_hash.
 
     Args:
-        members: domain, item_id, spu_id.
-        prompts: spu_id, content_hash of the SPU's prompt; unique by spu_id.
+        members: domain, item_id, spu_id: the last row of each item, removed or not.
+        prompts: spu_id, content_hash of the SPU's last prompt; unique by spu_id.
     """
     return members.join(prompts, on="spu_id", how="inner").select(
         "domain", "item_id", "content_hash"

@@ -24,6 +24,9 @@ from spark_jobs.warehouse.quarantine import content_problems, replace_content_pr
 from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
+# Columns of ``spus`` that a prompt is made of, and their key.
+PROMPT_COLUMNS = ("spu_id", "title", "category", "brand", "price", "keywords", "attributes")
+
 
 def ensure_item_features(snapshot: Snapshot, config: Config, encoder_version: str) -> Step:
     """Put the backbones' features of tonight's item contents into ``item_features`` where missing.
@@ -51,14 +54,15 @@ def ensure_item_features(snapshot: Snapshot, config: Config, encoder_version: st
 
 
 def ensure_spu_content_embeddings(snapshot: Snapshot, config: Config, encoder_version: str) -> Step:
-    """Put the language model's states of tonight's prompts into ``spu_content_embeddings``.
+    """Put the language model's states of SPUs' prompts into ``spu_content_embeddings``.
 
-    Those that are there are not encoded again.
+    Those that are there are not encoded again. Retired SPUs are among them, by their last prompt:
+    users who met one still have it in their history.
 
     Args:
         encoder_version: of kind ``learn_content``.
     """
-    prompts = spu_prompts(snapshot.state(SPUS))
+    prompts = spu_prompts(snapshot.last_rows(SPUS, PROMPT_COLUMNS))
     kind = KINDS["learn_content"]
     cache = _Cache(snapshot, config, kind, encoder_info(snapshot.tables, encoder_version))
     return cache.fill(
@@ -72,13 +76,12 @@ def spu_prompts(spus: DataFrame) -> DataFrame:
     """Return the prompt of every SPU.
 
     Args:
-        spus: columns of ``spus``.
+        spus: ``PROMPT_COLUMNS``.
 
     Returns:
         spu_id, prompt, content_hash (SHA-256 of the prompt).
     """
-    fields = ("spu_id", "title", "category", "brand", "price", "keywords", "attributes")
-    return spus.select(*fields).mapInArrow(
+    return spus.select(*PROMPT_COLUMNS).mapInArrow(
         _prompt_batches, "spu_id string, prompt string, content_hash string"
     )
 

@@ -27,7 +27,7 @@ from spark_jobs.contracts import (
 from spark_jobs.embeddings.content_matrix import ContentMatrix, numbered_contents, remove_leftovers
 from spark_jobs.embeddings.histories import histories, item_contents, touched_users
 from spark_jobs.embeddings.incremental import VectorRows, Wanted, releases_to_encode, stage_vectors
-from spark_jobs.embeddings.model_cache import spu_prompts
+from spark_jobs.embeddings.model_cache import PROMPT_COLUMNS, spu_prompts
 from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.engine.inference import encoded
 from spark_jobs.night import Night
@@ -37,6 +37,7 @@ from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
 STAGE = "user_embeddings"
+_MEMBER = ("domain", "item_id", "spu_id")
 
 
 def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
@@ -139,15 +140,30 @@ class _Inputs:
         return persisted
 
     @cached_property
-    def prompts(self) -> DataFrame:
-        """spu_id, content_hash."""
-        prompts = spu_prompts(self.snapshot.state(SPUS))
+    def last_prompts(self) -> DataFrame:
+        """spu_id, content_hash: of retired SPUs too."""
+        prompts = spu_prompts(self.snapshot.last_rows(SPUS, PROMPT_COLUMNS))
         return self.cached(prompts.select("spu_id", "content_hash"))
 
     @cached_property
+    def prompts(self) -> DataFrame:
+        """spu_id, content_hash: of the SPUs that are active."""
+        active = self.snapshot.state(SPUS, ["spu_id"])
+        return self.cached(self.last_prompts.join(active, on="spu_id", how="left_semi"))
+
+    @cached_property
     def item_contents(self) -> DataFrame:
-        members = self.snapshot.state(SPU_MEMBERS, ["domain", "item_id", "spu_id"])
-        return self.cached(item_contents(members, self.prompts))
+        """domain, item_id, content_hash: of removed items too, since users have met them."""
+        members = self.snapshot.last_rows(SPU_MEMBERS, _MEMBER)
+        return self.cached(item_contents(members, self.last_prompts))
+
+    @cached_property
+    def contents(self) -> DataFrame:
+        """content_hash: of the active SPUs, and of all that users met."""
+        met_items = self.events.select("domain", "item_id").distinct()
+        met = self.item_contents.join(met_items, on=["domain", "item_id"], how="left_semi")
+        contents = self.prompts.select("content_hash").unionByName(met.select("content_hash"))
+        return self.cached(contents.distinct())
 
     @cached_property
     def events(self) -> DataFrame:
@@ -156,12 +172,16 @@ class _Inputs:
 
     @cached_property
     def touched(self) -> DataFrame:
-        """user_id."""
-        prompts = spu_prompts(self.snapshot.state_before(SPUS)).select("spu_id", "content_hash")
-        members = self.snapshot.state_before(SPU_MEMBERS, ["domain", "item_id", "spu_id"])
+        """user_id: of the users whose history may have changed, or who have no vector at all."""
+        prompts = spu_prompts(self.snapshot.last_rows_before(SPUS, PROMPT_COLUMNS))
+        members = self.snapshot.last_rows_before(SPU_MEMBERS, _MEMBER)
         before = item_contents(members, prompts)
         active = self.snapshot.changes(INTERACTIONS)
-        return self.cached(touched_users(self.events, active, before, self.item_contents))
+        touched = touched_users(self.events, active, before, self.item_contents)
+        encoded_users = self.snapshot.state_before(USER_EMBEDDINGS, ["user_id"])
+        # Earlier versions took the vector of a user whose items were all removed.
+        lost = self.events.select("user_id").join(encoded_users, on="user_id", how="left_anti")
+        return self.cached(touched.unionByName(lost).distinct())
 
 
 @dataclass(frozen=True)
@@ -179,8 +199,8 @@ class _Contents:
 
     @cached_property
     def numbered(self) -> DataFrame:
-        """content_hash, row, of tonight's contents that have an embedding."""
-        known = self.inputs.prompts.join(
+        """content_hash, row, of the contents that have an embedding."""
+        known = self.inputs.contents.join(
             self.embeddings.select("content_hash"), on="content_hash", how="left_semi"
         )
         return self.inputs.cached(numbered_contents(known))

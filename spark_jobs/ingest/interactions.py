@@ -13,7 +13,7 @@ EVENT_KEYS = tuple(KEYS["interactions"])
 
 def checked_events(
     rows: DataFrame,
-    active_items: DataFrame,
+    items: DataFrame,
     *,
     earlier: DataFrame,
     night: Night,
@@ -26,13 +26,14 @@ def checked_events(
 
     Args:
         rows: as ``feeds.rows_of_kind`` returns them.
-        active_items: domain, item_id of the items that are active tonight; one row an item.
+        items: ``known_items``. An event is about a known item if that is active, or was when the
+            event happened: what sells out in the evening was bought in the morning.
         earlier: keys of the events of earlier nights; one row an event.
 
     Returns:
         ``rows`` with _reason and _payload, null where accepted. One row each row of ``rows``.
     """
-    items = active_items.select("domain", "item_id", F.lit(True).alias("_known"))
+    was_known = F.col("occurred_at") < F.col("known_until")
     seen = earlier.select(*EVENT_KEYS, F.lit(True).alias("_seen"))
     order = Window.partitionBy(*EVENT_KEYS).orderBy(
         F.col(REASON).isNotNull(), FEED_RANK, F.col("value").desc_nulls_last()
@@ -40,13 +41,13 @@ def checked_events(
     checked = (
         checked_event_rows(rows, night, limits)
         .join(items, on=["domain", "item_id"], how="left")
-        .withColumn(REASON, refused_for("unknown_item", F.col("_known").isNull()))
+        .withColumn(REASON, refused_for("unknown_item", F.col("known_until").isNull() | ~was_known))
         .withColumn("_repeated", F.row_number().over(order) > 1)
         .join(seen, on=list(EVENT_KEYS), how="left")
         .withColumn(
             REASON, refused_for("duplicate_event", F.col("_repeated") | F.col("_seen").isNotNull())
         )
-        .drop("_known", "_repeated", "_seen")
+        .drop("known_until", "_repeated", "_seen")
     )
     with_payload = F.when(F.col(REASON).isNotNull(), F.coalesce(PAYLOAD, row_json("interactions")))
     return checked.withColumn(PAYLOAD, with_payload)

@@ -1,6 +1,7 @@
 """Items: check the rows of tonight's feeds, and compute tonight's state of all items."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -79,6 +80,26 @@ def items_tonight(before: DataFrame, checked: DataFrame, snapshots: Sequence[str
     )
     taken = checked.filter(accepted)
     return taken.select(*ITEM_COLUMNS).unionByName(stay.select(*ITEM_COLUMNS))
+
+
+def known_items(before: DataFrame, tonight: DataFrame, *, end: datetime) -> DataFrame:
+    """Return the items that an event may be about: those that are active, and those that were.
+
+    Args:
+        before: the last row of each item as of the night before, of removed ones too: domain,
+            item_id, event_timestamp, is_active.
+        tonight: active items as of tonight; domain, item_id.
+        end: of the night, in which items of ``before`` may have been removed.
+
+    Returns:
+        domain, item_id, known_until: when an item was removed, at the latest ``end``.
+    """
+    removed_at = F.when(F.col("is_active"), F.lit(end)).otherwise(F.col("event_timestamp"))
+    removed = before.join(tonight, on=list(ITEM_KEYS), how="left_anti").select(
+        *ITEM_KEYS, removed_at.alias("known_until")
+    )
+    active = tonight.select(*ITEM_KEYS, F.lit(end).alias("known_until"))
+    return active.unionByName(removed)
 
 
 def absent_items(before: DataFrame, checked: DataFrame, feeds: Sequence[str]) -> DataFrame:

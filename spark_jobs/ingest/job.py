@@ -25,6 +25,7 @@ from spark_jobs.ingest.items import (
     checked_items,
     item_changes,
     items_tonight,
+    known_items,
 )
 from spark_jobs.ingest.refusals import FeedsBroken, broken_feeds, feed_remarks, refusals
 from spark_jobs.ingest.row_checks import quarantined_pictures, quarantined_rows
@@ -54,6 +55,7 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     feeds = read_feeds(tables, config.sources, night)
     snapshot = Snapshot.of_stage(tables, night)
     before = snapshot.state_before(ITEMS, ITEM_COLUMNS)
+    known_before = snapshot.last_rows_before(ITEMS, (*ITEM_KEYS, "event_timestamp", "is_active"))
     earlier = snapshot.log_before(INTERACTIONS).select(*EVENT_KEYS)
     items = checked_items(
         rows_of_kind(tables, feeds, "items"),
@@ -67,7 +69,7 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
         tonight = items_tonight(before, items, whole)
         events = checked_events(
             without_forgotten(tables, rows_of_kind(tables, feeds, "interactions")),
-            tonight.select(*ITEM_KEYS),
+            known_items(known_before, tonight.select(*ITEM_KEYS), end=night.end),
             earlier=earlier,
             night=night,
             limits=config.ingest,

@@ -36,7 +36,7 @@ ROW_REASONS = (
     "value_absurd",  # an interaction's value: negative or not a number
     "event_too_old",  # before ingest.earliest_event: a system's date for "no date"
     "event_in_future",  # at or after the night's end
-    "unknown_item",  # an event for, or a removal of, an item that is not active
+    "unknown_item",  # an event for an item that was not active then, or a removal of one that is not
     "duplicate_key",  # another row of tonight has the key
     "duplicate_event",  # another event of tonight, or of an earlier night, has the key
 )

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import INTERACTIONS, SPU_CONTENT_EMBEDDINGS, SPU_MEMBERS, SPUS
-from spark_jobs.embeddings.model_cache import spu_prompts
+from spark_jobs.embeddings.model_cache import PROMPT_COLUMNS, spu_prompts
 from spark_jobs.night import Night
 from spark_jobs.training.learn_data import (
     HeldOut,
@@ -112,11 +112,14 @@ def training_summary(tables: Tables, learn_user: str) -> str:
 def contents_as_of(
     snapshot: Snapshot, content_version: str
 ) -> tuple[list[str], NDArray[np.float32]]:
-    """Return the SPUs that have a content embedding, by id, and the embeddings [N, C]."""
+    """Return the SPUs that have a content embedding, by id, and the embeddings [N, C].
+
+    Retired SPUs are among them: users met them, and go on from there.
+    """
     embeddings = snapshot.tables.read(SPU_CONTENT_EMBEDDINGS).filter(
         F.col("encoder_version") == content_version
     )
-    prompts = spu_prompts(snapshot.state(SPUS)).select("spu_id", "content_hash")
+    prompts = spu_prompts(snapshot.last_rows(SPUS, PROMPT_COLUMNS)).select("spu_id", "content_hash")
     contents = spu_contents(prompts, embeddings.select("content_hash", "embedding"))
     return content_matrix(contents.toArrow())
 
@@ -131,7 +134,7 @@ def sequences_as_of(
     """
     known = known_events(
         snapshot.log(INTERACTIONS),
-        snapshot.state(SPU_MEMBERS, ["domain", "item_id", "spu_id"]),
+        snapshot.last_rows(SPU_MEMBERS, ["domain", "item_id", "spu_id"]),
         end=snapshot.night.end,
     )
     if cut is None:

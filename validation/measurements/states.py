@@ -97,14 +97,14 @@ def fold(logs: Sequence[DataFrame]) -> DataFrame:
 
 
 def histories(states: DataFrame, interactions: DataFrame) -> DataFrame:
-    """Return a state row for each event of an item that has an SPU.
+    """Return a state row for each event of an item that has, or had, an SPU.
 
     LEARN reads nothing else of a user.
 
     Args:
         interactions: the change log.
     """
-    members = states.filter((F.col("table") == SPU_MEMBERS.name) & F.col("is")).select("key")
+    members = states.filter(F.col("table") == SPU_MEMBERS.name).select("key")
     events = interactions.select("user_id", _key(("domain", "item_id")).alias("key"))
     known = events.join(members, on="key", how="left_semi")
     return _state_rows(known, _HISTORY, "user", F.col("user_id"))

@@ -108,6 +108,63 @@ def run_night(tables: Tables, night: Night) -> dict[str, Step]:
     return {step.name: step for step in steps}
 
 
+def test_an_item_that_is_removed_stays_in_the_histories_of_those_who_met_it(
+    tables: Tables, night: Night, contract_frame: Frame, towers: PreferenceTowers
+) -> None:
+    noon, tomorrow = night.start + timedelta(hours=12), Night(night.ds + timedelta(days=1))
+    day_after = Night(tomorrow.ds + timedelta(days=1))
+    first: dict[Table, Rows] = {
+        SPUS: [spu("s1"), spu("s2")],
+        SPU_MEMBERS: [member("a", "s1"), member("b", "s2")],
+        INTERACTIONS: [event("u", "a", noon), event("u", "b", noon), event("v", "b", noon)],
+    }
+    gone: dict[Table, Rows] = {
+        SPUS: [spu("s2", is_active=False)],
+        SPU_MEMBERS: [{**member("b", "s2"), "is_active": False}],
+    }
+    for at, changes in ((night, first), (tomorrow, gone)):
+        for table, rows in changes.items():
+            tables.stage(contract_frame(table, rows), table, at)
+        step = run_night(tables, at)["user_embeddings"]
+        for table in (*first, USER_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS):
+            tables.copy_staged(table, at)
+
+    assert staged(tables, USER_EMBEDDINGS, tomorrow) == {}
+    assert (step.rows_in, step.rows_out, step.rows_encoded) == (2, 2, 0)
+    assert staged(tables, SPU_PREFERENCE_EMBEDDINGS, tomorrow) == {"s2": None}
+
+    tables.stage(
+        contract_frame(INTERACTIONS, [event("v", "a", day_after.start)]), INTERACTIONS, day_after
+    )
+    run_night(tables, day_after)
+
+    (found,) = staged(tables, USER_EMBEDDINGS, day_after).items()
+    assert found[0] == "v"
+    np.testing.assert_allclose(found[1], user_vector(towers, [title("s2"), title("s1")]), atol=1e-6)
+
+
+def test_a_user_who_lost_the_vector_with_all_items_gets_it_again(
+    tables: Tables, night: Night, contract_frame: Frame, towers: PreferenceTowers
+) -> None:
+    noon, tomorrow = night.start + timedelta(hours=12), Night(night.ds + timedelta(days=1))
+    first: dict[Table, Rows] = {
+        SPUS: [spu("s1"), spu("s2", is_active=False)],
+        SPU_MEMBERS: [member("a", "s1"), {**member("b", "s2"), "is_active": False}],
+        INTERACTIONS: [event("u", "a", noon), event("v", "b", noon)],
+    }
+    for table, rows in first.items():
+        tables.stage(contract_frame(table, rows), table, night)
+    run_night(tables, night)
+    lost = tables.staged(USER_EMBEDDINGS, night).filter("user_id = 'u'")
+    tables.stage(lost, USER_EMBEDDINGS, night)
+    for table in (*first, USER_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS):
+        tables.copy_staged(table, night)
+
+    run_night(tables, tomorrow)
+
+    assert set(staged(tables, USER_EMBEDDINGS, tomorrow)) == {"v"}
+
+
 def test_two_nights(
     tables: Tables, night: Night, contract_frame: Frame, towers: PreferenceTowers
 ) -> None:

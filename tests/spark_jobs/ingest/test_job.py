@@ -104,12 +104,31 @@ def test_an_item_whose_row_is_refused_stays_as_it_was(two_nights) -> None:
     assert "s4" not in dict(shop.changes(NEXT))
 
 
-def test_events_of_items_removed_tonight_are_refused(two_nights) -> None:
+def test_events_of_items_that_were_removed_tonight_are_taken(two_nights) -> None:
     shop, *_, steps = two_nights
 
     taken = [row["item_id"] for row in shop.staged(INTERACTIONS, NEXT)]
-    assert taken == ["c", "s4"]
-    assert (steps["events"].rows_out, steps["events"].rows_quarantined) == (2, 2)
+    assert taken == ["b", "c", "s2", "s4"]
+    assert (steps["events"].rows_out, steps["events"].rows_quarantined) == (4, 0)
+
+
+def test_a_late_event_is_taken_if_its_item_was_active_when_it_happened(
+    two_nights, event: Callable
+) -> None:
+    shop, *_ = two_nights
+    shop.publish(NEXT)
+    late = [
+        event(user_id=f"{hour}", item_id="b", occurred_at=f"{NEXT}T{hour}:00:00Z")
+        for hour in (22, 23)
+    ]
+    gone = event(user_id="x", item_id="b", occurred_at="2026-02-02T00:00:00Z")
+    never = event(user_id="x", item_id="never", occurred_at=f"{NEXT}T22:00:00Z")
+
+    shop.take("2026-02-02", events=[*late, gone, never])
+
+    assert [row["user_id"] for row in shop.staged(INTERACTIONS, "2026-02-02")] == ["22", "23"]
+    refused = [key for _, reason, _, key in shop.refused() if reason == "unknown_item"]
+    assert refused == ["x|page|b|view|2026-02-02 00:00:00", "x|page|never|view|2026-02-01 22:00:00"]
 
 
 def test_events_of_an_earlier_night_are_not_accepted_again(two_nights, event: Callable) -> None:
