@@ -19,6 +19,7 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    StringConstraints,
     TypeAdapter,
     ValidationError,
 )
@@ -70,6 +71,9 @@ class Source:
             folder.
         mode: ``changes``: the feed holds new and changed rows, ``is_deleted`` marks removed ones.
             ``snapshot``: the feed holds all rows of the source; absent ones are removed.
+        order_by: column of the feed, such as a version or a time of change, by which the newest of
+            several changes of an item is taken; without it the last one in the files is, by name of
+            file and line.
         optional: a night without this feed is accepted.
     """
 
@@ -89,6 +93,7 @@ class Source:
         "walmart_amazon",
     ] = "jsonl"
     mode: Literal["changes", "snapshot"] = "changes"
+    order_by: Annotated[str, StringConstraints(pattern=r"^[\w -]+$")] | None = None
     optional: bool = False
 
 

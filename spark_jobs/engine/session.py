@@ -39,6 +39,8 @@ _REQUIRED = {
     # Arrow readers take Spark's default, INT96, for nanoseconds, which cannot hold years before
     # 1677.
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    # pandas writes nanoseconds, which Spark refuses; ingest reads them as what they are.
+    "spark.sql.legacy.parquet.nanosAsLong": "true",
     # Pages carry checksums; unless they are verified, a flipped bit is another vector and no error.
     "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
     # Otherwise the JVM keeps the line of Python behind each column: seconds a stage.

@@ -47,24 +47,30 @@ FEED = "_feed"  # name of the feed
 FEED_RANK = "_feed_rank"  # position of the feed in the configuration
 FOLDER = "_folder"  # folder of the feed, which its pictures' paths are relative to
 FILE = "_file"  # file the row was read from
+PLACE = "_place"  # where in the feed: of two rows of a key, that with the greater one is newer
 RAW = "_raw"  # the row as JSON, as the source wrote it
 CORRUPT = "_corrupt"  # True where the row could not be split into columns
 UNREADABLE = "_unreadable"  # names of columns with a value that is not of the column's type
+OPEN_QUOTE = "_open_quote"  # True where a CSV value holds rows: a quote was not closed before them
 REPLACED = "_replaced"  # True where bytes that are not UTF-8 may have been replaced
 BOOKKEEPING: Mapping[str, str] = {
     FEED: "string",
     FEED_RANK: "int",
     FOLDER: "string",
     FILE: "string",
+    PLACE: "struct<order:double,written:string,file:string,start:bigint,row:bigint>",
     RAW: "string",
     CORRUPT: "boolean",
     UNREADABLE: "array<string>",
     REPLACED: "boolean",
+    OPEN_QUOTE: "boolean",
 }
 
 # Columns that the row checks add.
 REASON = "_reason"  # why the row is refused; null where it is accepted
 PAYLOAD = "_payload"  # the row as JSON where it is refused
+# A reason of rows that are not refused: a later change of the same feed has replaced them.
+SUPERSEDED = "superseded"
 
 
 def feed_ddl(kind: Kind) -> str:

@@ -1,9 +1,9 @@
 """Counts of the rows of feeds, and the checks on them that find a feed unreadable or empty."""
 
-import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import fsspec
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -12,18 +12,22 @@ from spark_jobs.ingest.columns import (
     FEED,
     FEED_COLUMNS,
     FILE,
+    OPEN_QUOTE,
     PAYLOAD,
     REASON,
     REPLACED,
     REQUIRED_COLUMNS,
+    SUPERSEDED,
     UNREADABLE,
     Kind,
 )
 from spark_jobs.ingest.content_hash import PICTURE_PROBLEMS
-from spark_jobs.ingest.feed_files import plain_path
-from spark_jobs.ingest.feeds import Feed
-from spark_jobs.ingest.formats import READ_ERRORS, UnreadableFeed, missing_columns, unreadable
-from spark_jobs.ingest.row_checks import has_unreadable_key
+from spark_jobs.ingest.reading.column_checks import UnreadableFeed, missing_columns
+from spark_jobs.ingest.reading.csv_files import open_quote_line
+from spark_jobs.ingest.reading.feed_files import plain_path
+from spark_jobs.ingest.reading.feeds import Feed
+from spark_jobs.ingest.reading.formats import READ_ERRORS, unreadable
+from spark_jobs.ingest.row_checks import has_unreadable_key, is_refused
 
 # So many values of another type, and not one of the right type, make a bad column; one value makes
 # a bad row.
@@ -40,6 +44,7 @@ class FeedCounts:
 
     Attributes:
         refused: rows that go to quarantine as a whole.
+        superseded: changes that a later one of the same item has replaced.
         corrupt: rows that could not be split into columns.
         with_value: rows that have a value of the right type, by column.
         unreadable: rows that have a value of another type, by column.
@@ -49,10 +54,12 @@ class FeedCounts:
         pictures_refused: pictures of these that cannot be used.
         file: one of the feed's files; one with an unreadable value if there is one.
         replaced_in: file in which bytes that are not UTF-8 may have been replaced.
+        open_quote_in: CSV file in which a value holds further rows.
     """
 
     rows: int = 0
     refused: int = 0
+    superseded: int = 0
     corrupt: int = 0
     with_value: Mapping[str, int] = field(default_factory=dict)
     unreadable: Mapping[str, int] = field(default_factory=dict)
@@ -63,6 +70,7 @@ class FeedCounts:
     pictures_refused: int = 0
     file: str | None = None
     replaced_in: str | None = None
+    open_quote_in: str | None = None
 
 
 def count_rows(checked: DataFrame, kind: Kind) -> DataFrame:
@@ -73,7 +81,8 @@ def count_rows(checked: DataFrame, kind: Kind) -> DataFrame:
     pictures = _picture_counts() if kind == "items" else {}
     return checked.groupBy(FEED).agg(
         F.count("*").alias("rows"),
-        F.count(REASON).alias("refused"),
+        _count_of(is_refused()).alias("refused"),
+        _count_of(F.col(REASON) == SUPERSEDED).alias("superseded"),
         _count_of(F.col(CORRUPT)).alias("corrupt"),
         _count_of(removal).alias("removals"),
         _count_of(has_unreadable_key() if kind == "items" else F.lit(False)).alias("keyless"),
@@ -87,6 +96,7 @@ def count_rows(checked: DataFrame, kind: Kind) -> DataFrame:
         ).alias("example"),
         F.coalesce(F.min(F.when(F.size(UNREADABLE) > 0, F.col(FILE))), F.min(FILE)).alias("file"),
         F.min(F.when(F.col(REPLACED), F.col(FILE))).alias("replaced_in"),
+        F.min(F.when(F.col(OPEN_QUOTE), F.col(FILE))).alias("open_quote_in"),
         *(count.alias(name) for name, count in pictures.items()),
     )
 
@@ -124,7 +134,7 @@ def feed_problems(feed: Feed, counts: FeedCounts) -> list[str]:
             f"{where}: no line is {_row_noun(feed)}. "
             f"Deliver the file as {feed.source.format}, or correct [[sources]] format."
         ]
-    problems = _utf8_problems(feed, counts)
+    problems = _utf8_problems(feed, counts) + _quote_problems(feed, counts)
     readable = counts.rows - counts.corrupt
     if feed.source.format == "jsonl" and readable:
         missing = [name for name in REQUIRED_COLUMNS[feed.source.kind] if _absent(name, counts)]
@@ -194,10 +204,22 @@ def _utf8_problems(feed: Feed, counts: FeedCounts) -> list[str]:
     ]
 
 
+def _quote_problems(feed: Feed, counts: FeedCounts) -> list[str]:
+    file = _plain(counts.open_quote_in)
+    if file is None:
+        return []
+    line = None if "://" in file else open_quote_line(file)
+    at = "" if line is None else f" line {line}:"
+    return [
+        f"feed {feed.name!r}: {file}:{at} a quote is opened and not closed where its value ends, "
+        "so that the rows after it are part of the value. Close it, and write a quote in a value "
+        'as "".'
+    ]
+
+
 def first_bad_line(path: str) -> int | None:
     """Return the number of the first line of a local file that is not UTF-8; None if all are."""
-    opener = gzip.open if path.endswith(".gz") else open
-    with opener(path, "rb") as file:
+    with fsspec.open(path, "rb", compression="infer") as file:
         for number, line in enumerate(file, start=1):
             try:
                 line.decode("utf-8")

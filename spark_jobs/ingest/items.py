@@ -7,9 +7,18 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from spark_jobs.config import IngestConfig
-from spark_jobs.ingest.columns import FEED, FEED_COLUMNS, FEED_RANK, KEYS, PAYLOAD, REASON
+from spark_jobs.ingest.columns import (
+    FEED,
+    FEED_COLUMNS,
+    FEED_RANK,
+    KEYS,
+    PAYLOAD,
+    PLACE,
+    REASON,
+    SUPERSEDED,
+)
 from spark_jobs.ingest.content_hash import with_content
-from spark_jobs.ingest.row_checks import checked_item_rows, refused_for, row_json
+from spark_jobs.ingest.row_checks import checked_item_rows, is_refused, refused_for, row_json
 from spark_jobs.warehouse.change_log import changed_rows
 
 ITEM_KEYS = tuple(KEYS["items"])
@@ -24,17 +33,25 @@ _ACCEPTED, _REMOVED, _REFUSED = 0, 1, 2
 
 
 def checked_items(
-    rows: DataFrame, before: DataFrame, *, limits: IngestConfig, partitions: int
+    rows: DataFrame,
+    before: DataFrame,
+    *,
+    changes: Sequence[str],
+    limits: IngestConfig,
+    partitions: int,
 ) -> DataFrame:
     """Check every row of tonight's item feeds, and read the pictures of the accepted ones.
 
     Of rows with one key, that of the feed listed first in the configuration is accepted; within a
-    feed, a row that is not a removal, and then that with the smallest hash: arbitrary, but the same
-    in every run.
+    feed, the newest: by the source's ``order_by``, or else the last one in its files. Earlier
+    changes are superseded, other rows of the key are refused. The rows of a Delta table without
+    ``order_by`` are in no order: one that is not a removal is accepted, and then that with the
+    smallest hash, the same in every run.
 
     Args:
         rows: as ``feeds.rows_of_kind`` returns them.
         before: active items as of the night before; domain, item_id.
+        changes: names of the feeds of changes, in which a key may have several rows.
         partitions: number of partitions in which pictures are read.
 
     Returns:
@@ -44,13 +61,17 @@ def checked_items(
     checked = checked_item_rows(rows, limits).withColumn("source", _source_with_feed())
     known = before.select(*ITEM_KEYS, F.lit(True).alias("_known"))
     checked = (
-        _without_duplicates(checked.repartition(partitions, *ITEM_KEYS))
+        _without_duplicates(checked.repartition(partitions, *ITEM_KEYS), changes)
         .join(known, on=list(ITEM_KEYS), how="left")  # one row a key on the right
         .withColumn("_known", F.coalesce(F.col("_known"), F.lit(False)))
-        .withColumn(REASON, refused_for("unknown_item", F.col("is_deleted") & ~F.col("_known")))
-        .drop("_known")
+        # What came and went in one night was known, if only to its feed.
+        .withColumn(
+            REASON,
+            refused_for("unknown_item", F.col("is_deleted") & ~F.col("_known") & ~F.col("_came")),
+        )
+        .drop("_known", "_came")
     )
-    with_payload = F.when(F.col(REASON).isNotNull(), F.coalesce(PAYLOAD, row_json("items")))
+    with_payload = F.when(is_refused(), F.coalesce(PAYLOAD, row_json("items")))
     return with_content(checked.withColumn(PAYLOAD, with_payload), limits)
 
 
@@ -133,13 +154,27 @@ def _source_with_feed() -> Column:
     return F.concat_ws("/", FEED, source)
 
 
-def _without_duplicates(checked: DataFrame) -> DataFrame:
-    order = Window.partitionBy(*ITEM_KEYS).orderBy(
-        F.col(REASON).isNotNull(), FEED_RANK, "is_deleted", F.xxhash64(row_json("items"))
+def _without_duplicates(checked: DataFrame, changes: Sequence[str]) -> DataFrame:
+    """Give every row but the newest of its key a reason.
+
+    Adds _came: whether a change that brought the item is among the superseded ones.
+    """
+    of_key = Window.partitionBy(*ITEM_KEYS)
+    newest_first = of_key.orderBy(
+        F.col(REASON).isNotNull(),
+        FEED_RANK,
+        F.col(PLACE).desc_nulls_last(),
+        "is_deleted",
+        F.xxhash64(row_json("items")),
     )
-    repeated = F.row_number().over(order) > 1
+    is_ordered = F.coalesce(f"{PLACE}.order", f"{PLACE}.row").isNotNull()
+    is_change = F.col(FEED).isin(*changes) & is_ordered
+    of_chosen_feed = F.first(FEED_RANK).over(newest_first) == F.col(FEED_RANK)
+    why = F.when(is_change & of_chosen_feed, F.lit(SUPERSEDED)).otherwise(F.lit("duplicate_key"))
+    came = (F.col(REASON) == SUPERSEDED) & ~F.col("is_deleted")
     return (
-        checked.withColumn("_repeated", repeated)
-        .withColumn(REASON, refused_for("duplicate_key", F.col("_repeated")))
-        .drop("_repeated")
+        checked.withColumn("_why", F.when(F.row_number().over(newest_first) > 1, why))
+        .withColumn(REASON, F.coalesce(F.col(REASON), F.col("_why")))
+        .drop("_why")
+        .withColumn("_came", F.coalesce(F.max(came).over(of_key), F.lit(False)))
     )

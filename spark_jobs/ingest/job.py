@@ -16,7 +16,6 @@ from spark_jobs.contracts import INTERACTIONS, ITEMS, QUARANTINE
 from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.ingest.columns import FEED
 from spark_jobs.ingest.feed_counts import FeedCounts, collected_counts, count_rows, refuse_unusable
-from spark_jobs.ingest.feeds import Feed, read_feeds, rows_of_kind
 from spark_jobs.ingest.interactions import EVENT_KEYS, accepted_events, checked_events
 from spark_jobs.ingest.items import (
     ITEM_COLUMNS,
@@ -27,6 +26,7 @@ from spark_jobs.ingest.items import (
     items_tonight,
     known_items,
 )
+from spark_jobs.ingest.reading.feeds import Feed, read_feeds, rows_of_kind
 from spark_jobs.ingest.refusals import FeedsBroken, broken_feeds, feed_remarks, refusals
 from spark_jobs.ingest.row_checks import quarantined_pictures, quarantined_rows
 from spark_jobs.night import Night
@@ -60,6 +60,7 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     items = checked_items(
         rows_of_kind(tables, feeds, "items"),
         before,
+        changes=[feed.name for feed in feeds if feed.source.mode == "changes"],
         limits=config.ingest,
         partitions=tables.spark.sparkContext.defaultParallelism,
     )
@@ -148,7 +149,8 @@ def _steps(
 ) -> list[Step]:
     steps = []
     for feed in feeds:
-        counts, lines = counted.get(feed.name, FeedCounts()), tuple(remarks.get(feed.name, ()))
+        counts = counted.get(feed.name, FeedCounts())
+        lines = (*feed.remarks, *remarks.get(feed.name, ()))
         taken = counts.rows - counts.refused
         step = Step(feed.name, counts.rows, taken, counts.refused, seconds=seconds, remarks=lines)
         steps.append(step)

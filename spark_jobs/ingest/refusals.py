@@ -10,6 +10,7 @@ from spark_jobs.config import Config
 from spark_jobs.ingest.columns import FEED, FEED_COLUMNS, KEYS, PAYLOAD, REASON, UNREADABLE, Kind
 from spark_jobs.ingest.content_hash import PICTURE_PROBLEMS
 from spark_jobs.ingest.feed_counts import FeedCounts
+from spark_jobs.ingest.row_checks import is_refused
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import NightStopped, Step
 from spark_jobs.warehouse.quarantine import wilson_lower_bound
@@ -69,6 +70,8 @@ def remarks(feed: str, counts: FeedCounts, found: Sequence[Refusal]) -> list[str
     rows = [refusal for refusal in mine if refusal.column != _PICTURE]
     images = [refusal for refusal in mine if refusal.column == _PICTURE]
     lines = []
+    if counts.superseded:
+        lines.append(f"changes: {counts.superseded:,} replaced by a later one of the same item")
     if rows:
         lines += [f"rows: {counts.refused:,} of {counts.rows:,} refused", *_listed(rows)]
     if counts.pictures or images:
@@ -102,7 +105,7 @@ def _line(refusal: Refusal) -> str:
 def _rows(checked: DataFrame, kind: Kind) -> DataFrame:
     # No user ids: these lines stay in terminals and logs, where a user cannot be erased.
     parts = [F.col(name).cast("string") for name in KEYS[kind] if name != "user_id"]
-    refused = checked.filter(F.col(REASON).isNotNull()).select(
+    refused = checked.filter(is_refused()).select(
         FEED, REASON, _column(kind).alias("column"), F.concat_ws("|", *parts).alias("key"), PAYLOAD
     )
     path = F.concat(F.lit("$."), "column")

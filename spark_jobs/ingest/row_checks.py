@@ -16,6 +16,7 @@ from spark_jobs.ingest.columns import (
     PAYLOAD,
     RAW,
     REASON,
+    SUPERSEDED,
     UNREADABLE,
     Kind,
 )
@@ -36,8 +37,8 @@ ROW_REASONS = (
     "value_absurd",  # an interaction's value: negative or not a number
     "event_too_old",  # before ingest.earliest_event: a system's date for "no date"
     "event_in_future",  # at or after the night's end
-    "unknown_item",  # an event for an item that was not active then, or a removal of one that is not
-    "duplicate_key",  # another row of tonight has the key
+    "unknown_item",  # an event for an item that was not active when it happened, or its removal
+    "duplicate_key",  # another row of tonight has the key, and is taken
     "duplicate_event",  # another event of tonight, or of an earlier night, has the key
 )
 # Reasons to refuse one picture; its row stays. See pictures.py.
@@ -98,10 +99,15 @@ def refused_for(reason: str, condition: Column) -> Column:
     return F.coalesce(F.col(REASON), F.when(condition, F.lit(reason)))
 
 
+def is_refused() -> Column:
+    """Return whether a checked row is refused; a superseded change is not."""
+    return F.col(REASON).isNotNull() & (F.col(REASON) != SUPERSEDED)
+
+
 def has_unreadable_key() -> Column:
     """Return whether an item row was refused without a readable key: it may be of any item."""
     unread = F.col(CORRUPT) | _blank("domain") | _blank("item_id")
-    return F.col(REASON).isNotNull() & unread
+    return is_refused() & unread
 
 
 def row_json(kind: Kind) -> Column:
@@ -146,7 +152,7 @@ def _with_reason(rows: DataFrame, rules: dict[str, Column]) -> DataFrame:
 
 def quarantined_rows(checked: DataFrame, kind: Kind) -> DataFrame:
     """Return ``LEDGER_COLUMNS``: one row each refused row."""
-    return checked.filter(F.col(REASON).isNotNull()).select(
+    return checked.filter(is_refused()).select(
         F.col(FEED).alias("source"),
         F.col(REASON).alias("reason"),
         F.lit("row").alias("scope"),

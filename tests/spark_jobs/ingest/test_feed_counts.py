@@ -11,8 +11,8 @@ from spark_jobs.ingest.feed_counts import (
     first_bad_line,
     refuse_unusable,
 )
-from spark_jobs.ingest.feeds import Feed
-from spark_jobs.ingest.formats import UnreadableFeed
+from spark_jobs.ingest.reading.column_checks import UnreadableFeed
+from spark_jobs.ingest.reading.feeds import Feed
 
 FULL = {"domain": 3, "item_id": 3, "title": 3}
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from spark_jobs.contracts import INTERACTIONS, ITEMS
-from spark_jobs.ingest.formats import UnreadableFeed
+from spark_jobs.ingest.reading.column_checks import UnreadableFeed
 
 NEXT = "2026-02-01"
 

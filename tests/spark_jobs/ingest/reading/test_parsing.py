@@ -11,8 +11,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from spark_jobs.engine.local_frames import local_frame
-from spark_jobs.ingest.columns import CORRUPT, FEED_COLUMNS, FILE
-from spark_jobs.ingest.parsing import json_rows, sole_value
+from spark_jobs.ingest.columns import CORRUPT, FEED_COLUMNS, FILE, PLACE
+from spark_jobs.ingest.reading.parsing import json_rows, sole_value
 
 T = TypeVar("T")
 OBJECT = '{"domain": "page", "item_id": "a", "title": "T"}'
@@ -53,7 +53,8 @@ def is_object(line: str) -> bool:
 
 
 def rows_of(spark: SparkSession, texts: Sequence[str]) -> list[tuple[bool, dict[str, object]]]:
-    frame = local_frame(spark, [(text, "f") for text in texts], f"value string, {FILE} string")
+    columns = f"value string, {FILE} string, {PLACE} int"
+    frame = local_frame(spark, [(text, "f", 0) for text in texts], columns)
     rows = json_rows(frame, "items").collect()
     return [(row[CORRUPT], row["raw"].asDict()) for row in rows]
 

@@ -11,8 +11,8 @@ import pytest
 
 from spark_jobs.config import Source
 from spark_jobs.contracts import ITEMS
-from spark_jobs.ingest.feeds import read_feeds, rows_of_kind
-from spark_jobs.ingest.formats import UnreadableFeed
+from spark_jobs.ingest.reading.column_checks import UnreadableFeed
+from spark_jobs.ingest.reading.feeds import read_feeds, rows_of_kind
 from spark_jobs.night import Night
 from spark_jobs.warehouse.tables import Tables
 
@@ -96,6 +96,25 @@ def test_moments_without_a_zone_are_utc(tables: Tables, tmp_path: Path) -> None:
         (feed,) = read_feeds(tables, [source], Night.parse("2026-01-31"))
         (row,) = feed.rows.selectExpr("unix_timestamp(occurred_at) AS seconds").collect()
         assert row["seconds"] == moment.replace(tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
+def test_nanoseconds_are_read_as_pandas_writes_them(
+    tables: Tables, tmp_path: Path, zone: str | None
+) -> None:
+    moment = pd.Timestamp("2026-01-31T10:00:00.123456789", tz=zone)
+    rows = [("u", "page", "a", "view", moment)]
+    names = ["user_id", "domain", "item_id", "action", "occurred_at"]
+    frame = pd.DataFrame(rows, columns=names)
+    stored = f"datetime64[ns, {zone}]" if zone else "datetime64[ns]"
+    frame = frame.astype({"occurred_at": stored})
+    frame.to_parquet(tmp_path / "events.parquet")
+    source = Source("feed", "interactions", str(tmp_path / "events.parquet"), format="parquet")
+
+    (feed,) = read_feeds(tables, [source], Night.parse("2026-01-31"))
+
+    (row,) = feed.rows.selectExpr("unix_micros(occurred_at) AS micros").collect()
+    assert row["micros"] == moment.value // 1000  # of UTC where there is no zone
 
 
 def test_a_missing_csv_column_is_named_with_its_file_and_the_remedy(

@@ -55,7 +55,7 @@ def files_problem(spark: SparkSession, path: str, apart: Sequence[str]) -> str |
     """
     own = f"{_on_disk(path)}/"
     others = [other for other in map(_on_disk, apart) if other.startswith(own)]
-    read = _files_read(spark, path)
+    read = files_read(spark, path)
     missed = {
         _name_in(own, file): _cause(_name_in(own, file), read)
         for file in sorted(_listed(spark, path) - read)
@@ -75,7 +75,7 @@ def _described(missed: Mapping[str, str]) -> str:
     return f"{files} not read: {listed}. {causes}."
 
 
-def _files_read(spark: SparkSession, path: str) -> set[str]:
+def files_read(spark: SparkSession, path: str) -> set[str]:
     """Return the files that Spark reads; it lists them alike for every file format."""
     listed = {plain_path(uri) for uri in spark.read.text(spark_path(path)).inputFiles()}
     # Beside partition folders Spark lists files, but does not read them.

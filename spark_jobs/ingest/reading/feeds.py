@@ -19,7 +19,8 @@ from spark_jobs.ingest.columns import (
     Kind,
     feed_ddl,
 )
-from spark_jobs.ingest.formats import FILE_FORMATS, AbsentFeed, UnreadableFeed, feed_rows
+from spark_jobs.ingest.reading.column_checks import UnreadableFeed
+from spark_jobs.ingest.reading.formats import FILE_FORMATS, AbsentFeed, feed_rows
 from spark_jobs.night import Night
 from spark_jobs.warehouse.tables import Tables
 
@@ -31,11 +32,13 @@ class Feed:
     Attributes:
         path: file or folder, ``{ds}`` filled in.
         rows: the columns of its kind and the bookkeeping columns, see ``columns.py``.
+        remarks: about its columns, for the person who runs the night.
     """
 
     source: Source
     path: str
     rows: DataFrame
+    remarks: Sequence[str] = ()
 
     @property
     def name(self) -> str:
@@ -57,13 +60,14 @@ def read_feeds(tables: Tables, sources: Sequence[Source], night: Night) -> list[
     feeds: list[Feed] = []
     for rank, (source, path) in enumerate(zip(sources, paths, strict=True)):
         try:
-            rows = feed_rows(tables, source, path, night, apart=paths)
+            read = feed_rows(tables, source, path, night, apart=paths)
         except AbsentFeed as error:
             problems += [] if source.optional else [str(error)]
         except UnreadableFeed as error:
             problems.append(str(error))
         else:
-            feeds.append(Feed(source, path, _placed(rows, source, path, rank)))
+            rows = _placed(read.rows, source, path, rank)
+            feeds.append(Feed(source, path, rows, read.remarks))
     if problems:
         raise UnreadableFeed("\n".join(problems))
     return feeds

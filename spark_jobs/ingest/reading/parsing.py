@@ -1,9 +1,23 @@
 """Parsing: turn text columns into typed ones, and name the columns that could not be parsed."""
 
+from collections.abc import Mapping, Sequence
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.ingest.columns import CORRUPT, FEED_COLUMNS, FILE, RAW, REPLACED, UNREADABLE, Kind
+from spark_jobs.ingest.columns import (
+    CORRUPT,
+    FEED_COLUMNS,
+    FILE,
+    OPEN_QUOTE,
+    PLACE,
+    RAW,
+    REPLACED,
+    UNREADABLE,
+    Kind,
+)
+from spark_jobs.ingest.reading.column_names import standard_name
+from spark_jobs.ingest.reading.csv_files import swallows_rows
 
 # Decoders replace bytes that are not UTF-8 by this.
 REPLACEMENT_CHARACTER = "\ufffd"
@@ -11,23 +25,32 @@ _LOOKS_LIKE_JSON = r"^\s*[\[{]"
 _MARK = "_mark"
 
 
-def json_rows(lines: DataFrame, kind: Kind) -> DataFrame:
+def json_rows(
+    lines: DataFrame, kind: Kind, names: Mapping[str, Sequence[str]] | None = None
+) -> DataFrame:
     """Split JSON Lines into text columns; nested lists and maps stay JSON text.
 
     A line with anything but one object is corrupt: the rest of the line may be another row.
 
     Args:
-        lines: value, _file.
+        lines: value, _file, _place.
+        names: column -> other keys under which lines may have it, such as ``Price``.
 
     Returns:
-        raw (struct of strings), _corrupt, _replaced, _file: one row each line that is not blank.
+        raw (struct of strings), _corrupt, _replaced, _open_quote, _file, _place: one row each line
+        that is not blank.
     """
     fields = ", ".join(f"{name}: string" for name in FEED_COLUMNS[kind])
     line = F.ltrim(F.regexp_replace("value", "^\ufeff", ""))
     read = F.col("_read")
     # Anything but an object (a number, a list) is valid JSON, but no row.
     corrupt = read.isNull() | ~line.startswith("{")
-    columns = [F.when(~F.col(CORRUPT), read[name]).alias(name) for name in FEED_COLUMNS[kind]]
+    # Fields of a struct cannot differ by case alone.
+    others = {name: [json_value(line, key) for key in keys] for name, keys in (names or {}).items()}
+    columns = [
+        F.when(~F.col(CORRUPT), F.coalesce(read[name], *others.get(name, ()))).alias(name)
+        for name in FEED_COLUMNS[kind]
+    ]
     return (
         lines.filter(F.trim("value") != "")
         .withColumn("_read", sole_value(line, f"struct<{fields}, {_MARK}: string>"))
@@ -36,9 +59,16 @@ def json_rows(lines: DataFrame, kind: Kind) -> DataFrame:
             F.struct(*columns, F.when(F.col(CORRUPT), line).alias("_line")).alias("raw"),
             CORRUPT,
             F.col("value").contains(REPLACEMENT_CHARACTER).alias(REPLACED),
+            F.lit(False).alias(OPEN_QUOTE),
             FILE,
+            PLACE,
         )
     )
+
+
+def json_value(text: Column, key: str) -> Column:
+    """Return the value of a key of a JSON object as text; JSON paths lose a key's outer blanks."""
+    return F.try_element_at(F.from_json(text, "map<string,string>"), F.lit(key))
 
 
 def sole_value(text: Column, type_: str) -> Column:
@@ -61,21 +91,27 @@ def sole_value(text: Column, type_: str) -> Column:
     return F.when((F.size(read) == 2) & (found == digest), F.get(read, 0))
 
 
-def csv_rows(rows: DataFrame, kind: Kind) -> DataFrame:
-    """Select the columns of a CSV feed that belong to its kind.
+def csv_rows(rows: DataFrame, header: Sequence[str], read: Mapping[str, Column]) -> DataFrame:
+    """Select the columns of a CSV feed that are read, under the names of its kind.
 
     Args:
-        rows: text columns; _line, the whole row where it does not fit the header; _file.
+        rows: text columns; _line, the whole row where it does not fit the header; _file, _place.
+        header: of their files.
+        read: column of the kind -> its text.
 
     Returns:
-        raw (struct of strings), _corrupt, _replaced, _file: one row each row.
+        raw (struct of strings), _corrupt, _replaced, _open_quote, _file, _place: one row each row.
     """
-    raw = [F.col(name) for name in rows.columns if name in (*FEED_COLUMNS[kind], "_line")]
+    line = F.col("_line")
+    raw = [value.alias(name) for name, value in read.items()]
+    standard = [standard_name(name) for name in header]
     return rows.select(
-        F.struct(*raw).alias("raw"),
-        F.col("_line").isNotNull().alias(CORRUPT),
-        F.concat_ws("", *raw).contains(REPLACEMENT_CHARACTER).alias(REPLACED),
+        F.struct(*raw, line.alias("_line")).alias("raw"),
+        line.isNotNull().alias(CORRUPT),
+        F.concat_ws("", *read.values(), line).contains(REPLACEMENT_CHARACTER).alias(REPLACED),
+        swallows_rows(read.values(), line, standard).alias(OPEN_QUOTE),
         FILE,
+        PLACE,
     )
 
 
@@ -86,10 +122,12 @@ def typed_rows(rows: DataFrame, kind: Kind) -> DataFrame:
     ``_unreadable``.
 
     Args:
-        rows: raw (struct of strings, absent columns allowed), _corrupt, _replaced, _file.
+        rows: raw (struct of strings, absent columns allowed), _corrupt, _replaced, _open_quote,
+            _file, _place.
 
     Returns:
-        the feed's columns, _raw (JSON), _corrupt, _replaced, _unreadable, _file.
+        the feed's columns, _raw (JSON), _corrupt, _replaced, _open_quote, _unreadable, _file,
+        _place.
     """
     present = set(rows.select("raw.*").columns)
     columns = {
@@ -106,8 +144,10 @@ def typed_rows(rows: DataFrame, kind: Kind) -> DataFrame:
         F.to_json("raw").alias(RAW),
         CORRUPT,
         REPLACED,
+        OPEN_QUOTE,
         F.array_compact(F.array(*unreadable)).alias(UNREADABLE),
         FILE,
+        PLACE,
     )
 
 

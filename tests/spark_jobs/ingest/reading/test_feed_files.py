@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from spark_jobs.config import Source
-from spark_jobs.ingest.feed_files import files_problem
-from spark_jobs.ingest.feeds import read_feeds, rows_of_kind
-from spark_jobs.ingest.formats import UnreadableFeed
+from spark_jobs.ingest.reading.column_checks import UnreadableFeed
+from spark_jobs.ingest.reading.feed_files import files_problem
+from spark_jobs.ingest.reading.feeds import read_feeds, rows_of_kind
 from spark_jobs.night import Night
 from spark_jobs.warehouse.tables import Tables
 

@@ -1,0 +1,94 @@
+"""CSV files of a feed: their headers, read by name, and rows that swallow the rows after them."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import fsspec
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from spark_jobs.contracts import DOMAINS
+
+if TYPE_CHECKING:
+    import _csv
+
+_THREADS = 8
+# A header of more characters is none: a file without line ends, or of another format.
+_HEADER_CHARACTERS = 1 << 20
+_MOST_FIELD_CHARACTERS = 1 << 24
+
+
+def csv_headers(files: Sequence[str]) -> dict[tuple[str, ...], list[str]]:
+    """Return the files that have each header; those without a single line are left out.
+
+    Args:
+        files: paths of local files, compressed or not.
+    """
+    by_header: dict[tuple[str, ...], list[str]] = {}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for file, header in zip(files, pool.map(csv_header, files), strict=True):
+            if header:
+                by_header.setdefault(header, []).append(file)
+    return by_header
+
+
+def csv_header(file: str) -> tuple[str, ...]:
+    """Return the first record of a local file; empty where it has none."""
+    with fsspec.open(
+        file, "rt", compression="infer", encoding="utf-8-sig", errors="replace", newline=""
+    ) as lines:
+        start = lines.read(_HEADER_CHARACTERS)
+    return tuple(next(_records(start.splitlines(keepends=True)), ()))
+
+
+def swallows_rows(values: Iterable[Column], line: Column, header: Sequence[str]) -> Column:
+    """Return whether a value holds further rows: a quote was opened and not closed before them.
+
+    A line inside a value is taken for a row where it has as many columns as the header, and a
+    domain where the header has it: a text of several lines hardly does.
+
+    Args:
+        values: text columns.
+        line: the whole row where it does not fit the header; null otherwise.
+        header: names of the columns, the domain's in lower case without blanks.
+    """
+    if "domain" not in header:  # a folder says it
+        return F.lit(False)
+    width, place = len(header), header.index("domain") + 1
+
+    def is_row(text: Column) -> Column:
+        fields = F.split(text, ",")
+        domain = F.trim(F.regexp_replace(F.try_element_at(fields, F.lit(place)), '"', ""))
+        return (F.size(fields) == width) & domain.isin(*DOMAINS)
+
+    def has_row(text: Column, first: int) -> Column:
+        lines = F.slice(F.split(text, r"\r?\n"), first, 1 << 30)
+        return F.when(text.contains("\n"), F.exists(lines, is_row))
+
+    # The first line of a whole row is the row itself.
+    found = [has_row(value, 1) for value in values] + [has_row(line, 2)]
+    return F.coalesce(F.array_max(F.array(*found)), F.lit(False))
+
+
+def open_quote_line(file: str) -> int | None:
+    """Return the line on which the longest record of a local file begins; None without lines."""
+    with fsspec.open(
+        file, "rt", compression="infer", encoding="utf-8-sig", errors="replace", newline=""
+    ) as lines:
+        reader = _records(lines)
+        longest, begin, at = 0, None, 1
+        try:
+            for _ in reader:
+                if reader.line_num + 1 - at > longest:
+                    longest, begin = reader.line_num + 1 - at, at
+                at = reader.line_num + 1
+        except csv.Error:  # a field of more characters than any real one
+            return at
+    return begin
+
+
+def _records(lines: Iterable[str]) -> "_csv.Reader":
+    csv.field_size_limit(_MOST_FIELD_CHARACTERS)
+    return csv.reader(lines)

@@ -1,0 +1,206 @@
+"""Rows of a feed's files: JSON Lines, CSV, Parquet and Delta as frames in the columns of a kind."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from spark_jobs.config import Source
+from spark_jobs.engine.local_frames import local_frame
+from spark_jobs.ingest.columns import (
+    BOOKKEEPING,
+    CORRUPT,
+    FEED_COLUMNS,
+    FILE,
+    OPEN_QUOTE,
+    PLACE,
+    RAW,
+    REPLACED,
+    UNREADABLE,
+    Kind,
+)
+from spark_jobs.ingest.reading.column_checks import check_order, check_types, named_columns
+from spark_jobs.ingest.reading.column_names import match_names, standard_name
+from spark_jobs.ingest.reading.csv_files import csv_headers
+from spark_jobs.ingest.reading.feed_files import files_read, spark_path
+from spark_jobs.ingest.reading.json_keys import json_keys
+from spark_jobs.ingest.reading.parsing import csv_rows, json_rows, json_value, typed_rows
+from spark_jobs.warehouse.tables import Tables
+
+# What reading a row adds to its columns; the rest of the bookkeeping is the feed's.
+_OF_ROWS = (RAW, CORRUPT, REPLACED, OPEN_QUOTE, UNREADABLE, FILE, PLACE)
+_CSV_OPTIONS: dict[str, str] = {
+    "header": "true",
+    "multiLine": "true",
+    "escape": '"',
+    "encoding": "UTF-8",
+}
+
+
+@dataclass(frozen=True)
+class FeedRows:
+    """A feed's rows, and remarks about its columns for the person who runs the night."""
+
+    rows: DataFrame
+    remarks: Sequence[str] = ()
+
+
+def file_rows(tables: Tables, source: Source, path: str) -> FeedRows:
+    """Return the rows of a feed in files lazily: the columns of its kind, and what reading adds.
+
+    Raises:
+        UnreadableFeed: columns are missing, mistyped, or several could be one.
+    """
+    if source.format == "jsonl":
+        return _jsonl_rows(tables, source, path)
+    if source.format == "csv":
+        return _csv_rows(tables, source, path)
+    at = path if source.format == "delta" else spark_path(path)
+    rows = tables.spark.read.format(source.format).load(at)
+    if source.format == "parquet" and "://" not in path:
+        rows = _with_times(rows, next(iter(sorted(files_read(tables.spark, path))), None))
+    names = named_columns(source, path, rows.columns)
+    order = names.order if names.order is None else F.col(f"`{names.order}`")
+    # The files of a Delta table are in no order.
+    place = row_place(order, None if source.format == "delta" else "row_index")
+    renamed = rows.select(
+        *[F.col(f"`{found}`").alias(name) for name, found in names.read.items()],
+        place.alias(PLACE),
+    )
+    check_types(source, path, renamed.schema)
+    return FeedRows(as_feed(renamed, source.kind), names.remarks)
+
+
+def _with_times(rows: DataFrame, file: str | None) -> DataFrame:
+    """Turn timestamps in nanoseconds, as pandas writes them, into timestamps; others stay.
+
+    Args:
+        rows: of Parquet files, their nanoseconds as numbers.
+        file: one of them.
+    """
+    if file is None:
+        return rows
+    nanoseconds = {
+        field.name
+        for field in pq.read_schema(file)
+        if pa.types.is_timestamp(field.type) and field.type.unit == "ns"
+    }
+    numbers = [f.name for f in rows.schema if f.name in nanoseconds and f.dataType == T.LongType()]
+    return rows.withColumns(
+        {
+            name: F.timestamp_micros(F.call_function("div", F.col(f"`{name}`"), F.lit(1000)))
+            for name in numbers
+        }
+    )
+
+
+def _jsonl_rows(tables: Tables, source: Source, path: str) -> FeedRows:
+    keys, columns = json_keys(tables.spark, path), FEED_COLUMNS[source.kind]
+    # Lines may spell a key in several ways, and each has its own.
+    others: dict[str, list[str]] = {}
+    for key in keys:
+        if key not in columns and standard_name(key) in columns:
+            others.setdefault(standard_name(key), []).append(key)
+    spelled = {key for same in others.values() for key in same}
+    known = [key for key in keys if key not in spelled]
+    names = match_names(dict.fromkeys([*known, *others]), source.kind, source.order_by)
+    if keys:
+        check_order(source, path, keys, names)
+    order = None if names.order is None else json_value(F.col("value"), names.order)
+    lines = tables.spark.read.text(spark_path(path)).select(
+        "value",
+        F.col("_metadata.file_path").alias(FILE),
+        row_place(order, "file_block_start").alias(PLACE),
+    )
+    return FeedRows(typed_rows(json_rows(lines, source.kind, others), source.kind), names.remarks)
+
+
+def _csv_rows(tables: Tables, source: Source, path: str) -> FeedRows:
+    """Read each file by its own header: files of a folder may differ in columns and their order."""
+    if "://" in path:
+        first = tables.spark.read.options(**_CSV_OPTIONS).csv(path).columns
+        by_header = {tuple(first): [path]} if first else {}
+    else:
+        by_header = csv_headers(sorted(files_read(tables.spark, path)))
+    frames, remarks = [], []
+    for header, files in by_header.items():
+        # One header is the folder's: its files need not be listed one by one.
+        rows = _csv_texts(tables, header, path, [path] if len(by_header) == 1 else files)
+        folders = [name for name in rows.columns if not name.startswith("_")]
+        names = named_columns(source, files[0], [*header, *folders])
+        texts = {found: F.col(f"_{i}") for i, found in enumerate(header)}
+        texts |= {found: F.col(f"`{found}`").cast("string") for found in folders}
+        order = None if names.order is None else texts[names.order]
+        placed = rows.withColumn(PLACE, row_place(order, "file_block_start"))
+        read = {column: texts[found] for column, found in names.read.items()}
+        frames.append(typed_rows(csv_rows(placed, header, read), source.kind))
+        remarks += names.remarks
+    if not frames:
+        return FeedRows(local_frame(tables.spark, [], _csv_ddl(source.kind)))
+    return FeedRows(reduce(DataFrame.unionByName, frames), list(dict.fromkeys(remarks)))
+
+
+def _csv_texts(tables: Tables, header: Sequence[str], path: str, files: Sequence[str]) -> DataFrame:
+    """Return the values of files of one header: _0, _1, ..., _line, _file, _metadata, and the
+    columns that folders such as ``hour=00`` stand for.
+    """
+    fields = [T.StructField(f"_{i}", T.StringType()) for i in range(len(header))]
+    schema = T.StructType([*fields, T.StructField("_line", T.StringType())])
+    reader = tables.spark.read.options(**_CSV_OPTIONS, columnNameOfCorruptRecord="_line")
+    # Without it a header that differs from the schema's names is an error of Spark's.
+    reader = reader.option("enforceSchema", "true").schema(schema)
+    if os.path.isdir(path):
+        reader = reader.option("basePath", path)
+    rows = reader.csv([spark_path(file) for file in files])
+    return rows.select("*", "_metadata", F.col("_metadata.file_path").alias(FILE))
+
+
+def row_place(order: Column | None, position: str | None) -> Column:
+    """Return where in its feed a row lies; of two rows of a key, the greater is the newer.
+
+    Args:
+        order: what the row itself says: a number, a time, or a text.
+        position: field of ``_metadata`` by which the rows of a file are in order; None where the
+            rows of a feed are in none.
+    """
+    said = F.lit(None).cast("string") if order is None else order.cast("string")
+    moment = F.unix_micros(said.try_cast("timestamp")) / 1e6
+    nothing = F.lit(None)
+    return F.struct(
+        F.coalesce(said.try_cast("double"), moment).alias("order"),
+        said.alias("written"),
+        (F.col("_metadata.file_path") if position else nothing.cast("string")).alias("file"),
+        (F.col(f"_metadata.{position}") if position else nothing.cast("bigint")).alias("start"),
+        # Rises within what one task reads of a file.
+        (F.monotonically_increasing_id() if position else nothing.cast("bigint")).alias("row"),
+    )
+
+
+def as_feed(rows: DataFrame, kind: Kind) -> DataFrame:
+    """Return typed rows in all columns of their kind, with what reading a row adds."""
+    present = set(rows.columns)
+    columns = [
+        (F.col(name) if name in present else F.lit(None)).cast(type_).alias(name)
+        for name, type_ in FEED_COLUMNS[kind].items()
+    ]
+    place = F.col(PLACE) if PLACE in present else F.lit(None).cast(BOOKKEEPING[PLACE])
+    return rows.select(*columns, place.alias(PLACE)).select(
+        "*",
+        F.to_json(F.struct(*FEED_COLUMNS[kind])).alias(RAW),
+        F.lit(False).alias(CORRUPT),
+        F.lit(False).alias(REPLACED),
+        F.lit(False).alias(OPEN_QUOTE),
+        F.array().cast("array<string>").alias(UNREADABLE),
+        F.lit(None).cast("string").alias(FILE),
+    )
+
+
+def _csv_ddl(kind: Kind) -> str:
+    names = {**FEED_COLUMNS[kind], **{n: BOOKKEEPING[n] for n in _OF_ROWS}}
+    return ", ".join(f"{name} {type_}" for name, type_ in names.items())
