@@ -51,17 +51,17 @@ def spoiled_pictures(items: Sequence[Item], feed: Path, *, ds: str, seed: int) -
 def spoiled_items(
     items: Sequence[Item], *, ds: str, seed: int
 ) -> tuple[list[Item], list[BadInput]]:
-    """Return rows to add to a feed: a duplicate key, an empty title, an absurd price."""
+    """Return rows to add to a feed: a control character, an empty title, an absurd price."""
     rng = stream(seed, "spoiled items")
-    again, untitled, expensive = pick_some(
+    belled, untitled, expensive = pick_some(
         rng, [item for item in items if item.domain == "page"], 3
     )
     rows = [
-        replace(again, price=round((again.price or 0) + 1, 2)),
+        replace(belled, item_id=_new_id(belled, seed), title=f"{belled.title}\u0007"),
         replace(untitled, item_id=_new_id(untitled, seed), title="  "),
         replace(expensive, item_id=_new_id(expensive, seed), price=ABSURD_PRICE),
     ]
-    reasons = ("duplicate_key", "title_empty", "price_absurd")
+    reasons = ("control_characters", "title_empty", "price_absurd")
     return rows, [
         BadInput(ds, reason, "row", *row.key) for reason, row in zip(reasons, rows, strict=True)
     ]
