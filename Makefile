@@ -38,7 +38,7 @@ test: $(VENV)/.ready $(AIRFLOW_VENV)/.ready lint type ## every check, and every 
 test-fast: $(VENV)/.ready ## the tests that need no Spark and no Airflow, under a minute
 	@$(PYTEST) -m "not spark and not airflow and not bench" -q
 
-test-slow: $(VENV)/.ready $(AIRFLOW_VENV)/.ready ## nights under Airflow, on a Spark cluster, on a full disk, with other backbones; an hour
+test-slow: $(VENV)/.ready $(AIRFLOW_VENV)/.ready ## nights under Airflow, on a Spark cluster, on a full disk, killed in every stage, with other backbones; an hour
 	@$(PYTEST) -m slow
 
 fmt: $(VENV)/.ready ## format, and mend what can be mended

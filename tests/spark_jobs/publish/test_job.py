@@ -312,7 +312,7 @@ def test_publishing_a_night_again_keeps_rows_of_a_backfill(
     users = staging.user_keys(["u1"])
     rows = staging.vector_rows(users, "learn_user", 64, encoders=staging.OTHER_ENCODERS)
     staging.stage(backfilled, USER_EMBEDDINGS, SECOND, rows)
-    assert backfilled.publish_version(USER_EMBEDDINGS, SECOND, version) == 1
+    backfilled.copy_staged(USER_EMBEDDINGS, SECOND, [version])
     before = tables.version(USER_EMBEDDINGS)
     audited = Step(USER_EMBEDDINGS.name, 1, 1)
     run_stage("validation", lambda *_: [audited], tables, CONFIG, SECOND)
