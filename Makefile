@@ -35,8 +35,8 @@ test: $(VENV)/.ready $(AIRFLOW_VENV)/.ready lint type ## every check, and every 
 	@bash scripts/setup_tests.sh
 	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder --durations 25
 
-test-fast: $(VENV)/.ready ## the tests that need no Spark and no Airflow, under a minute
-	@$(PYTEST) -m "not spark and not airflow and not bench" -q
+test-fast: $(VENV)/.ready ## the tests that need no Spark and no Airflow; two minutes
+	@$(PYTEST) -m "not spark and not airflow and not bench and not slow" -q -n 2 --dist loadfile
 
 test-slow: $(VENV)/.ready $(AIRFLOW_VENV)/.ready ## nights under Airflow, on a Spark cluster, on a full disk, killed in every stage, with other backbones; an hour
 	@$(PYTEST) -m slow
