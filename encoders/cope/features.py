@@ -73,7 +73,7 @@ def load_features(
         InvalidArtifact: the backbones are not there, or have other weights than the artifact says.
     """
     hardware = choose_hardware(device, precision)
-    limits = Limits(**{name: int(str(value)) for name, value in artifact.preprocessing.items()})
+    limits = Limits.of_version(artifact.preprocessing)
     image, text = _named(artifact, "image_backbone"), _named(artifact, "text_backbone")
     try:
         _check_settings(image)
@@ -151,22 +151,34 @@ class CopeFeatures:
     def encode(self, batch: Batch) -> Encoded:
         """Encode items; NaN where a modality is absent or not one picture can be read."""
         image_BD, problems = self._encode_images(batch["images"])
-        text_BD = self._encode_texts(batch["title"], batch["text"])
+        text_BD, unread = self._encode_texts(batch["title"], batch["text"])
+        problems += unread
         fatal = [problem.row for problem in problems if problem.fatal]
         image_BD[fatal] = np.nan
         text_BD[fatal] = np.nan
         return Encoded({"image_features": image_BD, "text_features": text_BD}, problems)
 
-    def _encode_texts(self, titles: Sequence[object], texts: Sequence[object]) -> Features:
+    def _encode_texts(
+        self, titles: Sequence[object], texts: Sequence[object]
+    ) -> tuple[Features, list[Problem]]:
         rows = [
             item_text(title, text, self._limits) for title, text in zip(titles, texts, strict=True)
         ]
         distinct = list(dict.fromkeys(row for row in rows if row is not None))
-        vectors = dict(zip(distinct, self._text.encode(distinct), strict=True))
+        tokens = self._text.tokenize(distinct) if distinct else []
+        unknown = dict(zip(distinct, map(self._text.unknown_share, tokens), strict=True))
+        most = self._limits.max_unknown / 100
+        read = [place for place, text in enumerate(distinct) if unknown[text] <= most]
+        found = self._text.encode_tokens([tokens[place] for place in read])
+        vectors = {distinct[place]: vector for place, vector in zip(read, found, strict=True)}
         nothing = np.full(self._text.width, np.nan, np.float32)
-        return _stacked(
-            [nothing if row is None else vectors[row] for row in rows], self._text.width
-        )
+        problems = [
+            Problem(row, "text_unknown", f"{unknown[text]:.0%} of its tokens are unknown")
+            for row, text in enumerate(rows)
+            if text is not None and text not in vectors
+        ]
+        features = [nothing if text is None else vectors.get(text, nothing) for text in rows]
+        return _stacked(features, self._text.width), problems
 
     def _encode_images(self, rows: Sequence[object]) -> tuple[Features, list[Problem]]:
         pictures = [self._pictures(images) for images in rows]

@@ -30,12 +30,23 @@ class Limits:
         max_pixels: width times height above which a picture is not decoded.
         max_text: characters of the description or transcript: long texts dilute the title.
         max_tokens: of title and text together, special tokens included.
+        max_unknown: percent of a text's tokens that the backbone may not know; a text with more is
+            not read, since texts of unknown tokens alone all have one vector.
+        scaled_depth: 1 where pictures of 16 bits are scaled to 8; 0 where they are clipped.
     """
 
     max_images: int = 8
     max_pixels: int = 50_000_000
     max_text: int = 200
     max_tokens: int = 64
+    max_unknown: int = 50
+    scaled_depth: int = 1
+
+    @classmethod
+    def of_version(cls, preprocessing: JSON) -> "Limits":
+        """Return the limits of an encoder version; those before December 2026 lack the last two."""
+        earlier = {"max_unknown": 100, "scaled_depth": 0}
+        return cls(**earlier | {name: int(str(value)) for name, value in preprocessing.items()})
 
     def as_json(self) -> JSON:
         return asdict(self)
@@ -107,7 +118,8 @@ def decode_picture(
                 # At least twice the side that is asked for, so that the bicubic filter still has
                 # the last word.
                 picture.draft("RGB", (2 * side, 2 * side))
-                return _rgb(ImageOps.exif_transpose(picture))
+                upright = ImageOps.exif_transpose(picture)
+                return _rgb(_eight_bits(upright) if limits.scaled_depth else upright)
     except Image.DecompressionBombError as error:
         return BadPicture("image_too_large", f"{uri!r}: {error}")
     except Exception as error:  # decoders raise whatever their format's parser happens to raise
@@ -125,6 +137,13 @@ def _read(uri: str) -> bytes:
     filesystem, path = fsspec.url_to_fs(uri)
     content: bytes = filesystem.cat_file(path)
     return content
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Scale a grey picture of 16 bits to 8; converting it clips all but the darkest to white."""
+    if picture.mode.startswith("I"):
+        return picture.convert("I").point(lambda value: value / 257).convert("L")
+    return picture
 
 
 def _rgb(picture: Image.Image) -> Image.Image:

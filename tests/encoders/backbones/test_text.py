@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from encoders.backbones.text import ALL_MINILM, load_text_backbone
+from encoders.backbones.text import ALL_MINILM, _unknown_and_special, load_text_backbone
 from encoders.backbones.weights import InvalidBackbone, package_file
 from encoders.hardware import Hardware
 
@@ -48,6 +48,36 @@ def test_vectors_are_those_of_sentence_transformers(cpu: Hardware) -> None:
 
     assert vectors.shape == (4, backbone.width) == (4, 384)
     np.testing.assert_allclose(vectors, model.encode(texts), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [
+        ("mens running shoes black", 0.0),
+        ("รองเท้าวิ่งผู้ชาย สีดำ", 1.0),
+        ("🔥🔥🔥", 1.0),
+        ("\u200b", 1.0),
+        ("k" * 300, 1.0),
+        ("Nike รองเท้าวิ่งผู้ชาย", 0.5),
+    ],
+)
+def test_the_share_of_unknown_tokens_is_that_of_the_text_alone(
+    cpu: Hardware, text: str, share: float
+) -> None:
+    backbone = load_text_backbone(ALL_MINILM, cpu, max_tokens=64)
+
+    (tokens,) = backbone.tokenize([text])
+
+    assert backbone.unknown_share(tokens) == share
+
+
+def test_a_tokenizer_that_knows_everything_has_no_unknown_token() -> None:
+    class Bytes:
+        bos_token_id = eos_token_id = unk_token_id = 0
+        cls_token_id = None
+        all_special_ids = (0,)
+
+    assert _unknown_and_special(Bytes()) == (None, frozenset({0}))
 
 
 def test_a_text_backbone_does_not_import_sentence_transformers() -> None:

@@ -14,7 +14,7 @@ from encoders.cope.features import CopeFeatures
 from encoders.cope.preprocessing import Limits
 from encoders.hardware import Hardware
 from encoders.machine_faults import MachineFault
-from encoders.protocol import Batch
+from encoders.protocol import Batch, Problem
 
 MakePicture = Callable[..., dict[str, str]]
 CPU = Hardware(torch.device("cpu"), torch.float32)
@@ -36,7 +36,7 @@ def encoder() -> CopeFeatures:
         return [[ord(letter) % 4 for letter in text] for text in texts]
 
     text = TextBackbone(
-        "letters", 4, CPU, tokenize, lambda ids, _: torch.eye(4)[ids], pooling="mean"
+        "letters", 4, CPU, tokenize, lambda ids, _: torch.eye(4)[ids], pooling="mean", unknown=0
     )
     return CopeFeatures("cope_features@0123456789ab", image, text, Limits())
 
@@ -93,6 +93,20 @@ def test_absent_modalities_are_nan(encoder: CopeFeatures, picture: MakePicture) 
     assert np.isnan(image).all(axis=1).tolist() == [True, False, True]
     assert np.isnan(text).all(axis=1).tolist() == [False, True, False]
     assert list(encoded.problems) == []
+
+
+def test_a_text_of_mostly_unknown_tokens_is_not_read(
+    encoder: CopeFeatures, picture: MakePicture
+) -> None:
+    # "d" is the letter that the tokenizer does not know.
+    encoded = encoder.encode(_batch(("ddda", [picture(1, 2, 3)]), ("ddaa", None), ("ddda", None)))
+
+    text = encoded.vectors["text_features"]
+    assert np.isnan(text).all(axis=1).tolist() == [True, False, True]
+    assert not np.isnan(encoded.vectors["image_features"][0]).any()
+    assert encoded.problems == [
+        Problem(row, "text_unknown", "75% of its tokens are unknown") for row in (0, 2)
+    ]
 
 
 def test_a_corrupt_picture_is_left_out_and_reported(

@@ -58,6 +58,25 @@ def test_transparent_parts_are_white() -> None:
     assert (np.asarray(_decoded(_bytes(picture, "PNG"))) == 255).all()
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_a_grey_picture_of_16_bits_keeps_its_shades(kind: str) -> None:
+    shades = np.linspace(0, 65_535, 64, dtype=np.uint16).reshape(8, 8)
+    content = _bytes(Image.fromarray(shades), kind)
+
+    scaled = np.asarray(_decoded(content))[..., 0]
+    before = decode_picture(content, "here", limits=Limits(scaled_depth=0), side=32)
+
+    np.testing.assert_allclose(scaled, shades / 257, atol=1)
+    assert (np.asarray(before)[..., 0] == 255).mean() > 0.9
+
+
+def test_limits_of_an_earlier_version_are_those_it_was_made_with() -> None:
+    earlier = {"max_images": 8, "max_pixels": 50_000_000, "max_text": 200, "max_tokens": 64}
+
+    assert Limits.of_version(earlier) == Limits(max_unknown=100, scaled_depth=0)
+    assert Limits.of_version(Limits(max_unknown=7).as_json()) == Limits(max_unknown=7)
+
+
 def test_a_picture_taken_sideways_is_turned_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
