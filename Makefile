@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 AIRFLOW_VENV := .venv-airflow
 PYTEST := $(BIN)/python -m pytest
+# A processor for each of two processes: torch would start as many threads as there are, in both.
+IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 PRODUCT := encoders spark_jobs validation feature_repo scripts
 
 .DEFAULT_GOAL := help
@@ -33,10 +35,10 @@ demo: $(VENV)/.ready ## three nights in a generated shop, start to end
 
 test: $(VENV)/.ready $(AIRFLOW_VENV)/.ready lint type ## every check, and every test but the slow ones
 	@bash scripts/setup_tests.sh
-	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder --durations 25
+	@OMP_NUM_THREADS=1 $(PYTEST) $(IN_PARALLEL) --durations 25
 
-test-fast: $(VENV)/.ready ## the tests that need no Spark and no Airflow; two minutes
-	@$(PYTEST) -m "not spark and not airflow and not bench and not slow" -q -n 2 --dist loadfile
+test-fast: $(VENV)/.ready ## the tests that need Python alone: no Spark, Airflow, database or browser
+	@OMP_NUM_THREADS=1 $(PYTEST) $(IN_PARALLEL) -q -m "not (spark or airflow or server or bench or slow)"
 
 test-slow: $(VENV)/.ready $(AIRFLOW_VENV)/.ready ## nights under Airflow, on a Spark cluster, on a full disk, killed in every stage, with other backbones; an hour
 	@$(PYTEST) -m slow

@@ -21,13 +21,21 @@ if TYPE_CHECKING:
 DATASETS = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 
 
+# What a test reaches for beside Python, by the fixture that gives it: ``make test-fast`` has none.
+_MARKS = {
+    "airflow_bin": pytest.mark.airflow,
+    "spark": pytest.mark.spark,
+    "chromium": pytest.mark.server,
+    "redis_server": pytest.mark.server,
+    "postgres_server": pytest.mark.server,
+}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test that reaches for Spark or Airflow, so that ``make test-fast`` is fast."""
+    """Mark each test by what it reaches for."""
     for item in items:
-        if "airflow_bin" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.airflow)
-        if "spark" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.spark)
+        for name in _MARKS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(_MARKS[name])
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:

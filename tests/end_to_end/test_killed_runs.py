@@ -89,6 +89,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.spark  # in a process of its own
 def test_a_killed_session_leaves_rows_in_the_warehouse_alone_and_they_are_removed(
     tmp_path: Path,
 ) -> None:

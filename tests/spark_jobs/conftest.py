@@ -4,7 +4,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -37,6 +39,21 @@ def contract_frame(spark: SparkSession) -> ContractFrame:
         return local_frame(spark, values, T.StructType(columns))
 
     return frame
+
+
+@pytest.fixture(scope="session")
+def operators() -> Callable[[DataFrame], list[str]]:
+    """Names the operators of a frame's optimized plan, each before those that it reads from.
+
+    Spark cuts a plan's text off after some length, so names in it are no evidence.
+    """
+
+    def names(node: Any) -> list[str]:
+        children = node.children()
+        below = (names(children.apply(number)) for number in range(children.size()))
+        return [node.nodeName(), *chain.from_iterable(below)]
+
+    return lambda frame: names(frame._jdf.queryExecution().optimizedPlan())
 
 
 @pytest.fixture

@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -78,17 +76,6 @@ def test_a_tokenizer_that_knows_everything_has_no_unknown_token() -> None:
         all_special_ids = (0,)
 
     assert _unknown_and_special(Bytes()) == (None, frozenset({0}))
-
-
-def test_a_text_backbone_does_not_import_sentence_transformers() -> None:
-    program = (
-        "import sys; from encoders.backbones.text import ALL_MINILM, load_text_backbone; "
-        "from encoders.hardware import choose_hardware; "
-        "load_text_backbone(ALL_MINILM, choose_hardware('cpu', 'float32'), max_tokens=8); "
-        "sys.exit('sentence_transformers' in sys.modules)"
-    )
-
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_pooling_that_is_not_supported_is_named(text_folder: Path, cpu: Hardware) -> None:

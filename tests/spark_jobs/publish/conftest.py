@@ -192,7 +192,10 @@ STORES = {
 }
 
 
-@pytest.fixture(params=STORES, scope="module")
+_IN_A_SERVER = [pytest.param(name, marks=pytest.mark.server) for name in ("redis", "postgres")]
+
+
+@pytest.fixture(params=["sqlite", *_IN_A_SERVER], scope="module")
 def repo(request: pytest.FixtureRequest) -> Iterator[str]:
     """Feast's settings for each kind of online store; an empty one for each module of tests."""
     environment: dict[str, str] = {}
