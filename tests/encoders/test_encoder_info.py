@@ -111,13 +111,13 @@ def test_a_kind_of_ones_own_gives_everything_in_its_config(tmp_path: Path) -> No
         "kind": "prices",
         "inputs": ["price"],
         "outputs": {"embedding": 4},
-        "reads": {"cope": "cope@c0f088b71cef"},
+        "reads": {"cope": "cope@0123456789ab"},
     }
 
     info = read_info(save_artifact(Artifact("prices", config, {}, {}, {}, ""), str(tmp_path)))
 
     assert (info.kind, info.inputs, info.outputs) == ("prices", ("price",), {"embedding": 4})
-    assert info.reads == {"cope": "cope@c0f088b71cef"}
+    assert info.reads == {"cope": "cope@0123456789ab"}
 
 
 def test_what_is_missing_and_cannot_be_derived_is_named() -> None:
