@@ -6,13 +6,17 @@ once.
 Relative paths are relative to the folder the command runs in.
 """
 
+import codecs
 import tomllib
 from dataclasses import field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
+from zoneinfo import available_timezones
 
 from pydantic import (
+    AfterValidator,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
@@ -40,6 +44,20 @@ DELTA_PACKAGE = "io.delta:delta-spark_4.1_2.13:4.4.0"
 # Pydantic's error types for an unknown key.
 _UNKNOWN_KEY = ("extra_forbidden", "unexpected_keyword_argument")
 
+
+def _known_zone(zone: str) -> str:
+    if zone not in available_timezones():
+        raise ValueError(f"{zone!r} is no time zone of the IANA database, such as Europe/Berlin")
+    return zone
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        return codecs.lookup(name).name
+    except LookupError:
+        raise ValueError(f"{name!r} is no encoding, such as utf-8 or cp1252") from None
+
+
 # Names of TOML's types in messages.
 _NUMBER = "a number"
 _KINDS: dict[type, str] = {str: "a text", bool: "true or false", int: _NUMBER, float: _NUMBER}
@@ -62,6 +80,53 @@ class SparkConfig:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class ColumnRule:
+    """How a column of the contract is read from columns of a feed: ``[sources.columns]``.
+
+    Attributes:
+        column: name in the feed; several of a list (pictures), a map (attributes) or a text, which
+            are put together in this order. In JSON a path such as ``offer.price`` leads into
+            objects.
+        value: text of every row, where the feed has no such column: ``domain = {value = "page"}``.
+        values: text in the feed -> text to read. Another text is unreadable; a row whose text
+            stands for "" is left out, such as an event that is none of the contract's actions.
+        decimal: decimal mark of a number, which may have thousands marks and a currency's sign or
+            code, such as ``1.299,00 EUR``.
+        currency: ISO 4217 code of the shop; a price that names another currency is unreadable.
+        time: ``seconds``, ``milliseconds``, ``microseconds`` since 1970, or a pattern of Spark's,
+            such as ``dd.MM.yyyy HH:mm``; without it ISO 8601.
+        zone: IANA name of the zone of times that do not say theirs; without it UTC. A time that
+            the clocks skip is read as an hour later, one that they repeat as the first.
+        separator: between the entries of a list, or the levels of a category.
+        html: the text is HTML, of which the words are read.
+    """
+
+    column: str | tuple[str, ...] = ()
+    value: str | None = None
+    values: dict[str, str] = field(default_factory=dict)
+    decimal: Literal[".", ","] | None = None
+    currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")] | None = None
+    time: str | None = None
+    zone: Annotated[str, AfterValidator(_known_zone)] | None = None
+    separator: Annotated[str, StringConstraints(min_length=1)] | None = None
+    html: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns in the feed."""
+        return (self.column,) if isinstance(self.column, str) else self.column
+
+    @property
+    def is_rename(self) -> bool:
+        """Whether it says no more than the name of one column."""
+        return len(self.names) == 1 and self == ColumnRule(column=self.column)
+
+
+def _as_rule(rule: object) -> object:
+    return {"column": rule} if isinstance(rule, str | list) else rule
+
+
+@dataclass(frozen=True, config=_STRICT)
 class Source:
     """One feed that ingest reads.
 
@@ -75,6 +140,10 @@ class Source:
             several changes of an item is taken; without it the last one in the files is, by name of
             file and line.
         optional: a night without this feed is accepted.
+        columns: column of the contract -> where and how the feed has it: a name, or the keys of
+            ``ColumnRule``. Columns that are not listed are found by their names.
+        delimiter: between the values of a CSV file.
+        encoding: of CSV files, a name of Python's such as ``cp1252``.
     """
 
     name: str
@@ -95,6 +164,11 @@ class Source:
     mode: Literal["changes", "snapshot"] = "changes"
     order_by: Annotated[str, StringConstraints(pattern=r"^[\w -]+$")] | None = None
     optional: bool = False
+    columns: dict[str, Annotated[ColumnRule, BeforeValidator(_as_rule)]] = field(
+        default_factory=dict
+    )
+    delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
+    encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -94,6 +94,9 @@ ITEMS = _log(
     attributes      MAP<STRING, STRING> COMMENT 'other attributes by name',
     price           DOUBLE COMMENT 'in the currency of the shop',
     images          ARRAY<STRUCT<uri: STRING, sha256: STRING>> COMMENT 'pictures of a page, up to 8 frames of a video or live slice, in order; only those that could be read',
+    gtin            STRING COMMENT 'GTIN-8 to GTIN-14 (EAN, UPC, ISBN) as 14 digits; null where the source has none that is valid',
+    mpn             STRING COMMENT 'part number of the manufacturer, as the source wrote it',
+    sku             STRING COMMENT 'number of the merchant for what is sold, as the source wrote it',
     linked_item_ids ARRAY<STRING> COMMENT 'pages that a video or live slice links to, most prominent first',
     content_hash    STRING NOT NULL COMMENT 'SHA-256 of the canonical input of COPE: domain, title, text, image bytes',
     row_hash        STRING NOT NULL COMMENT 'SHA-256 of all that the source said: another hash is a change'

@@ -41,6 +41,8 @@ _REQUIRED = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     # pandas writes nanoseconds, which Spark refuses; ingest reads them as what they are.
     "spark.sql.legacy.parquet.nanosAsLong": "true",
+    # Shops write CSV in the code page of their system, such as cp1252.
+    "spark.sql.legacy.javaCharsets": "true",
     # Pages carry checksums; unless they are verified, a flipped bit is another vector and no error.
     "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
     # Otherwise the JVM keeps the line of Python behind each column: seconds a stage.

@@ -15,6 +15,9 @@ FEED_COLUMNS: Mapping[Kind, Mapping[str, str]] = {
         "text": "string",
         "brand": "string",
         "category": "string",
+        "gtin": "string",
+        "mpn": "string",
+        "sku": "string",
         "attributes": "map<string,string>",
         "price": "double",
         "images": "array<string>",
@@ -51,6 +54,7 @@ PLACE = "_place"  # where in the feed: of two rows of a key, that with the great
 RAW = "_raw"  # the row as JSON, as the source wrote it
 CORRUPT = "_corrupt"  # True where the row could not be split into columns
 UNREADABLE = "_unreadable"  # names of columns with a value that is not of the column's type
+LEFT_OUT = "_left_out"  # True where a rule of [sources.columns] says that the row is not meant
 OPEN_QUOTE = "_open_quote"  # True where a CSV value holds rows: a quote was not closed before them
 REPLACED = "_replaced"  # True where bytes that are not UTF-8 may have been replaced
 BOOKKEEPING: Mapping[str, str] = {
@@ -64,13 +68,17 @@ BOOKKEEPING: Mapping[str, str] = {
     UNREADABLE: "array<string>",
     REPLACED: "boolean",
     OPEN_QUOTE: "boolean",
+    LEFT_OUT: "boolean",
 }
 
 # Columns that the row checks add.
 REASON = "_reason"  # why the row is refused; null where it is accepted
+GTIN_GIVEN = "_gtin_given"  # the GTIN as the feed has it
 PAYLOAD = "_payload"  # the row as JSON where it is refused
 # A reason of rows that are not refused: a later change of the same feed has replaced them.
 SUPERSEDED = "superseded"
+# Likewise: a rule of [sources.columns] leaves them out.
+NOT_MEANT = "left_out"
 
 
 def feed_ddl(kind: Kind) -> str:

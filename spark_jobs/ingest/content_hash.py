@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from spark_jobs.config import IngestConfig
 from spark_jobs.ingest.columns import FEED_COLUMNS, FOLDER, REASON
 from spark_jobs.ingest.pictures import RefusedPicture, read_pictures
+from spark_jobs.ingest.reading.identifiers import IDENTIFIER_NAMES
 
 PICTURE_PROBLEMS = "_picture_problems"
 
@@ -49,9 +50,11 @@ def row_hash(values: Mapping[str, object], image_hashes: Sequence[str]) -> str:
     """Return the SHA-256 of all values of a row, pictures' bytes included.
 
     Args:
-        values: by column; the order of columns and of map entries does not matter.
+        values: by column; the order of columns and of map entries does not matter. An identifier
+            that is null is no part of the hash, which rows had before there were identifiers.
     """
-    return _sha256_of([sorted(values.items()), list(image_hashes)])
+    said = {n: v for n, v in values.items() if v is not None or n not in IDENTIFIER_NAMES}
+    return _sha256_of([sorted(said.items()), list(image_hashes)])
 
 
 def with_content(rows: DataFrame, limits: IngestConfig) -> DataFrame:

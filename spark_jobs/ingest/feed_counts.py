@@ -12,6 +12,8 @@ from spark_jobs.ingest.columns import (
     FEED,
     FEED_COLUMNS,
     FILE,
+    GTIN_GIVEN,
+    NOT_MEANT,
     OPEN_QUOTE,
     PAYLOAD,
     REASON,
@@ -45,6 +47,10 @@ class FeedCounts:
     Attributes:
         refused: rows that go to quarantine as a whole.
         superseded: changes that a later one of the same item has replaced.
+        left_out: rows that a rule of ``[sources.columns]`` leaves out.
+        gtins: accepted rows that name a GTIN.
+        gtins_refused: those of them whose GTIN is none.
+        gtin_refused: one such text.
         corrupt: rows that could not be split into columns.
         with_value: rows that have a value of the right type, by column.
         unreadable: rows that have a value of another type, by column.
@@ -60,6 +66,10 @@ class FeedCounts:
     rows: int = 0
     refused: int = 0
     superseded: int = 0
+    left_out: int = 0
+    gtins: int = 0
+    gtins_refused: int = 0
+    gtin_refused: str | None = None
     corrupt: int = 0
     with_value: Mapping[str, int] = field(default_factory=dict)
     unreadable: Mapping[str, int] = field(default_factory=dict)
@@ -78,11 +88,12 @@ def count_rows(checked: DataFrame, kind: Kind) -> DataFrame:
     columns = FEED_COLUMNS[kind]
     unreadable = {name: F.array_contains(UNREADABLE, name) for name in columns}
     removal = F.col("is_deleted") if kind == "items" else F.lit(False)
-    pictures = _picture_counts() if kind == "items" else {}
+    of_items = _picture_counts() | _gtin_counts() if kind == "items" else {}
     return checked.groupBy(FEED).agg(
         F.count("*").alias("rows"),
         _count_of(is_refused()).alias("refused"),
         _count_of(F.col(REASON) == SUPERSEDED).alias("superseded"),
+        _count_of(F.col(REASON) == NOT_MEANT).alias("left_out"),
         _count_of(F.col(CORRUPT)).alias("corrupt"),
         _count_of(removal).alias("removals"),
         _count_of(has_unreadable_key() if kind == "items" else F.lit(False)).alias("keyless"),
@@ -97,7 +108,7 @@ def count_rows(checked: DataFrame, kind: Kind) -> DataFrame:
         F.coalesce(F.min(F.when(F.size(UNREADABLE) > 0, F.col(FILE))), F.min(FILE)).alias("file"),
         F.min(F.when(F.col(REPLACED), F.col(FILE))).alias("replaced_in"),
         F.min(F.when(F.col(OPEN_QUOTE), F.col(FILE))).alias("open_quote_in"),
-        *(count.alias(name) for name, count in pictures.items()),
+        *(count.alias(name) for name, count in of_items.items()),
     )
 
 
@@ -193,7 +204,7 @@ def _row_noun(feed: Feed) -> str:
 
 
 def _utf8_problems(feed: Feed, counts: FeedCounts) -> list[str]:
-    if counts.replaced_in is None:
+    if counts.replaced_in is None or feed.source.encoding != "utf-8":
         return []
     line = first_bad_line(_plain(counts.replaced_in) or "")
     if line is None:
@@ -208,7 +219,7 @@ def _quote_problems(feed: Feed, counts: FeedCounts) -> list[str]:
     file = _plain(counts.open_quote_in)
     if file is None:
         return []
-    line = None if "://" in file else open_quote_line(file)
+    line = None if "://" in file else open_quote_line(file, feed.source)
     at = "" if line is None else f" line {line}:"
     return [
         f"feed {feed.name!r}: {file}:{at} a quote is opened and not closed where its value ends, "
@@ -238,6 +249,16 @@ def _picture_counts() -> dict[str, Column]:
     counts = {"pictures": F.size("images") + refused, "pictures_refused": refused}
     is_read = F.col(PICTURE_PROBLEMS).isNotNull()
     return {name: F.sum(F.when(is_read, count).otherwise(0)) for name, count in counts.items()}
+
+
+def _gtin_counts() -> dict[str, Column]:
+    given = F.col(GTIN_GIVEN).isNotNull() & F.col(REASON).isNull()
+    is_none = given & F.col("gtin").isNull()
+    return {
+        "gtins": _count_of(given),
+        "gtins_refused": _count_of(is_none),
+        "gtin_refused": F.min(F.when(is_none, F.col(GTIN_GIVEN))),
+    }
 
 
 def _count_of(condition: Column) -> Column:

@@ -12,6 +12,7 @@ from spark_jobs.ingest.columns import (
     FEED_COLUMNS,
     FEED_RANK,
     KEYS,
+    NOT_MEANT,
     PAYLOAD,
     PLACE,
     REASON,
@@ -79,8 +80,8 @@ def items_tonight(before: DataFrame, checked: DataFrame, snapshots: Sequence[str
     """Return the active items as of tonight.
 
     An item stays as it was where no feed has a row of it, or where its row was refused. It is
-    removed where a row says so, or where it came from a snapshot feed that lacks it and in which
-    every key could be read.
+    removed where a row says so, or where it came from a snapshot feed that lacks it, or leaves it
+    out by a rule, and in which every key could be read.
 
     Args:
         before: active items as of the night before; ``ITEM_COLUMNS``.
@@ -92,7 +93,8 @@ def items_tonight(before: DataFrame, checked: DataFrame, snapshots: Sequence[str
     """
     accepted = F.col(REASON).isNull() & ~F.col("is_deleted")
     fate = F.when(accepted, _ACCEPTED).when(F.col(REASON).isNull(), _REMOVED).otherwise(_REFUSED)
-    fates = checked.groupBy(*ITEM_KEYS).agg(F.min(fate).alias("_fate"))
+    is_meant = F.coalesce(F.col(REASON) != NOT_MEANT, F.lit(True))
+    fates = checked.filter(is_meant).groupBy(*ITEM_KEYS).agg(F.min(fate).alias("_fate"))
     unmentioned = F.col("_fate").isNull() & ~_feed_of_source().isin(*snapshots)
     stay = (
         before.select(*ITEM_COLUMNS)

@@ -72,6 +72,13 @@ def remarks(feed: str, counts: FeedCounts, found: Sequence[Refusal]) -> list[str
     lines = []
     if counts.superseded:
         lines.append(f"changes: {counts.superseded:,} replaced by a later one of the same item")
+    if counts.left_out:
+        lines.append(f"left out by [sources.columns] values: {counts.left_out:,} rows")
+    if counts.gtins_refused:
+        lines.append(
+            f"gtin: {counts.gtins_refused:,} of {counts.gtins:,} are no GTIN (length, check digit "
+            f"or a placeholder), such as {counts.gtin_refused!r}: their items have none"
+        )
     if rows:
         lines += [f"rows: {counts.refused:,} of {counts.rows:,} refused", *_listed(rows)]
     if counts.pictures or images:

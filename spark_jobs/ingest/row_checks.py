@@ -12,7 +12,10 @@ from spark_jobs.ingest.columns import (
     CORRUPT,
     FEED,
     FEED_COLUMNS,
+    GTIN_GIVEN,
     KEYS,
+    LEFT_OUT,
+    NOT_MEANT,
     PAYLOAD,
     RAW,
     REASON,
@@ -21,6 +24,11 @@ from spark_jobs.ingest.columns import (
     Kind,
 )
 from spark_jobs.ingest.content_hash import PICTURE_PROBLEMS
+from spark_jobs.ingest.reading.identifiers import (
+    IDENTIFIER_NAMES,
+    named_identifier,
+    standard_gtin,
+)
 from spark_jobs.night import Night
 
 # Reasons to refuse a row, in the order of the checks: the first that holds is recorded.
@@ -60,10 +68,13 @@ CONTROL_IN_TEXT = r"[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]"
 def checked_item_rows(rows: DataFrame, limits: IngestConfig) -> DataFrame:
     """Check each item row by its own values; see ``ROW_REASONS``.
 
+    An identifier that has no column is taken from the attribute that is named as it usually is.
+
     Returns:
-        ``rows`` without _raw; is_deleted never null; _reason, _payload.
+        ``rows`` without _raw; is_deleted never null; gtin of 14 digits, null where the feed's is
+        none; _reason, _payload, _gtin_given.
     """
-    texts = [F.col(name) for name in ("title", "text", "brand", "category")]
+    texts = [F.col(name) for name in ("title", "text", "brand", "category", "mpn", "sku")]
     present = ~F.col("is_deleted")
     price = F.col("price")
     rules = {
@@ -74,7 +85,15 @@ def checked_item_rows(rows: DataFrame, limits: IngestConfig) -> DataFrame:
         "price_absurd": (price < 0) | (price > limits.max_price),
     }
     deleted = F.coalesce(F.col("is_deleted"), F.lit(False))
-    return _with_reason(rows.withColumn("is_deleted", deleted), rules)
+    identified = rows.withColumns({name: _identifier(name) for name in IDENTIFIER_NAMES})
+    identified = identified.withColumn(GTIN_GIVEN, F.col("gtin"))
+    identified = identified.withColumn("gtin", standard_gtin(F.col("gtin")))
+    return _with_reason(identified.withColumn("is_deleted", deleted), rules)
+
+
+def _identifier(name: str) -> Column:
+    written = F.nullif(F.trim(name), F.lit(""))
+    return F.coalesce(written, F.trim(named_identifier(F.col("attributes"), name)))
 
 
 def checked_event_rows(rows: DataFrame, night: Night, limits: IngestConfig) -> DataFrame:
@@ -100,8 +119,8 @@ def refused_for(reason: str, condition: Column) -> Column:
 
 
 def is_refused() -> Column:
-    """Return whether a checked row is refused; a superseded change is not."""
-    return F.col(REASON).isNotNull() & (F.col(REASON) != SUPERSEDED)
+    """Return whether a checked row is refused; one that is superseded or not meant is not."""
+    return F.col(REASON).isNotNull() & ~F.col(REASON).isin(SUPERSEDED, NOT_MEANT)
 
 
 def has_unreadable_key() -> Column:
@@ -142,7 +161,8 @@ def _blank(name: str) -> Column:
 
 
 def _with_reason(rows: DataFrame, rules: dict[str, Column]) -> DataFrame:
-    first = F.coalesce(*[F.when(rules[name], F.lit(name)) for name in ROW_REASONS if name in rules])
+    reasons = [F.when(rules[name], F.lit(name)) for name in ROW_REASONS if name in rules]
+    first = F.coalesce(F.when(F.col(LEFT_OUT), F.lit(NOT_MEANT)), *reasons)
     return (
         rows.withColumn(REASON, first)
         .withColumn(PAYLOAD, F.when(F.col(REASON).isNotNull(), F.col(RAW)))

@@ -28,6 +28,8 @@ ITEM_COLUMNS = (
     "brand",
     "category",
     "attributes",
+    "gtin",
+    "mpn",
     "price",
     "linked_item_ids",
     "event_timestamp",

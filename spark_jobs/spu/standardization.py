@@ -6,7 +6,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -192,20 +192,23 @@ def record(
     *,
     brand: str | None = None,
     attributes: Mapping[str, str] | None = None,
+    identifiers: Iterable[object] = (),
     brands: Collection[str] = (),
 ) -> Record:
     """Standardize one item.
 
     Args:
+        identifiers: numbers of the product, such as its GTIN; what is no text is none.
         brands: the feed's brand vocabulary, for items whose brand column is empty.
     """
     spelled = standardized(title)
     words = tuple(parts(spelled))
     attributes = attributes or {}
+    named = [v for n, v in sorted(attributes.items()) if _CODE_ATTRIBUTES.search(n.casefold())]
+    # In a text a GTIN stands without the zeros before it.
+    numbers = [number.lstrip("0") for number in identifiers if isinstance(number, str)]
     code_values = " ".join(
-        standardized(value).replace(" ", "-")
-        for name, value in sorted(attributes.items())
-        if value and _CODE_ATTRIBUTES.search(name.casefold())
+        standardized(value).replace(" ", "-") for value in (*named, *numbers) if value
     )
     described = standardized(
         " ".join([text or "", *(v for _, v in sorted(attributes.items()) if v)])

@@ -67,18 +67,25 @@ class Catalogue:
     exclusive: NDArray[np.bool_]
 
 
+_READ = ("title", "text", "brand", "attributes")
+_IDENTIFIERS = ("gtin", "mpn")
+
+
 def catalogue(items: pd.DataFrame, exclusive_sources: Sequence[str] = ()) -> Catalogue:
     """Standardize items and build their matrices.
 
     Args:
-        items: source, title, text, brand, category, attributes, price; one row an item.
+        items: source, title, text, brand, category, attributes, price; one row an item. gtin and
+            mpn where the feeds have identifiers.
         exclusive_sources: sources that list a product at most once; ``*`` is all of them.
     """
     vocabulary = brand_vocabulary(list(items["brand"]), list(items["title"]))
-    columns = zip(items["title"], items["text"], items["brand"], items["attributes"], strict=True)
+    identified = items.reindex(columns=[*_READ, *_IDENTIFIERS])
     records = [
-        record(title, text, brand=brand, attributes=attributes, brands=vocabulary)
-        for title, text, brand, attributes in columns
+        record(
+            title, text, brand=brand, attributes=attributes, identifiers=codes, brands=vocabulary
+        )
+        for title, text, brand, attributes, *codes in identified.itertuples(index=False)
     ]
     sources = items["source"].to_numpy()
     everything = "*" in exclusive_sources

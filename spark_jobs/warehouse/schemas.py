@@ -61,8 +61,16 @@ def conform(rows: DataFrame, table: Table) -> DataFrame:
 
 
 def with_missing_columns(rows: DataFrame, table: Table) -> DataFrame:
-    """Return ``rows`` with the contract's columns that they lack, comments included, as nulls."""
-    missing = [column for column in schema(table) if column.name not in rows.columns]
+    """Return ``rows`` with the contract's columns that they lack, comments included, as nulls.
+
+    Rows of an earlier version lack columns that have come since. A column that must not be null is
+    added to a ledger alone, whose migration fills it.
+    """
+    missing = [
+        column
+        for column in schema(table)
+        if column.name not in rows.columns and (column.nullable or table.shape == "ledger")
+    ]
     nulls = [
         F.lit(None).cast(column.dataType).alias(column.name, metadata=column.metadata)
         for column in missing

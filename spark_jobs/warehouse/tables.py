@@ -207,7 +207,7 @@ class Tables:
     def _read(self, path: str, table: Table) -> DataFrame:
         if DeltaTable.isDeltaTable(self.spark, path):
             rows = self.spark.read.format("delta").load(path)
-            return with_missing_columns(rows, table) if table.shape == "ledger" else rows
+            return with_missing_columns(rows, table)
         return local_frame(self.spark, [], schema(table))
 
     def _replace(

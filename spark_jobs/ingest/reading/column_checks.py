@@ -1,6 +1,7 @@
 """Columns of a feed, held against those of its kind: names, and types where a format has them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pyspark.sql import types as T
 
@@ -8,6 +9,7 @@ from spark_jobs.config import Source
 from spark_jobs.ingest.columns import FEED_COLUMNS, REQUIRED_COLUMNS, Kind
 from spark_jobs.ingest.reading.column_names import ColumnNames, match_names
 
+_TYPES = {**FEED_COLUMNS["items"], **FEED_COLUMNS["interactions"]}
 _NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double")
 
 
@@ -46,25 +48,84 @@ def named_columns(source: Source, path: str, found: Sequence[str]) -> ColumnName
     Raises:
         UnreadableFeed: required columns are missing, or several could be one column.
     """
-    names = match_names(found, source.kind, source.order_by)
+    names = match_names(found, source.kind, source.order_by, source.columns)
+    check_rules(source, names)
+    if names.absent:
+        listed = "; ".join(
+            f"column {said!r} ([sources.columns] {column}) is missing"
+            for column, missing in names.absent.items()
+            for said in missing
+        )
+        raise UnreadableFeed(
+            f"feed {source.name!r}: {path!r}: {listed}; found {', '.join(found)}. Correct "
+            "[sources.columns], or write the column."
+        )
     if names.clashes:
         listed = "; ".join(
             f"column {column!r} stands {len(same)} times, as {', '.join(map(repr, same))}"
             for column, same in names.clashes.items()
         )
         raise UnreadableFeed(
-            f"feed {source.name!r}: {path!r}: {listed}. Keep one of them where the feed is written."
+            f"feed {source.name!r}: {path!r}: {listed}. Keep one of them where the feed is "
+            "written, or name it in [sources.columns]."
         )
     check_order(source, path, found, names)
-    missing = [name for name in REQUIRED_COLUMNS[source.kind] if name not in names.read]
+    missing = [
+        name for name in REQUIRED_COLUMNS[source.kind] if name not in {*names.read, *names.made}
+    ]
     if missing:
         meant = "".join(f" Did you mean {s!r} for {c!r}?" for s, c in names.similar.items())
         raise UnreadableFeed(
             f"feed {source.name!r}: {path!r}: {missing_columns(source.kind, missing)}; "
             f"found {', '.join(found)}.{meant} Add or rename the columns where the feed is "
-            "written."
+            "written, or name them in [sources.columns]."
         )
     return names
+
+
+def check_rules(source: Source, names: ColumnNames) -> None:
+    """Check that the rules of ``[sources.columns]`` are about columns, and can be followed.
+
+    Raises:
+        UnreadableFeed: a rule is about no column of the kind, or names none of the feed's.
+    """
+    columns = FEED_COLUMNS[source.kind]
+    problems = [
+        f"{column!r} is no column of {source.kind}: they are {', '.join(columns)}"
+        for column in source.columns
+        if column not in columns
+    ]
+    problems += [
+        f"{column!r} needs either column or value"
+        for column, rule in source.columns.items()
+        if bool(rule.names) == (rule.value is not None)
+    ]
+    problems += [
+        f"{column!r} has several columns, which only a text, a list or a map can be made of"
+        for column, rule in source.columns.items()
+        if len(rule.names) > 1 and columns.get(column) in ("double", "timestamp", "boolean")
+    ]
+    if problems:
+        raise UnreadableFeed(f"feed {source.name!r}: [sources.columns]: {'; '.join(problems)}.")
+
+
+def as_they_are(names: ColumnNames, schema: T.StructType) -> ColumnNames:
+    """Return names without the rules for texts whose column of a typed feed has its type already.
+
+    A number that is a number has no decimal mark, and a time that is a time no pattern.
+    """
+    types = {field.name: field.dataType.simpleString() for field in schema}
+    plain = {
+        column: found[0]
+        for column, (rule, found) in names.made.items()
+        if len(found) == 1
+        and not rule.values
+        and not rule.html
+        and (wanted := _TYPES[column]) != "string"
+        and _fits(types.get(found[0], ""), wanted)
+    }
+    made = {column: how for column, how in names.made.items() if column not in plain}
+    return replace(names, read={**names.read, **plain}, made=made)
 
 
 def check_order(source: Source, path: str, found: Sequence[str], names: ColumnNames) -> None:

@@ -1,14 +1,17 @@
 """CSV files of a feed: their headers, read by name, and rows that swallow the rows after them."""
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, TextIO
 
 import fsspec
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from spark_jobs.config import Source
 from spark_jobs.contracts import DOMAINS
 
 if TYPE_CHECKING:
@@ -20,7 +23,7 @@ _HEADER_CHARACTERS = 1 << 20
 _MOST_FIELD_CHARACTERS = 1 << 24
 
 
-def csv_headers(files: Sequence[str]) -> dict[tuple[str, ...], list[str]]:
+def csv_headers(files: Sequence[str], source: Source) -> dict[tuple[str, ...], list[str]]:
     """Return the files that have each header; those without a single line are left out.
 
     Args:
@@ -28,22 +31,24 @@ def csv_headers(files: Sequence[str]) -> dict[tuple[str, ...], list[str]]:
     """
     by_header: dict[tuple[str, ...], list[str]] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
-        for file, header in zip(files, pool.map(csv_header, files), strict=True):
+        for file, header in zip(
+            files, pool.map(lambda file: csv_header(file, source), files), strict=True
+        ):
             if header:
                 by_header.setdefault(header, []).append(file)
     return by_header
 
 
-def csv_header(file: str) -> tuple[str, ...]:
+def csv_header(file: str, source: Source) -> tuple[str, ...]:
     """Return the first record of a local file; empty where it has none."""
-    with fsspec.open(
-        file, "rt", compression="infer", encoding="utf-8-sig", errors="replace", newline=""
-    ) as lines:
+    with _opened(file, source) as lines:
         start = lines.read(_HEADER_CHARACTERS)
-    return tuple(next(_records(start.splitlines(keepends=True)), ()))
+    return tuple(next(_records(start.splitlines(keepends=True), source), ()))
 
 
-def swallows_rows(values: Iterable[Column], line: Column, header: Sequence[str]) -> Column:
+def swallows_rows(
+    values: Iterable[Column], line: Column, header: Sequence[str], delimiter: str = ","
+) -> Column:
     """Return whether a value holds further rows: a quote was opened and not closed before them.
 
     A line inside a value is taken for a row where it has as many columns as the header, and a
@@ -59,7 +64,7 @@ def swallows_rows(values: Iterable[Column], line: Column, header: Sequence[str])
     width, place = len(header), header.index("domain") + 1
 
     def is_row(text: Column) -> Column:
-        fields = F.split(text, ",")
+        fields = F.split(text, re.escape(delimiter))
         domain = F.trim(F.regexp_replace(F.try_element_at(fields, F.lit(place)), '"', ""))
         return (F.size(fields) == width) & domain.isin(*DOMAINS)
 
@@ -72,12 +77,10 @@ def swallows_rows(values: Iterable[Column], line: Column, header: Sequence[str])
     return F.coalesce(F.array_max(F.array(*found)), F.lit(False))
 
 
-def open_quote_line(file: str) -> int | None:
+def open_quote_line(file: str, source: Source) -> int | None:
     """Return the line on which the longest record of a local file begins; None without lines."""
-    with fsspec.open(
-        file, "rt", compression="infer", encoding="utf-8-sig", errors="replace", newline=""
-    ) as lines:
-        reader = _records(lines)
+    with _opened(file, source) as lines:
+        reader = _records(lines, source)
         longest, begin, at = 0, None, 1
         try:
             for _ in reader:
@@ -89,6 +92,14 @@ def open_quote_line(file: str) -> int | None:
     return begin
 
 
-def _records(lines: Iterable[str]) -> "_csv.Reader":
+def _opened(file: str, source: Source) -> AbstractContextManager[TextIO]:
+    encoding = "utf-8-sig" if source.encoding == "utf-8" else source.encoding
+    opened: AbstractContextManager[TextIO] = fsspec.open(
+        file, "rt", compression="infer", encoding=encoding, errors="replace", newline=""
+    )
+    return opened
+
+
+def _records(lines: Iterable[str], source: Source) -> "_csv.Reader":
     csv.field_size_limit(_MOST_FIELD_CHARACTERS)
-    return csv.reader(lines)
+    return csv.reader(lines, delimiter=source.delimiter)

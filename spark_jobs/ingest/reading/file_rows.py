@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +19,7 @@ from spark_jobs.ingest.columns import (
     CORRUPT,
     FEED_COLUMNS,
     FILE,
+    LEFT_OUT,
     OPEN_QUOTE,
     PLACE,
     RAW,
@@ -25,21 +27,34 @@ from spark_jobs.ingest.columns import (
     UNREADABLE,
     Kind,
 )
-from spark_jobs.ingest.reading.column_checks import check_order, check_types, named_columns
-from spark_jobs.ingest.reading.column_names import match_names, standard_name
+from spark_jobs.ingest.reading.column_checks import (
+    as_they_are,
+    check_order,
+    check_rules,
+    check_types,
+    named_columns,
+)
+from spark_jobs.ingest.reading.column_names import Made, match_names, standard_name
+from spark_jobs.ingest.reading.column_rules import rule_text, value_by_rule
 from spark_jobs.ingest.reading.csv_files import csv_headers
 from spark_jobs.ingest.reading.feed_files import files_read, spark_path
 from spark_jobs.ingest.reading.json_keys import json_keys
-from spark_jobs.ingest.reading.parsing import csv_rows, json_rows, json_value, typed_rows
+from spark_jobs.ingest.reading.json_values import json_value
+from spark_jobs.ingest.reading.parsing import (
+    csv_rows,
+    json_rows,
+    left_out,
+    typed_rows,
+    unreadable_columns,
+)
 from spark_jobs.warehouse.tables import Tables
 
 # What reading a row adds to its columns; the rest of the bookkeeping is the feed's.
-_OF_ROWS = (RAW, CORRUPT, REPLACED, OPEN_QUOTE, UNREADABLE, FILE, PLACE)
+_OF_ROWS = (RAW, CORRUPT, REPLACED, OPEN_QUOTE, UNREADABLE, LEFT_OUT, FILE, PLACE)
 _CSV_OPTIONS: dict[str, str] = {
     "header": "true",
     "multiLine": "true",
     "escape": '"',
-    "encoding": "UTF-8",
 }
 
 
@@ -65,16 +80,33 @@ def file_rows(tables: Tables, source: Source, path: str) -> FeedRows:
     rows = tables.spark.read.format(source.format).load(at)
     if source.format == "parquet" and "://" not in path:
         rows = _with_times(rows, next(iter(sorted(files_read(tables.spark, path))), None))
-    names = named_columns(source, path, rows.columns)
+    names = as_they_are(named_columns(source, path, rows.columns), rows.schema)
     order = names.order if names.order is None else F.col(f"`{names.order}`")
     # The files of a Delta table are in no order.
     place = row_place(order, None if source.format == "delta" else "row_index")
+    texts = {name: _as_text(rows, name) for _, found in names.made.values() for name in found}
     renamed = rows.select(
         *[F.col(f"`{found}`").alias(name) for name, found in names.read.items()],
+        *[
+            rule_text(rule, {name: texts[name] for name in found}).alias(f"_of_{column}")
+            for column, (rule, found) in names.made.items()
+        ],
         place.alias(PLACE),
     )
     check_types(source, path, renamed.schema)
-    return FeedRows(as_feed(renamed, source.kind), names.remarks)
+    return FeedRows(as_feed(renamed, source.kind, names.made), names.remarks)
+
+
+def _as_text(rows: DataFrame, name: str) -> Column:
+    """Return a column of a typed feed as a text that rules read: times with their zone."""
+    column = F.col(name if name not in rows.columns else f"`{name}`")
+    match rows.select(column).schema[0].dataType:
+        case T.TimestampType():
+            return F.date_format(column, "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX")
+        case T.ArrayType() | T.MapType() | T.StructType():
+            return F.to_json(column)
+        case _:
+            return column.cast("string")
 
 
 def _with_times(rows: DataFrame, file: str | None) -> DataFrame:
@@ -103,35 +135,40 @@ def _with_times(rows: DataFrame, file: str | None) -> DataFrame:
 def _jsonl_rows(tables: Tables, source: Source, path: str) -> FeedRows:
     keys, columns = json_keys(tables.spark, path), FEED_COLUMNS[source.kind]
     # Lines may spell a key in several ways, and each has its own.
-    others: dict[str, list[str]] = {}
+    spelled: dict[str, list[str]] = {}
     for key in keys:
-        if key not in columns and standard_name(key) in columns:
-            others.setdefault(standard_name(key), []).append(key)
-    spelled = {key for same in others.values() for key in same}
-    known = [key for key in keys if key not in spelled]
-    names = match_names(dict.fromkeys([*known, *others]), source.kind, source.order_by)
+        if standard_name(key) in columns and standard_name(key) not in source.columns:
+            spelled.setdefault(standard_name(key), []).append(key)
+    others = {key for same in spelled.values() for key in same}
+    known = [*spelled, *(key for key in keys if key not in others)]
+    # A key that a rule names may come after the first lines.
+    said = [name for rule in source.columns.values() for name in rule.names]
+    names = match_names([*known, *said], source.kind, source.order_by, source.columns)
+    check_rules(source, names)
     if keys:
         check_order(source, path, keys, names)
+    read = {column: [key] for column, key in names.read.items()} | spelled
     order = None if names.order is None else json_value(F.col("value"), names.order)
     lines = tables.spark.read.text(spark_path(path)).select(
         "value",
         F.col("_metadata.file_path").alias(FILE),
         row_place(order, "file_block_start").alias(PLACE),
     )
-    return FeedRows(typed_rows(json_rows(lines, source.kind, others), source.kind), names.remarks)
+    rows = json_rows(lines, source.kind, names, read)
+    return FeedRows(typed_rows(rows, source.kind, names.made), names.remarks)
 
 
 def _csv_rows(tables: Tables, source: Source, path: str) -> FeedRows:
     """Read each file by its own header: files of a folder may differ in columns and their order."""
     if "://" in path:
-        first = tables.spark.read.options(**_CSV_OPTIONS).csv(path).columns
+        first = tables.spark.read.options(**_csv_options(source)).csv(path).columns
         by_header = {tuple(first): [path]} if first else {}
     else:
-        by_header = csv_headers(sorted(files_read(tables.spark, path)))
+        by_header = csv_headers(sorted(files_read(tables.spark, path)), source)
     frames, remarks = [], []
     for header, files in by_header.items():
         # One header is the folder's: its files need not be listed one by one.
-        rows = _csv_texts(tables, header, path, [path] if len(by_header) == 1 else files)
+        rows = _csv_texts(tables, source, header, path, [path] if len(by_header) == 1 else files)
         folders = [name for name in rows.columns if not name.startswith("_")]
         names = named_columns(source, files[0], [*header, *folders])
         texts = {found: F.col(f"_{i}") for i, found in enumerate(header)}
@@ -139,26 +176,38 @@ def _csv_rows(tables: Tables, source: Source, path: str) -> FeedRows:
         order = None if names.order is None else texts[names.order]
         placed = rows.withColumn(PLACE, row_place(order, "file_block_start"))
         read = {column: texts[found] for column, found in names.read.items()}
-        frames.append(typed_rows(csv_rows(placed, header, read), source.kind))
+        read |= {
+            column: rule_text(rule, {name: texts[name] for name in found})
+            for column, (rule, found) in names.made.items()
+        }
+        text_rows = csv_rows(placed, header, read, source.delimiter)
+        frames.append(typed_rows(text_rows, source.kind, names.made))
         remarks += names.remarks
     if not frames:
         return FeedRows(local_frame(tables.spark, [], _csv_ddl(source.kind)))
     return FeedRows(reduce(DataFrame.unionByName, frames), list(dict.fromkeys(remarks)))
 
 
-def _csv_texts(tables: Tables, header: Sequence[str], path: str, files: Sequence[str]) -> DataFrame:
+def _csv_texts(
+    tables: Tables, source: Source, header: Sequence[str], path: str, files: Sequence[str]
+) -> DataFrame:
     """Return the values of files of one header: _0, _1, ..., _line, _file, _metadata, and the
     columns that folders such as ``hour=00`` stand for.
     """
     fields = [T.StructField(f"_{i}", T.StringType()) for i in range(len(header))]
     schema = T.StructType([*fields, T.StructField("_line", T.StringType())])
-    reader = tables.spark.read.options(**_CSV_OPTIONS, columnNameOfCorruptRecord="_line")
+    reader = tables.spark.read.options(**_csv_options(source))
+    reader = reader.option("columnNameOfCorruptRecord", "_line")
     # Without it a header that differs from the schema's names is an error of Spark's.
     reader = reader.option("enforceSchema", "true").schema(schema)
     if os.path.isdir(path):
         reader = reader.option("basePath", path)
     rows = reader.csv([spark_path(file) for file in files])
     return rows.select("*", "_metadata", F.col("_metadata.file_path").alias(FILE))
+
+
+def _csv_options(source: Source) -> dict[str, str]:
+    return {**_CSV_OPTIONS, "sep": source.delimiter, "encoding": source.encoding}
 
 
 def row_place(order: Column | None, position: str | None) -> Column:
@@ -182,22 +231,41 @@ def row_place(order: Column | None, position: str | None) -> Column:
     )
 
 
-def as_feed(rows: DataFrame, kind: Kind) -> DataFrame:
-    """Return typed rows in all columns of their kind, with what reading a row adds."""
+def as_feed(rows: DataFrame, kind: Kind, made: Made = MappingProxyType({})) -> DataFrame:
+    """Return typed rows in all columns of their kind, with what reading a row adds.
+
+    Args:
+        made: columns that rules read from the text ``_of_<column>``.
+    """
     present = set(rows.columns)
-    columns = [
-        (F.col(name) if name in present else F.lit(None)).cast(type_).alias(name)
-        for name, type_ in FEED_COLUMNS[kind].items()
-    ]
+    texts = {name: F.col(f"_of_{name}") for name in made}
+
+    def value(name: str, type_: str) -> Column:
+        if name in made:
+            return value_by_rule(texts[name], made[name][0], type_)
+        return (F.col(name) if name in present else F.lit(None)).cast(type_)
+
+    columns = {name: value(name, type_) for name, type_ in FEED_COLUMNS[kind].items()}
     place = F.col(PLACE) if PLACE in present else F.lit(None).cast(BOOKKEEPING[PLACE])
-    return rows.select(*columns, place.alias(PLACE)).select(
-        "*",
-        F.to_json(F.struct(*FEED_COLUMNS[kind])).alias(RAW),
-        F.lit(False).alias(CORRUPT),
-        F.lit(False).alias(REPLACED),
-        F.lit(False).alias(OPEN_QUOTE),
-        F.array().cast("array<string>").alias(UNREADABLE),
-        F.lit(None).cast("string").alias(FILE),
+    written = [texts.get(name, F.col(name)).alias(name) for name in columns]
+    return (
+        rows.select(
+            *[value.alias(name) for name, value in columns.items()],
+            *texts.values(),
+            place.alias(PLACE),
+        )
+        .withColumn(UNREADABLE, unreadable_columns(texts))
+        .select(
+            *columns,
+            PLACE,
+            F.to_json(F.struct(*written)).alias(RAW),
+            F.lit(False).alias(CORRUPT),
+            F.lit(False).alias(REPLACED),
+            F.lit(False).alias(OPEN_QUOTE),
+            UNREADABLE,
+            left_out(texts, made).alias(LEFT_OUT),
+            F.lit(None).cast("string").alias(FILE),
+        )
     )
 
 

@@ -9,6 +9,7 @@ from spark_jobs.ingest.columns import (
     CORRUPT,
     FEED_COLUMNS,
     FILE,
+    LEFT_OUT,
     OPEN_QUOTE,
     PLACE,
     RAW,
@@ -16,17 +17,18 @@ from spark_jobs.ingest.columns import (
     UNREADABLE,
     Kind,
 )
-from spark_jobs.ingest.reading.column_names import standard_name
+from spark_jobs.ingest.reading.column_names import ColumnNames, Made, standard_name
+from spark_jobs.ingest.reading.column_rules import any_of, is_left_out, rule_text, value_by_rule
 from spark_jobs.ingest.reading.csv_files import swallows_rows
+from spark_jobs.ingest.reading.json_values import MARK, json_value, keys_of_object, sole_value
 
 # Decoders replace bytes that are not UTF-8 by this.
 REPLACEMENT_CHARACTER = "\ufffd"
 _LOOKS_LIKE_JSON = r"^\s*[\[{]"
-_MARK = "_mark"
 
 
 def json_rows(
-    lines: DataFrame, kind: Kind, names: Mapping[str, Sequence[str]] | None = None
+    lines: DataFrame, kind: Kind, names: ColumnNames, keys: Mapping[str, Sequence[str]]
 ) -> DataFrame:
     """Split JSON Lines into text columns; nested lists and maps stay JSON text.
 
@@ -34,7 +36,7 @@ def json_rows(
 
     Args:
         lines: value, _file, _place.
-        names: column -> other keys under which lines may have it, such as ``Price``.
+        keys: column -> keys under which lines may have it, such as ``Price``; by itself otherwise.
 
     Returns:
         raw (struct of strings), _corrupt, _replaced, _open_quote, _file, _place: one row each line
@@ -45,15 +47,25 @@ def json_rows(
     read = F.col("_read")
     # Anything but an object (a number, a list) is valid JSON, but no row.
     corrupt = read.isNull() | ~line.startswith("{")
-    # Fields of a struct cannot differ by case alone.
-    others = {name: [json_value(line, key) for key in keys] for name, keys in (names or {}).items()}
-    columns = [
-        F.when(~F.col(CORRUPT), F.coalesce(read[name], *others.get(name, ()))).alias(name)
+
+    def value(key: str) -> Column:
+        # Fields of a struct cannot differ by case alone, so other keys are those of a map.
+        return read[key] if key in FEED_COLUMNS[kind] else json_value(line, key, F.col("_keys"))
+
+    texts = {
+        name: F.coalesce(*map(value, keys.get(name, (name,))))
         for name in FEED_COLUMNS[kind]
-    ]
+        if name not in names.made
+    }
+    texts |= {
+        name: rule_text(rule, {key: value(key) for key in found})
+        for name, (rule, found) in names.made.items()
+    }
+    columns = [F.when(~F.col(CORRUPT), text).alias(name) for name, text in texts.items()]
     return (
         lines.filter(F.trim("value") != "")
-        .withColumn("_read", sole_value(line, f"struct<{fields}, {_MARK}: string>"))
+        .withColumn("_read", sole_value(line, f"struct<{fields}, {MARK}: string>"))
+        .withColumn("_keys", keys_of_object(line))
         .withColumn(CORRUPT, corrupt)
         .select(
             F.struct(*columns, F.when(F.col(CORRUPT), line).alias("_line")).alias("raw"),
@@ -66,32 +78,9 @@ def json_rows(
     )
 
 
-def json_value(text: Column, key: str) -> Column:
-    """Return the value of a key of a JSON object as text; JSON paths lose a key's outer blanks."""
-    return F.try_element_at(F.from_json(text, "map<string,string>"), F.lit(key))
-
-
-def sole_value(text: Column, type_: str) -> Column:
-    """Parse a text that is exactly one JSON value; null where it is of another type or has more.
-
-    ``from_json`` ignores text after the first value. Here the text becomes an element of a list
-    whose next and last element is a mark that the text cannot contain, its own hash: text after the
-    value breaks the list, makes it longer, or ends it before the mark.
-
-    Args:
-        type_: a list of texts, a map of texts, or a struct that has the mark as a field.
-    """
-    digest = F.xxhash64(text).cast("string")
-    is_list = type_.startswith("array")
-    opened, closed = (',["', '"]]') if is_list else (f',{{"{_MARK}":"', '"}]')
-    marked = F.concat(F.lit("["), text, F.lit(opened), digest, F.lit(closed))
-    read = F.from_json(marked, f"array<{type_}>")
-    mark = F.get(read, 1)
-    found = F.get(mark, 0) if is_list else mark[_MARK]
-    return F.when((F.size(read) == 2) & (found == digest), F.get(read, 0))
-
-
-def csv_rows(rows: DataFrame, header: Sequence[str], read: Mapping[str, Column]) -> DataFrame:
+def csv_rows(
+    rows: DataFrame, header: Sequence[str], read: Mapping[str, Column], delimiter: str
+) -> DataFrame:
     """Select the columns of a CSV feed that are read, under the names of its kind.
 
     Args:
@@ -109,13 +98,13 @@ def csv_rows(rows: DataFrame, header: Sequence[str], read: Mapping[str, Column])
         F.struct(*raw, line.alias("_line")).alias("raw"),
         line.isNotNull().alias(CORRUPT),
         F.concat_ws("", *read.values(), line).contains(REPLACEMENT_CHARACTER).alias(REPLACED),
-        swallows_rows(read.values(), line, standard).alias(OPEN_QUOTE),
+        swallows_rows(read.values(), line, standard, delimiter).alias(OPEN_QUOTE),
         FILE,
         PLACE,
     )
 
 
-def typed_rows(rows: DataFrame, kind: Kind) -> DataFrame:
+def typed_rows(rows: DataFrame, kind: Kind, made: Made) -> DataFrame:
     """Parse text columns as the types of their kind.
 
     A value that is not of its column's type becomes null, and its column is listed in
@@ -124,31 +113,48 @@ def typed_rows(rows: DataFrame, kind: Kind) -> DataFrame:
     Args:
         rows: raw (struct of strings, absent columns allowed), _corrupt, _replaced, _open_quote,
             _file, _place.
+        made: columns that rules read, as ``ColumnNames`` has them.
 
     Returns:
-        the feed's columns, _raw (JSON), _corrupt, _replaced, _open_quote, _unreadable, _file,
-        _place.
+        the feed's columns, _raw (JSON), _corrupt, _replaced, _open_quote, _unreadable, _left_out,
+        _file, _place.
     """
     present = set(rows.select("raw.*").columns)
-    columns = {
-        name: _parsed(F.col(f"raw.{name}"), type_) if name in present else F.lit(None).cast(type_)
-        for name, type_ in FEED_COLUMNS[kind].items()
-    }
-    unreadable = [
-        F.when(F.col(f"raw.{name}").isNotNull() & F.col(name).isNull(), F.lit(name))
-        for name in columns
-        if name in present
-    ]
+
+    def value(name: str, type_: str) -> Column:
+        if name not in present:
+            return F.lit(None).cast(type_)
+        text = F.col(f"raw.{name}")
+        return value_by_rule(text, made[name][0], type_) if name in made else _parsed(text, type_)
+
+    columns = {name: value(name, type_) for name, type_ in FEED_COLUMNS[kind].items()}
+    texts = {name: F.col(f"raw.{name}") for name in columns if name in present}
     return rows.withColumns(columns).select(
         *columns,
         F.to_json("raw").alias(RAW),
         CORRUPT,
         REPLACED,
         OPEN_QUOTE,
-        F.array_compact(F.array(*unreadable)).alias(UNREADABLE),
+        unreadable_columns(texts).alias(UNREADABLE),
+        left_out(texts, made).alias(LEFT_OUT),
         FILE,
         PLACE,
     )
+
+
+def unreadable_columns(texts: Mapping[str, Column]) -> Column:
+    """Return the names of the columns of rows that are null although the feed has a text.
+
+    Args:
+        texts: column -> its text in the feed.
+    """
+    names = [F.when(text.isNotNull() & F.col(n).isNull(), F.lit(n)) for n, text in texts.items()]
+    return F.array_compact(F.array(*names)).cast("array<string>")
+
+
+def left_out(texts: Mapping[str, Column], made: Made) -> Column:
+    """Return whether a rule leaves the row out; see ``ColumnRule.values``."""
+    return any_of([is_left_out(texts[name], rule) for name, (rule, _) in made.items()])
 
 
 def _parsed(text: Column, type_: str) -> Column:

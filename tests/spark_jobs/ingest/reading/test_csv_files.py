@@ -11,6 +11,7 @@ from spark_jobs.ingest.reading.column_checks import UnreadableFeed
 from spark_jobs.ingest.reading.csv_files import csv_header, csv_headers, open_quote_line
 
 HEADER = "domain,item_id,title,price\n"
+CSV = Source(name="pages", kind="items", path="unused", format="csv")
 
 
 def test_files_are_gathered_by_their_header(tmp_path: Path) -> None:
@@ -19,7 +20,7 @@ def test_files_are_gathered_by_their_header(tmp_path: Path) -> None:
         (tmp_path / name).write_text(content)
     files = [str(tmp_path / name) for name in contents]
 
-    found = csv_headers(files)
+    found = csv_headers(files, CSV)
 
     assert found == {("x", "y"): [files[0], files[2]], ("y", "x"): [files[1]]}
 
@@ -28,14 +29,14 @@ def test_a_header_is_read_without_its_byte_order_mark_and_compressed(tmp_path: P
     path = tmp_path / "items.csv.bz2"
     path.write_bytes(bz2.compress('\ufeffdomain,"a ""b""\nc",d\n1,2,3\n'.encode()))
 
-    assert csv_header(str(path)) == ("domain", 'a "b"\nc', "d")
+    assert csv_header(str(path), CSV) == ("domain", 'a "b"\nc', "d")
 
 
 def test_the_line_where_the_longest_record_begins_is_found(tmp_path: Path) -> None:
     path = tmp_path / "items.csv"
     path.write_text('a,b\n1,"two\nlines"\n2,"open\n3,x\n4,y\n')
 
-    assert open_quote_line(str(path)) == 4
+    assert open_quote_line(str(path), CSV) == 4
 
 
 @pytest.mark.parametrize(

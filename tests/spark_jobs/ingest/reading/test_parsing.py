@@ -12,7 +12,9 @@ from pyspark.sql import functions as F
 
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.ingest.columns import CORRUPT, FEED_COLUMNS, FILE, PLACE
-from spark_jobs.ingest.reading.parsing import json_rows, sole_value
+from spark_jobs.ingest.reading.column_names import match_names
+from spark_jobs.ingest.reading.json_values import sole_value
+from spark_jobs.ingest.reading.parsing import json_rows
 
 T = TypeVar("T")
 OBJECT = '{"domain": "page", "item_id": "a", "title": "T"}'
@@ -55,7 +57,7 @@ def is_object(line: str) -> bool:
 def rows_of(spark: SparkSession, texts: Sequence[str]) -> list[tuple[bool, dict[str, object]]]:
     columns = f"value string, {FILE} string, {PLACE} int"
     frame = local_frame(spark, [(text, "f", 0) for text in texts], columns)
-    rows = json_rows(frame, "items").collect()
+    rows = json_rows(frame, "items", match_names([], "items"), {}).collect()
     return [(row[CORRUPT], row["raw"].asDict()) for row in rows]
 
 
