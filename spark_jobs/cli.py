@@ -13,6 +13,7 @@ from spark_jobs.commands import (
     dictionary,
     doctor,
     evaluate,
+    feed,
     forget,
     maintain,
     night,
@@ -43,6 +44,7 @@ app.command("maintain")(maintain.maintain)
 app.command("report")(report.report)
 app.command("shell")(shell.shell)
 app.command("dictionary")(dictionary.dictionary)
+app.add_typer(feed.app, name="feed")
 app.add_typer(train.app, name="train")
 app.add_typer(release.app, name="release")
 

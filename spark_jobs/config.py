@@ -84,9 +84,9 @@ class ColumnRule:
     """How a column of the contract is read from columns of a feed: ``[sources.columns]``.
 
     Attributes:
-        column: name in the feed; several of a list (pictures), a map (attributes) or a text, which
-            are put together in this order. In JSON a path such as ``offer.price`` leads into
-            objects.
+        column: name in the feed; or a list of names, of which a list (pictures), a map (attributes)
+            or a text is put together in this order. A path such as ``offer.price`` leads into the
+            objects of JSON and the structs of Parquet.
         value: text of every row, where the feed has no such column: ``domain = {value = "page"}``.
         values: text in the feed -> text to read. Another text is unreadable; a row whose text
             stands for "" is left out, such as an event that is none of the contract's actions.
@@ -117,9 +117,14 @@ class ColumnRule:
         return (self.column,) if isinstance(self.column, str) else self.column
 
     @property
+    def is_list(self) -> bool:
+        """Whether it names a list of columns."""
+        return bool(self.column) and not isinstance(self.column, str)
+
+    @property
     def is_rename(self) -> bool:
         """Whether it says no more than the name of one column."""
-        return len(self.names) == 1 and self == ColumnRule(column=self.column)
+        return not self.is_list and self == ColumnRule(column=self.column)
 
 
 def _as_rule(rule: object) -> object:

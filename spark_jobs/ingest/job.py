@@ -5,34 +5,19 @@ Reads the feeds of ``[[sources]]``; writes ``items``, ``interactions`` and ``qua
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
-
-from pyspark.sql import DataFrame
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import INTERACTIONS, ITEMS, QUARANTINE
 from spark_jobs.engine.concurrency import run_concurrently
-from spark_jobs.ingest.columns import FEED
-from spark_jobs.ingest.feed_counts import FeedCounts, collected_counts, count_rows, refuse_unusable
-from spark_jobs.ingest.interactions import EVENT_KEYS, accepted_events, checked_events
-from spark_jobs.ingest.items import (
-    ITEM_COLUMNS,
-    ITEM_KEYS,
-    absent_items,
-    checked_items,
-    item_changes,
-    items_tonight,
-    known_items,
-)
-from spark_jobs.ingest.reading.feeds import Feed, read_feeds, rows_of_kind
-from spark_jobs.ingest.refusals import FeedsBroken, broken_feeds, feed_remarks, refusals
+from spark_jobs.ingest.checked_feeds import checked_feeds
+from spark_jobs.ingest.interactions import accepted_events
+from spark_jobs.ingest.items import item_changes
+from spark_jobs.ingest.refusals import FeedsBroken
 from spark_jobs.ingest.row_checks import quarantined_pictures, quarantined_rows
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step, job_main, record_state
-from spark_jobs.warehouse.snapshot import Snapshot
-from spark_jobs.warehouse.suppression_list import without_forgotten
 from spark_jobs.warehouse.tables import Tables
 
 STAGE = "ingest"
@@ -52,119 +37,27 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
         FeedsBroken: too much of a feed was refused; quarantine is written, and nothing is staged.
     """
     started = time.monotonic()
-    feeds = read_feeds(tables, config.sources, night)
-    snapshot = Snapshot.of_stage(tables, night)
-    before = snapshot.state_before(ITEMS, ITEM_COLUMNS)
-    known_before = snapshot.last_rows_before(ITEMS, (*ITEM_KEYS, "event_timestamp", "is_active"))
-    earlier = snapshot.log_before(INTERACTIONS).select(*EVENT_KEYS)
-    items = checked_items(
-        rows_of_kind(tables, feeds, "items"),
-        before,
-        changes=[feed.name for feed in feeds if feed.source.mode == "changes"],
-        limits=config.ingest,
-        partitions=tables.spark.sparkContext.defaultParallelism,
-    )
-    with _kept(before), _kept(items):
-        counted = collected_counts(count_rows(items, "items"), feeds)
-        whole, held = snapshots(feeds, counted)
-        tonight = items_tonight(before, items, whole)
-        events = checked_events(
-            without_forgotten(tables, rows_of_kind(tables, feeds, "interactions")),
-            known_items(known_before, tonight.select(*ITEM_KEYS), end=night.end),
-            earlier=earlier,
-            night=night,
-            limits=config.ingest,
+    with checked_feeds(tables, config, night) as checked:
+        refused = (
+            quarantined_rows(checked.items, "items")
+            .unionByName(quarantined_pictures(checked.items))
+            .unionByName(quarantined_rows(checked.events, "interactions"))
         )
-        with _kept(events):
-            counted |= collected_counts(count_rows(events, "interactions"), feeds)
-            refuse_unusable(feeds, counted)
-            refused = (
-                quarantined_rows(items, "items")
-                .unionByName(quarantined_pictures(items))
-                .unionByName(quarantined_rows(events, "interactions"))
-            )
-            broken = broken_feeds(counted, config)
-            writes: list[Callable[[], object]] = [
-                partial(tables.record, refused, QUARANTINE, night, STAGE)
-            ]
-            if not broken:
-                writes += [
-                    partial(tables.stage, item_changes(before, tonight), ITEMS, night),
-                    partial(tables.stage, accepted_events(events), INTERACTIONS, night),
-                ]
-            run_concurrently(writes)
-            is_clean = not any(t.refused or t.pictures_refused for t in counted.values())
-            found = [] if is_clean else refusals(items, events)
-        remarks = feed_remarks(
-            counted, found, _held_back(before, items, held=held, counted=counted)
-        )
-    steps = _steps(feeds, counted, remarks, time.monotonic() - started)
-    record_state(tables, night, STAGE, broken)
-    if broken:
-        raise FeedsBroken(night, broken, steps)
-    return steps
-
-
-def snapshots(
-    feeds: Sequence[Feed], counted: Mapping[str, FeedCounts]
-) -> tuple[Sequence[str], Sequence[str]]:
-    """Return the names of the snapshot feeds that remove absent items, and of those held back.
-
-    A snapshot is held back where the keys of some of its rows could not be read: an item that seems
-    to be absent may be in one of these rows.
-    """
-    whole: list[str] = []
-    held: list[str] = []
-    for feed in feeds:
-        if feed.source.kind == "items" and feed.source.mode == "snapshot":
-            keyless = counted.get(feed.name, FeedCounts()).keyless
-            (held if keyless else whole).append(feed.name)
-    return whole, held
-
-
-def _held_back(
-    before: DataFrame, items: DataFrame, *, held: Sequence[str], counted: Mapping[str, FeedCounts]
-) -> dict[str, list[str]]:
-    """Return a remark for each snapshot whose removals were held back."""
-    if not held:
-        return {}
-    absent = {row[FEED]: row["n"] for row in absent_items(before, items, held).collect()}
-    return {
-        feed: [
-            f"absent items were not removed: {absent[feed]:,} items of the night before are "
-            f"absent, and {counted[feed].keyless:,} rows have no readable key, so these rows may "
-            "be theirs. Correct the rows (see quarantine); the next snapshot whose keys can all be "
-            "read removes the items."
+        writes: list[Callable[[], object]] = [
+            partial(tables.record, refused, QUARANTINE, night, STAGE)
         ]
-        for feed in held
-        if feed in absent
-    }
-
-
-def _steps(
-    feeds: Sequence[Feed],
-    counted: Mapping[str, FeedCounts],
-    remarks: Mapping[str, Sequence[str]],
-    seconds: float,
-) -> list[Step]:
-    steps = []
-    for feed in feeds:
-        counts = counted.get(feed.name, FeedCounts())
-        lines = (*feed.remarks, *remarks.get(feed.name, ()))
-        taken = counts.rows - counts.refused
-        step = Step(feed.name, counts.rows, taken, counts.refused, seconds=seconds, remarks=lines)
-        steps.append(step)
+        if not checked.broken:
+            changes = item_changes(checked.before, checked.tonight)
+            writes += [
+                partial(tables.stage, changes, ITEMS, night),
+                partial(tables.stage, accepted_events(checked.events), INTERACTIONS, night),
+            ]
+        run_concurrently(writes)
+    steps = checked.steps(time.monotonic() - started)
+    record_state(tables, night, STAGE, checked.broken)
+    if checked.broken:
+        raise FeedsBroken(night, checked.broken, steps)
     return steps
-
-
-@contextmanager
-def _kept(rows: DataFrame) -> Iterator[None]:
-    """Persist a frame that is read several times: pictures are read and events sorted once."""
-    rows.persist()
-    try:
-        yield
-    finally:
-        rows.unpersist()
 
 
 if __name__ == "__main__":

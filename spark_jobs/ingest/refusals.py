@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -50,17 +51,16 @@ class Refusal:
     value: str | None
 
 
-def refusals(items: DataFrame, events: DataFrame) -> list[Refusal]:
+def refusals(checked: Mapping[Kind, DataFrame]) -> list[Refusal]:
     """Count refused rows and pictures by feed, reason and column, the largest count first.
 
     Args:
-        items: as ``checked_items`` returns them.
-        events: as ``checked_events`` returns them.
+        checked: by kind; items as ``checked_items`` returns them, interactions as
+            ``checked_events`` or ``checked_event_rows`` do.
     """
-    counted = (
-        _rows(items, "items").unionByName(_rows(events, "interactions")).unionByName(_images(items))
-    )
-    found = [Refusal(**row.asDict()) for row in counted.collect()]
+    frames = [_rows(rows, kind) for kind, rows in checked.items()]
+    frames += [_images(checked["items"])] if "items" in checked else []
+    found = [Refusal(**row.asDict()) for row in reduce(DataFrame.unionByName, frames).collect()]
     return sorted(found, key=lambda r: (r.feed, -r.count, r.reason, r.column or ""))
 
 

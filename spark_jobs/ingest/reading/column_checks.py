@@ -101,9 +101,9 @@ def check_rules(source: Source, names: ColumnNames) -> None:
         if bool(rule.names) == (rule.value is not None)
     ]
     problems += [
-        f"{column!r} has several columns, which only a text, a list or a map can be made of"
+        f"{column!r} has a list of columns, of which only a text, a list or a map is made"
         for column, rule in source.columns.items()
-        if len(rule.names) > 1 and columns.get(column) in ("double", "timestamp", "boolean")
+        if rule.names and rule.is_list and columns.get(column) in ("double", "timestamp", "boolean")
     ]
     if problems:
         raise UnreadableFeed(f"feed {source.name!r}: [sources.columns]: {'; '.join(problems)}.")
@@ -118,7 +118,8 @@ def as_they_are(names: ColumnNames, schema: T.StructType) -> ColumnNames:
     plain = {
         column: found[0]
         for column, (rule, found) in names.made.items()
-        if len(found) == 1
+        if not rule.is_list
+        and found
         and not rule.values
         and not rule.html
         and (wanted := _TYPES[column]) != "string"

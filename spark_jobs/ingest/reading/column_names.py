@@ -91,13 +91,18 @@ def match_names(
         column: (rule, [name for _, name in of_rules[column] if name is not None])
         for column, rule in rules.items()
     }
-    read |= {column: names[0] for column, (rule, names) in made.items() if rule.is_rename and names}
+    # A text in place of a list is one entry by a rule, and must be JSON without one.
+    renamed = {
+        column: names[0]
+        for column, (rule, names) in made.items()
+        if rule.is_rename and names and not FEED_COLUMNS[kind].get(column, "").startswith("array")
+    }
     return ColumnNames(
-        read,
+        {**read, **renamed},
         clashes,
         similar,
         order,
-        {column: how for column, how in made.items() if not how[0].is_rename},
+        {column: how for column, how in made.items() if column not in renamed},
         {column: names for column, names in absent.items() if names},
     )
 

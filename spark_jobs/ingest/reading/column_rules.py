@@ -1,7 +1,7 @@
 """Rules of ``[sources.columns]``: values of a feed's own columns, as the contract has them.
 
-A rule reads one text a row: that of its column, or, where it has several, a JSON object of their
-texts by name.
+A rule reads one text a row: that of its column, or, where it has a list of them, a JSON object of
+their texts by name.
 """
 
 import re
@@ -18,7 +18,7 @@ from spark_jobs.config import ColumnRule
 from spark_jobs.ingest.reading.json_values import sole_value
 
 # How shops write currencies beside their ISO 4217 codes; another sign is one of them all.
-_SIGNS: Mapping[str, Sequence[str]] = {
+CURRENCY_SIGNS: Mapping[str, Sequence[str]] = {
     "EUR": ("€",),
     "USD": ("$", "US$"),
     "GBP": ("£",),
@@ -51,7 +51,7 @@ def rule_text(rule: ColumnRule, texts: Mapping[str, Column]) -> Column:
     """
     if rule.value is not None:
         return F.lit(rule.value)
-    if len(rule.names) == 1:
+    if not rule.is_list:
         return next(iter(texts.values()))
     given = [
         F.struct(F.lit(name).alias("key"), text.alias("value")) for name, text in texts.items()
@@ -73,18 +73,17 @@ def value_by_rule(text: Column, rule: ColumnRule, type_: str) -> Column:
         type_: of the column, as ``FEED_COLUMNS`` has it.
     """
     said = text if not rule.values else _lookup(rule.values, text)
-    several = len(rule.names) > 1
     if type_.startswith("map"):
         return sole_value(said, type_)
     if type_.startswith("array"):
-        return _list(_texts(said) if several else F.array(said), rule)
+        return _list(_texts(said) if rule.is_list else F.array(said), rule)
     if type_ == "double" and (rule.decimal or rule.currency):
         return _number(said, rule)
     if type_ == "timestamp":
         return _moment(said, rule)
     if type_ != "string":
         return said.try_cast(type_)
-    cleaned = F.concat_ws("\n", _texts(said)) if several else said
+    cleaned = F.concat_ws("\n", _texts(said)) if rule.is_list else said
     if rule.html:
         cleaned = words_of_html(cleaned)
     if rule.separator is None:
@@ -140,8 +139,10 @@ def _number(text: Column, rule: ColumnRule) -> Column:
 def _currency(code: str | None) -> str:
     """Return a pattern of what may stand beside a number: one currency, or any."""
     if code is not None:
-        return "|".join(re.escape(sign) for sign in (code, *_SIGNS.get(code, ())))
-    signs = sorted({sign for same in _SIGNS.values() for sign in same}, key=len, reverse=True)
+        return "|".join(re.escape(sign) for sign in (code, *CURRENCY_SIGNS.get(code, ())))
+    signs = sorted(
+        {sign for same in CURRENCY_SIGNS.values() for sign in same}, key=len, reverse=True
+    )
     return "|".join([*map(re.escape, signs), r"\p{Sc}", "[a-z]{3}"])
 
 

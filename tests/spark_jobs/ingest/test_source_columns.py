@@ -196,7 +196,7 @@ def test_numbers_times_and_paths_of_typed_files_need_no_rule(
         ({"title": "Name"}, "column 'Name' .*title.* is missing; found id, Titel"),
         ({"titel": "Titel"}, "'titel' is no column of items"),
         ({"price": {"decimal": ","}}, "'price' needs either column or value"),
-        ({"price": ["id", "Titel"]}, "'price' has several columns"),
+        ({"price": ["id", "Titel"]}, "'price' has a list of columns"),
     ],
 )
 def test_a_rule_that_cannot_be_followed_is_refused(

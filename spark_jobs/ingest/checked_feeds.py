@@ -1,0 +1,153 @@
+"""Feeds of a night, read and checked: what ``ingest`` stages, and ``feed check`` looks at."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+
+from spark_jobs.config import Config
+from spark_jobs.contracts import INTERACTIONS, ITEMS
+from spark_jobs.ingest.columns import FEED
+from spark_jobs.ingest.feed_counts import FeedCounts, collected_counts, count_rows, refuse_unusable
+from spark_jobs.ingest.interactions import EVENT_KEYS, checked_events
+from spark_jobs.ingest.items import (
+    ITEM_COLUMNS,
+    ITEM_KEYS,
+    absent_items,
+    checked_items,
+    items_tonight,
+    known_items,
+)
+from spark_jobs.ingest.reading.feeds import Feed, read_feeds, rows_of_kind
+from spark_jobs.ingest.refusals import broken_feeds, feed_remarks, refusals
+from spark_jobs.night import Night
+from spark_jobs.runs.stage import Step
+from spark_jobs.warehouse.snapshot import Snapshot
+from spark_jobs.warehouse.suppression_list import without_forgotten
+from spark_jobs.warehouse.tables import Tables
+
+
+@dataclass(frozen=True)
+class CheckedFeeds:
+    """Rows of all feeds of a night, each accepted, superseded, left out or refused.
+
+    Attributes:
+        before: active items as of the night before; ``ITEM_COLUMNS``.
+        tonight: active items as of tonight; ``ITEM_COLUMNS``.
+        items: item rows, as ``checked_items`` returns them.
+        events: interactions, as ``checked_events`` returns them.
+        remarks: lines about each feed for the person who runs the night.
+        broken: a problem for each limit that a feed exceeds.
+    """
+
+    feeds: Sequence[Feed]
+    before: DataFrame
+    tonight: DataFrame
+    items: DataFrame
+    events: DataFrame
+    counted: Mapping[str, FeedCounts]
+    remarks: Mapping[str, Sequence[str]]
+    broken: Sequence[str]
+
+    def steps(self, seconds: float) -> list[Step]:
+        """Return a step for each feed, under its name."""
+        steps = []
+        for feed in self.feeds:
+            counts = self.counted.get(feed.name, FeedCounts())
+            lines = (*feed.remarks, *self.remarks.get(feed.name, ()))
+            taken = counts.rows - counts.refused
+            steps.append(
+                Step(feed.name, counts.rows, taken, counts.refused, seconds=seconds, remarks=lines)
+            )
+        return steps
+
+
+@contextmanager
+def checked_feeds(tables: Tables, config: Config, night: Night) -> Iterator[CheckedFeeds]:
+    """Read and check every feed of a night; nothing is written.
+
+    Raises:
+        UnreadableFeed: a whole feed is unreadable or absent.
+        EmptyNight: there are no rows.
+    """
+    feeds = read_feeds(tables, config.sources, night)
+    snapshot = Snapshot.of_stage(tables, night)
+    before = snapshot.state_before(ITEMS, ITEM_COLUMNS)
+    known_before = snapshot.last_rows_before(ITEMS, (*ITEM_KEYS, "event_timestamp", "is_active"))
+    earlier = snapshot.log_before(INTERACTIONS).select(*EVENT_KEYS)
+    items = checked_items(
+        rows_of_kind(tables, feeds, "items"),
+        before,
+        changes=[feed.name for feed in feeds if feed.source.mode == "changes"],
+        limits=config.ingest,
+        partitions=tables.spark.sparkContext.defaultParallelism,
+    )
+    with _kept(before), _kept(items):
+        counted = collected_counts(count_rows(items, "items"), feeds)
+        whole, held = snapshots(feeds, counted)
+        tonight = items_tonight(before, items, whole)
+        events = checked_events(
+            without_forgotten(tables, rows_of_kind(tables, feeds, "interactions")),
+            known_items(known_before, tonight.select(*ITEM_KEYS), end=night.end),
+            earlier=earlier,
+            night=night,
+            limits=config.ingest,
+        )
+        with _kept(events):
+            counted |= collected_counts(count_rows(events, "interactions"), feeds)
+            refuse_unusable(feeds, counted)
+            is_clean = not any(t.refused or t.pictures_refused for t in counted.values())
+            remarks = feed_remarks(
+                counted,
+                [] if is_clean else refusals({"items": items, "interactions": events}),
+                _held_back(before, items, held=held, counted=counted),
+            )
+            broken = broken_feeds(counted, config)
+            yield CheckedFeeds(feeds, before, tonight, items, events, counted, remarks, broken)
+
+
+def snapshots(
+    feeds: Sequence[Feed], counted: Mapping[str, FeedCounts]
+) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the names of the snapshot feeds that remove absent items, and of those held back.
+
+    A snapshot is held back where the keys of some of its rows could not be read: an item that seems
+    to be absent may be in one of these rows.
+    """
+    whole: list[str] = []
+    held: list[str] = []
+    for feed in feeds:
+        if feed.source.kind == "items" and feed.source.mode == "snapshot":
+            keyless = counted.get(feed.name, FeedCounts()).keyless
+            (held if keyless else whole).append(feed.name)
+    return whole, held
+
+
+def _held_back(
+    before: DataFrame, items: DataFrame, *, held: Sequence[str], counted: Mapping[str, FeedCounts]
+) -> dict[str, list[str]]:
+    """Return a remark for each snapshot whose removals were held back."""
+    if not held:
+        return {}
+    absent = {row[FEED]: row["n"] for row in absent_items(before, items, held).collect()}
+    return {
+        feed: [
+            f"absent items were not removed: {absent[feed]:,} items of the night before are "
+            f"absent, and {counted[feed].keyless:,} rows have no readable key, so these rows may "
+            "be theirs. Correct the rows (see quarantine); the next snapshot whose keys can all be "
+            "read removes the items."
+        ]
+        for feed in held
+        if feed in absent
+    }
+
+
+@contextmanager
+def _kept(rows: DataFrame) -> Iterator[None]:
+    """Persist a frame that is read several times: pictures are read and events sorted once."""
+    rows.persist()
+    try:
+        yield
+    finally:
+        rows.unpersist()
