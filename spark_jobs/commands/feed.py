@@ -105,10 +105,16 @@ def _print_rows(tables: Tables, source: Source, most: int) -> None:
         with sniffed_rows(tables, source, IngestConfig()) as sniffed:
             _print_sniffed(sniffed, most)
     except UnreadableFeed as error:
-        console.print(f"\n[bold red]cannot be read so[/] {escape(str(error))}", soft_wrap=True)
+        console.print(
+            f"\n[bold red]cannot be read so[/] {escape(str(error))}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _print_sniffed(sniffed: SniffedRows, most: int) -> None:
+    if sniffed.problems:
+        raise UnreadableFeed("\n".join(sniffed.problems))
     counts = sniffed.counts
     read = counts.rows - counts.refused - counts.left_out - counts.superseded
     console.print(f"\n{counts.rows:,} rows, {read:,} of them would be read", highlight=False)
@@ -117,7 +123,7 @@ def _print_sniffed(sniffed: SniffedRows, most: int) -> None:
     accepted = sniffed.accepted()
     shown = accepted.limit(_ROWS).collect()
     if shown:
-        given = [c for c in accepted.columns if any(row[c] not in (None, False) for row in shown)]
+        given = [c for c in accepted.columns if any(row[c] for row in shown)]
         console.print(f"\nThe first {len(shown)} as they would be read:\n", highlight=False)
         rows = [Row(*(row[name] for name in given)) for row in shown]
         print_rows(console, accepted.select(*given).schema, rows)

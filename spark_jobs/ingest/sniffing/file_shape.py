@@ -17,6 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from charset_normalizer import from_bytes
 
+from spark_jobs.ingest.reading.column_names import standard_name
+
 _ROWS, _BYTES = 1_000, 4 << 20
 _DELIMITERS = (",", ";", "\t", "|")
 # A table has so large a share of rows of its header's width.
@@ -161,9 +163,22 @@ def _json_texts(text: str) -> dict[str, list[str | None]]:
             value = json.loads(line)
         except (ValueError, RecursionError):  # the last line may be cut
             continue
-        rows += [value] if isinstance(value, dict) else []
+        rows += [_with_paths(value)] if isinstance(value, dict) else []
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: [_text(row.get(name)) for row in rows] for name in names}
+
+
+def _with_paths(row: Mapping[str, object]) -> dict[str, object]:
+    """Return an object with the keys of the objects in it as paths, such as ``offer.price``.
+
+    An object of attributes is one value of the contract.
+    """
+    paths: dict[str, object] = {}
+    for name, value in row.items():
+        is_object = isinstance(value, dict) and standard_name(name) != "attributes"
+        inner = value if isinstance(value, dict) and is_object else {}
+        paths |= {f"{name}.{key}": part for key, part in inner.items()} or {name: value}
+    return paths
 
 
 def _parquet_texts(file: str) -> dict[str, list[str | None]]:

@@ -128,12 +128,16 @@ def _named(columns: Sequence[str], kind: Kind) -> dict[str, list[str]]:
         if taken:
             found[column] = taken
             free = [name for name in free if name not in taken]
+    if kind == "items" and "item_id" not in found:
+        # A shop's number of an item is its id where there is no other.
+        number = next((column for column in ("sku", "gtin") if column in found), None)
+        found |= {"item_id": found.pop(number)} if number else {}
     return found
 
 
 def _alike(names: Sequence[str], alias: str) -> list[str]:
     """Return the names that are a usual one, with or without a number: ``Bild 1``, ``Bild 2``."""
-    same = [name for name in names if plain_name(name) == alias]
+    same = [name for name in names if alias in (plain_name(name), plain_name(name.split(".")[-1]))]
     return same or [name for name in names if re.fullmatch(rf"{alias}\d+", plain_name(name))]
 
 

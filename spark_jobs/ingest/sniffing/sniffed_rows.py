@@ -27,12 +27,14 @@ class SniffedRows:
     Attributes:
         rows: the columns of the kind, _reason (null where accepted), _payload, _unreadable.
         remarks: about its columns, and each reason for which rows or pictures are refused.
+        problems: why the file as a whole cannot be read so.
     """
 
     source: Source
     rows: DataFrame
     counts: FeedCounts
     remarks: Sequence[str]
+    problems: Sequence[str]
 
     def accepted(self) -> DataFrame:
         """Return the rows that would be read, in the columns of their kind."""
@@ -68,7 +70,7 @@ def sniffed_rows(tables: Tables, source: Source, limits: IngestConfig) -> Iterat
         counts = counted.get(feed.name, FeedCounts())
         found = refusals({source.kind: checked})
         lines = [*feed.remarks, *feed_remarks({feed.name: counts}, found, {})[feed.name]]
-        yield SniffedRows(source, checked, counts, [*lines, *feed_problems(feed, counts)])
+        yield SniffedRows(source, checked, counts, lines, feed_problems(feed, counts))
     finally:
         checked.unpersist()
 

@@ -33,11 +33,11 @@ _ITEMS: Mapping[str, str] = {
     "is_deleted": "isdeleted deleted removed geloescht supprime",
 }
 _INTERACTIONS: Mapping[str, str] = {
-    "user_id": "userid user customerid customer visitorid clientid memberid accountid uid kundennr "
-    "kundennummer kunde benutzerid client usuario who",
+    "user_id": "userid user customerid customer visitorid visitor clientid memberid accountid uid "
+    "kundennr kundennummer kunde benutzerid client usuario who",
     "domain": "domain itemtype contenttype",
     "item_id": "itemid productid articleid artikelid produktid artikelnummer artikelnr stockcode "
-    "sku item product artikel pageid videoid contentid parentasin asin",
+    "sku item product article artikel pageid videoid contentid parentasin asin",
     "action": "action event eventtype eventname activity interaction behavior behaviour aktion "
     "ereignis type",
     "occurred_at": "occurredat timestamp ts time eventtime eventtimestamp datetime date createdat "

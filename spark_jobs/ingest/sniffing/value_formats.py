@@ -86,8 +86,15 @@ def entry_separator(samples: Sequence[str]) -> str | None:
     """Return what stands between the paths of pictures; None where each text is one or JSON."""
     if any(sample.lstrip().startswith("[") for sample in samples):
         return None
-    several = [s for s in samples if len(re.findall(r"\.\w{3,4}(?=[|;, ]|$)|://", s)) > 1]
-    return next((mark for mark in _ENTRIES if any(mark in s.strip() for s in several)), None)
+    return next((mark for mark in _ENTRIES if any(_is_list(s, mark) for s in samples)), None)
+
+
+def _is_list(sample: str, mark: str) -> bool:
+    """Return whether a text is several paths or addresses: all of them the one, or the other."""
+    entries = [entry.strip() for entry in sample.split(mark) if entry.strip()]
+    is_address = ["://" in entry for entry in entries]
+    are_files = all(re.search(r"\.\w{3,4}([?#].*)?$", entry) for entry in entries)
+    return len(entries) > 1 and (all(is_address) or (are_files and not any(is_address)))
 
 
 def level_separator(samples: Sequence[str]) -> str | None:
