@@ -23,12 +23,26 @@ TITLES = {
 
 def items(at: datetime, *, video: bool = False, without: str = "") -> pd.DataFrame:
     rows = [
-        ("page", key, *source_and_title, None, "Acme", "things", {}, 10.0, None, at)
+        ("page", key, *source_and_title, None, "Acme", "things", {}, None, None, 10.0, None, at)
         for key, source_and_title in TITLES.items()
         if key != without
     ]
     if video:
-        shown = ("video", "v1", "ch", "look", None, None, None, {}, None, ["p3"], SECOND.end)
+        shown = (
+            "video",
+            "v1",
+            "ch",
+            "look",
+            None,
+            None,
+            None,
+            {},
+            None,
+            None,
+            None,
+            ["p3"],
+            SECOND.end,
+        )
         rows.append(shown)
     return pd.DataFrame(rows, columns=ITEM_COLUMNS)
 
