@@ -94,9 +94,7 @@ def test_the_commands_of_the_guide_release_encoders(folder: Path) -> None:
     versions: dict[str, str] = {}
     for command in commands()[2:]:
         for kind in KINDS:
-            command = command.replace(
-                f"--encoder {kind.upper()}", f"--encoder {versions.get(kind)}"
-            )
+            command = command.replace(f"{kind}={kind.upper()}", f"{kind}={versions.get(kind)}")
         printed = said(command, folder)
         versions |= {
             kind: version
