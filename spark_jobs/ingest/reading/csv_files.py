@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import fsspec
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import DOMAINS
+from spark_jobs.ingest.reading.text_files import opened_text
 
 if TYPE_CHECKING:
     import _csv
@@ -36,9 +36,7 @@ def csv_headers(files: Sequence[str]) -> dict[tuple[str, ...], list[str]]:
 
 def csv_header(file: str) -> tuple[str, ...]:
     """Return the first record of a local file; empty where it has none."""
-    with fsspec.open(
-        file, "rt", compression="infer", encoding="utf-8-sig", errors="replace", newline=""
-    ) as lines:
+    with opened_text(file) as lines:
         start = lines.read(_HEADER_CHARACTERS)
     return tuple(next(_records(start.splitlines(keepends=True)), ()))
 
@@ -74,9 +72,7 @@ def swallows_rows(values: Iterable[Column], line: Column, header: Sequence[str])
 
 def open_quote_line(file: str) -> int | None:
     """Return the line on which the longest record of a local file begins; None without lines."""
-    with fsspec.open(
-        file, "rt", compression="infer", encoding="utf-8-sig", errors="replace", newline=""
-    ) as lines:
+    with opened_text(file) as lines:
         reader = _records(lines)
         longest, begin, at = 0, None, 1
         try:

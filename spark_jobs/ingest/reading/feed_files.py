@@ -46,23 +46,25 @@ def plain_path(uri: str) -> str:
     return unquote(urlparse(uri).path if uri.startswith("file:") else uri)
 
 
-def files_problem(spark: SparkSession, path: str, apart: Sequence[str]) -> str | None:
+def files_problem(
+    spark: SparkSession, path: str, read: Sequence[str], apart: Sequence[str]
+) -> str | None:
     """Return which files at a feed's path Spark would not read, and what to do; None for none.
 
     Args:
         path: of a feed in files: a folder or one file.
+        read: ``files_read`` at the path.
         apart: paths of other feeds; files below them do not belong to this one.
     """
     own = f"{_on_disk(path)}/"
     others = [other for other in map(_on_disk, apart) if other.startswith(own)]
-    read = files_read(spark, path)
     missed = {
         _name_in(own, file): _cause(_name_in(own, file), read)
-        for file in sorted(_listed(spark, path) - read)
+        for file in sorted(_listed(spark, path) - set(read))
         if not _is_under(file, others) and _may_be_data(file)
     }
     if "://" not in path:
-        missed |= {_name_in(own, file): _COLON for file in sorted(read) if ":" in _last(file)}
+        missed |= {_name_in(own, file): _COLON for file in read if ":" in _last(file)}
     return _described(missed) if missed else None
 
 
@@ -75,12 +77,12 @@ def _described(missed: Mapping[str, str]) -> str:
     return f"{files} not read: {listed}. {causes}."
 
 
-def files_read(spark: SparkSession, path: str) -> set[str]:
-    """Return the files that Spark reads; it lists them alike for every file format."""
+def files_read(spark: SparkSession, path: str) -> list[str]:
+    """Return the files that Spark reads, sorted; it lists them alike for every file format."""
     listed = {plain_path(uri) for uri in spark.read.text(spark_path(path)).inputFiles()}
     # Beside partition folders Spark lists files, but does not read them.
     below = {file for file in listed if os.path.dirname(file) != _on_disk(path)}
-    return {file for file in below if "=" in _last(os.path.dirname(file))} or listed
+    return sorted({file for file in below if "=" in _last(os.path.dirname(file))} or listed)
 
 
 def _listed(spark: SparkSession, path: str) -> set[str]:

@@ -18,7 +18,7 @@ from spark_jobs.contracts import INTERACTIONS
 from spark_jobs.ingest.datasets import ADAPTERS
 from spark_jobs.ingest.datasets.adapter import Window
 from spark_jobs.ingest.reading.column_checks import UnreadableFeed, check_types, named_columns
-from spark_jobs.ingest.reading.feed_files import files_problem
+from spark_jobs.ingest.reading.feed_files import files_problem, files_read
 from spark_jobs.ingest.reading.file_rows import FeedRows, as_feed, file_rows
 from spark_jobs.night import Night
 from spark_jobs.warehouse.tables import Tables
@@ -64,9 +64,9 @@ def feed_rows(
     try:
         if source.format in ADAPTERS:
             return FeedRows(_data_set_rows(tables, source, path, night))
-        if source.format != "delta":  # a Delta table's log says which of its files are data
-            _check_files(tables, source, path, apart)
-        return file_rows(tables, source, path)
+        # A Delta table's log says which of its files are data.
+        files = [] if source.format == "delta" else _checked_files(tables, source, path, apart)
+        return file_rows(tables, source, path, files)
     except (*READ_ERRORS, *_FILE_ERRORS) as error:
         if is_url and isinstance(error, AnalysisException) and error.getCondition() in _ABSENT:
             raise _absent(source, path) from error
@@ -83,10 +83,12 @@ def unreadable(source: Source, path: str, error: Exception) -> str:
     return f"{where}: {cause}. Deliver it again, or correct [[sources]] format."
 
 
-def _check_files(tables: Tables, source: Source, path: str, apart: Sequence[str]) -> None:
-    problem = files_problem(tables.spark, path, apart)
+def _checked_files(tables: Tables, source: Source, path: str, apart: Sequence[str]) -> list[str]:
+    files = files_read(tables.spark, path)
+    problem = files_problem(tables.spark, path, files, apart)
     if problem is not None:
         raise UnreadableFeed(f"feed {source.name!r}: {path!r}: {problem}")
+    return files
 
 
 def _data_set_rows(tables: Tables, source: Source, path: str, night: Night) -> DataFrame:
