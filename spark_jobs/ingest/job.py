@@ -15,6 +15,13 @@ from spark_jobs.config import Config
 from spark_jobs.contracts import INTERACTIONS, ITEMS, QUARANTINE
 from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.ingest.columns import FEED
+from spark_jobs.ingest.feed_contents import (
+    FeedContent,
+    feed_contents,
+    refuse_miscounted,
+    rows_by_file,
+    without_lines,
+)
 from spark_jobs.ingest.feed_counts import FeedCounts, collected_counts, count_rows, refuse_unusable
 from spark_jobs.ingest.interactions import EVENT_KEYS, accepted_events, checked_events
 from spark_jobs.ingest.items import (
@@ -53,6 +60,7 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     """
     started = time.monotonic()
     feeds = read_feeds(tables, config.sources, night)
+    contents = feed_contents(tables.spark, feeds, config.ingest)
     snapshot = Snapshot.of_stage(tables, night)
     before = snapshot.state_before(ITEMS, ITEM_COLUMNS)
     known_before = snapshot.last_rows_before(ITEMS, (*ITEM_KEYS, "event_timestamp", "is_active"))
@@ -68,8 +76,10 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
         counted = collected_counts(count_rows(items, "items"), feeds)
         whole, held = snapshots(feeds, counted)
         tonight = items_tonight(before, items, whole)
+        interactions = rows_of_kind(tables, feeds, "interactions")
+        kept = without_forgotten(tables, interactions)
         events = checked_events(
-            without_forgotten(tables, rows_of_kind(tables, feeds, "interactions")),
+            kept,
             known_items(known_before, tonight.select(*ITEM_KEYS), end=night.end),
             earlier=earlier,
             night=night,
@@ -78,6 +88,9 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
         with _kept(events):
             counted |= collected_counts(count_rows(events, "interactions"), feeds)
             refuse_unusable(feeds, counted)
+            # Rows of forgotten users are read, and left out before the checks.
+            whole_events = events if kept is interactions else interactions
+            refuse_miscounted(feeds, contents, rows_by_file([items, whole_events]))
             refused = (
                 quarantined_rows(items, "items")
                 .unionByName(quarantined_pictures(items))
@@ -98,7 +111,9 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
         remarks = feed_remarks(
             counted, found, _held_back(before, items, held=held, counted=counted)
         )
-    steps = _steps(feeds, counted, remarks, time.monotonic() - started)
+    if kept is not interactions:
+        contents = without_lines(feeds, contents)
+    steps = _steps(feeds, counted, contents, remarks, time.monotonic() - started)
     record_state(tables, night, STAGE, broken)
     if broken:
         raise FeedsBroken(night, broken, steps)
@@ -144,15 +159,24 @@ def _held_back(
 def _steps(
     feeds: Sequence[Feed],
     counted: Mapping[str, FeedCounts],
+    contents: Mapping[str, FeedContent],
     remarks: Mapping[str, Sequence[str]],
     seconds: float,
 ) -> list[Step]:
     steps = []
     for feed in feeds:
-        counts = counted.get(feed.name, FeedCounts())
-        lines = (*feed.remarks, *remarks.get(feed.name, ()))
-        taken = counts.rows - counts.refused
-        step = Step(feed.name, counts.rows, taken, counts.refused, seconds=seconds, remarks=lines)
+        counts, content = counted.get(feed.name, FeedCounts()), contents[feed.name]
+        step = Step(
+            feed.name,
+            counts.rows,
+            counts.rows - counts.refused,
+            counts.refused,
+            seconds=seconds,
+            remarks=(*feed.remarks, *remarks.get(feed.name, ())),
+            files=content.files,
+            lines=content.lines,
+            bytes=content.bytes,
+        )
         steps.append(step)
     return steps
 

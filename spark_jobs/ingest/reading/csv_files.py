@@ -38,7 +38,8 @@ def csv_header(file: str) -> tuple[str, ...]:
     """Return the first record of a local file; empty where it has none."""
     with opened_text(file) as lines:
         start = lines.read(_HEADER_CHARACTERS)
-    return tuple(next(_records(start.splitlines(keepends=True)), ()))
+    # Spark skips empty lines, before the header too.
+    return tuple(next(filter(None, records(start.splitlines(keepends=True))), ()))
 
 
 def swallows_rows(values: Iterable[Column], line: Column, header: Sequence[str]) -> Column:
@@ -73,7 +74,7 @@ def swallows_rows(values: Iterable[Column], line: Column, header: Sequence[str])
 def open_quote_line(file: str) -> int | None:
     """Return the line on which the longest record of a local file begins; None without lines."""
     with opened_text(file) as lines:
-        reader = _records(lines)
+        reader = records(lines)
         longest, begin, at = 0, None, 1
         try:
             for _ in reader:
@@ -85,6 +86,7 @@ def open_quote_line(file: str) -> int | None:
     return begin
 
 
-def _records(lines: Iterable[str]) -> "_csv.Reader":
+def records(lines: Iterable[str]) -> "_csv.Reader":
+    """Return the records of lines; a value of too many characters is a ``csv.Error``."""
     csv.field_size_limit(_MOST_FIELD_CHARACTERS)
     return csv.reader(lines)

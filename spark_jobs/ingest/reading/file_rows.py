@@ -45,10 +45,15 @@ _CSV_OPTIONS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class FeedRows:
-    """A feed's rows, and remarks about its columns for the person who runs the night."""
+    """A feed's rows, and remarks about its columns for the person who runs the night.
+
+    Attributes:
+        files: that the rows are read from; none of a Delta table or a public data set.
+    """
 
     rows: DataFrame
     remarks: Sequence[str] = ()
+    files: Sequence[str] = ()
 
 
 def file_rows(tables: Tables, source: Source, path: str, files: Sequence[str]) -> FeedRows:
@@ -200,7 +205,7 @@ def as_feed(rows: DataFrame, kind: Kind) -> DataFrame:
         F.lit(False).alias(REPLACED),
         F.lit(False).alias(OPEN_QUOTE),
         F.array().cast("array<string>").alias(UNREADABLE),
-        F.lit(None).cast("string").alias(FILE),
+        F.col(f"{PLACE}.file").alias(FILE),
     )
 
 

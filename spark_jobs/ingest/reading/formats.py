@@ -1,13 +1,10 @@
 """Formats of feeds: read a feed of each format as a frame, and check its columns."""
 
-import csv
-import lzma
 import os
-import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
-import pyarrow as pa
 from py4j.protocol import Py4JError
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame
@@ -20,6 +17,7 @@ from spark_jobs.ingest.datasets.adapter import Window
 from spark_jobs.ingest.reading.column_checks import UnreadableFeed, check_types, named_columns
 from spark_jobs.ingest.reading.feed_files import files_problem, files_read
 from spark_jobs.ingest.reading.file_rows import FeedRows, as_feed, file_rows
+from spark_jobs.ingest.reading.text_files import FILE_ERRORS
 from spark_jobs.night import Night
 from spark_jobs.warehouse.tables import Tables
 
@@ -29,16 +27,6 @@ _ABSENT = ("PATH_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST", "DELTA_TABLE_NOT_FOUND
 
 # Exceptions that Spark raises about a file, its own or Java's.
 READ_ERRORS = (PySparkException, Py4JError)
-# Exceptions of looking into a file without Spark.
-_FILE_ERRORS = (
-    OSError,
-    EOFError,
-    UnicodeDecodeError,
-    csv.Error,
-    zlib.error,
-    lzma.LZMAError,
-    pa.ArrowException,
-)
 
 
 class AbsentFeed(LookupError):
@@ -66,8 +54,8 @@ def feed_rows(
             return FeedRows(_data_set_rows(tables, source, path, night))
         # A Delta table's log says which of its files are data.
         files = [] if source.format == "delta" else _checked_files(tables, source, path, apart)
-        return file_rows(tables, source, path, files)
-    except (*READ_ERRORS, *_FILE_ERRORS) as error:
+        return replace(file_rows(tables, source, path, files), files=files)
+    except (*READ_ERRORS, *FILE_ERRORS) as error:
         if is_url and isinstance(error, AnalysisException) and error.getCondition() in _ABSENT:
             raise _absent(source, path) from error
         raise UnreadableFeed(unreadable(source, path, error)) from error

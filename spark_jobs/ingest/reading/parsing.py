@@ -23,6 +23,7 @@ from spark_jobs.ingest.reading.csv_files import swallows_rows
 REPLACEMENT_CHARACTER = "\ufffd"
 _LOOKS_LIKE_JSON = r"^\s*[\[{]"
 _MARK = "_mark"
+_BLANKS = " \t"
 
 
 def json_rows(
@@ -41,7 +42,7 @@ def json_rows(
         that is not blank.
     """
     fields = ", ".join(f"{name}: string" for name in FEED_COLUMNS[kind])
-    line = F.ltrim(F.regexp_replace("value", "^\ufeff", ""))
+    line = F.ltrim(F.regexp_replace("value", "^\ufeff", ""), F.lit(_BLANKS))
     read = F.col("_read")
     # Anything but an object (a number, a list) is valid JSON, but no row.
     corrupt = read.isNull() | ~line.startswith("{")
@@ -52,7 +53,7 @@ def json_rows(
         for name in FEED_COLUMNS[kind]
     ]
     return (
-        lines.filter(F.trim("value") != "")
+        lines.filter(F.trim("value", F.lit(_BLANKS)) != "")
         .withColumn("_read", sole_value(line, f"struct<{fields}, {_MARK}: string>"))
         .withColumn(CORRUPT, corrupt)
         .select(

@@ -1,8 +1,11 @@
 """Text files of a feed, unpacked as Spark unpacks them: by the end of their names."""
 
 import bz2
+import csv
 import gzip
 import io
+import lzma
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
@@ -17,6 +20,20 @@ _OPENERS: Mapping[str, Callable[..., object]] = {
     ".bz2": bz2.open,
     ".zst": lambda file: io.BufferedReader(pa.input_stream(file, compression="zstd")),
 }
+# Compressions that Spark alone unpacks here, and ends of names that it takes for plain text.
+ONLY_SPARK = (".deflate", ".lz4", ".snappy")
+NOT_SPARK = (".7z", ".lzma", ".rar", ".tar", ".tgz", ".xz", ".zip")
+
+# Exceptions of looking into a file without Spark.
+FILE_ERRORS = (
+    OSError,
+    EOFError,
+    UnicodeDecodeError,
+    csv.Error,
+    zlib.error,
+    lzma.LZMAError,
+    pa.ArrowException,
+)
 
 
 def opened_bytes(file: str) -> BinaryIO:
