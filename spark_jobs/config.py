@@ -187,6 +187,9 @@ class IngestConfig:
             ``audit.max_quarantined``, over which nothing is published: with a quarter refused, the
             feed is broken, and the rest is not worth encoding.
         max_pictures_refused: the same for the pictures that a feed's rows name.
+        max_feed_bytes: bytes of a feed's files before compression over which it is refused. It is
+            no forecast of tonight's feed, but an end to unpacking a file that was made to fill a
+            machine; one that unpacks to more than a thousand times its size is refused anyway.
     """
 
     earliest_event: EventDate = date(1990, 1, 1)
@@ -196,6 +199,7 @@ class IngestConfig:
     max_images: PositiveInt = 8
     max_refused: Share = 0.25
     max_pictures_refused: Share = 0.25
+    max_feed_bytes: PositiveInt = 1_000_000_000_000
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -270,7 +270,10 @@ STAGE_RUNS = Table(
     rows_spared       BIGINT    COMMENT 'inputs whose vector was there already',
     seconds           DOUBLE    NOT NULL COMMENT 'of the step, where its stage tells steps apart; steps may run side by side',
     created_timestamp {_WRITTEN},
-    stage_seconds     DOUBLE    COMMENT 'of the whole stage, the same in each of its steps'
+    stage_seconds     DOUBLE    COMMENT 'of the whole stage, the same in each of its steps',
+    files             BIGINT    COMMENT 'of feeds: files that were read; null of public data sets',
+    lines             BIGINT    COMMENT 'of feeds in local text files: physical lines, headers and blank ones too; null of interactions once a user was forgotten',
+    bytes             BIGINT    COMMENT 'of feeds: size of the files as they were delivered, compressed or not'
     """,
 )
 AUDIT_RESULTS = Table(

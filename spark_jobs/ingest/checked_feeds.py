@@ -9,6 +9,13 @@ from pyspark.sql import DataFrame
 from spark_jobs.config import Config
 from spark_jobs.contracts import INTERACTIONS, ITEMS
 from spark_jobs.ingest.columns import FEED
+from spark_jobs.ingest.feed_contents import (
+    FeedContent,
+    feed_contents,
+    refuse_miscounted,
+    rows_by_file,
+    without_lines,
+)
 from spark_jobs.ingest.feed_counts import FeedCounts, collected_counts, count_rows, refuse_unusable
 from spark_jobs.ingest.interactions import EVENT_KEYS, checked_events
 from spark_jobs.ingest.items import (
@@ -37,6 +44,7 @@ class CheckedFeeds:
         tonight: active items as of tonight; ``ITEM_COLUMNS``.
         items: item rows, as ``checked_items`` returns them.
         events: interactions, as ``checked_events`` returns them.
+        contents: what lies in the files of each feed.
         remarks: lines about each feed for the person who runs the night.
         broken: a problem for each limit that a feed exceeds.
     """
@@ -47,20 +55,27 @@ class CheckedFeeds:
     items: DataFrame
     events: DataFrame
     counted: Mapping[str, FeedCounts]
+    contents: Mapping[str, FeedContent]
     remarks: Mapping[str, Sequence[str]]
     broken: Sequence[str]
 
     def steps(self, seconds: float) -> list[Step]:
         """Return a step for each feed, under its name."""
-        steps = []
-        for feed in self.feeds:
-            counts = self.counted.get(feed.name, FeedCounts())
-            lines = (*feed.remarks, *self.remarks.get(feed.name, ()))
-            taken = counts.rows - counts.refused
-            steps.append(
-                Step(feed.name, counts.rows, taken, counts.refused, seconds=seconds, remarks=lines)
-            )
-        return steps
+        return [self._step(feed, seconds) for feed in self.feeds]
+
+    def _step(self, feed: Feed, seconds: float) -> Step:
+        counts, content = self.counted.get(feed.name, FeedCounts()), self.contents[feed.name]
+        return Step(
+            feed.name,
+            counts.rows,
+            counts.rows - counts.refused,
+            counts.refused,
+            seconds=seconds,
+            remarks=(*feed.remarks, *self.remarks.get(feed.name, ())),
+            files=content.files,
+            lines=content.lines,
+            bytes=content.bytes,
+        )
 
 
 @contextmanager
@@ -72,6 +87,7 @@ def checked_feeds(tables: Tables, config: Config, night: Night) -> Iterator[Chec
         EmptyNight: there are no rows.
     """
     feeds = read_feeds(tables, config.sources, night)
+    contents = feed_contents(tables.spark, feeds, config.ingest)
     snapshot = Snapshot.of_stage(tables, night)
     before = snapshot.state_before(ITEMS, ITEM_COLUMNS)
     known_before = snapshot.last_rows_before(ITEMS, (*ITEM_KEYS, "event_timestamp", "is_active"))
@@ -87,8 +103,10 @@ def checked_feeds(tables: Tables, config: Config, night: Night) -> Iterator[Chec
         counted = collected_counts(count_rows(items, "items"), feeds)
         whole, held = snapshots(feeds, counted)
         tonight = items_tonight(before, items, whole)
+        interactions = rows_of_kind(tables, feeds, "interactions")
+        kept = without_forgotten(tables, interactions)
         events = checked_events(
-            without_forgotten(tables, rows_of_kind(tables, feeds, "interactions")),
+            kept,
             known_items(known_before, tonight.select(*ITEM_KEYS), end=night.end),
             earlier=earlier,
             night=night,
@@ -97,6 +115,12 @@ def checked_feeds(tables: Tables, config: Config, night: Night) -> Iterator[Chec
         with _kept(events):
             counted |= collected_counts(count_rows(events, "interactions"), feeds)
             refuse_unusable(feeds, counted)
+            # Rows of forgotten users are read, and left out before the checks.
+            has_forgotten = kept is not interactions
+            read = rows_by_file([items, interactions if has_forgotten else events])
+            refuse_miscounted(feeds, contents, read)
+            if has_forgotten:
+                contents = without_lines(feeds, contents)
             is_clean = not any(t.refused or t.pictures_refused for t in counted.values())
             remarks = feed_remarks(
                 counted,
@@ -104,7 +128,9 @@ def checked_feeds(tables: Tables, config: Config, night: Night) -> Iterator[Chec
                 _held_back(before, items, held=held, counted=counted),
             )
             broken = broken_feeds(counted, config)
-            yield CheckedFeeds(feeds, before, tonight, items, events, counted, remarks, broken)
+            yield CheckedFeeds(
+                feeds, before, tonight, items, events, counted, contents, remarks, broken
+            )
 
 
 def snapshots(

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import fsspec
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -29,6 +28,7 @@ from spark_jobs.ingest.reading.csv_files import open_quote_line
 from spark_jobs.ingest.reading.feed_files import plain_path
 from spark_jobs.ingest.reading.feeds import Feed
 from spark_jobs.ingest.reading.formats import READ_ERRORS, unreadable
+from spark_jobs.ingest.reading.text_files import opened_bytes
 from spark_jobs.ingest.row_checks import has_unreadable_key, is_refused
 
 # So many values of another type, and not one of the right type, make a bad column; one value makes
@@ -230,7 +230,7 @@ def _quote_problems(feed: Feed, counts: FeedCounts) -> list[str]:
 
 def first_bad_line(path: str) -> int | None:
     """Return the number of the first line of a local file that is not UTF-8; None if all are."""
-    with fsspec.open(path, "rb", compression="infer") as file:
+    with opened_bytes(path) as file:
         for number, line in enumerate(file, start=1):
             try:
                 line.decode("utf-8")

@@ -75,6 +75,8 @@ class Step:
         rows_reused: inputs whose vector existed already; the column ``rows_spared``.
         remarks: lines for the person who runs the stage; not recorded, since they quote rows.
         encoder_version: encoder whose rows the step wrote; None where it has none.
+        files: files that the step read, with their ``lines`` and ``bytes`` on disk; None where it
+            read tables, and where they were not counted.
     """
 
     name: str
@@ -86,6 +88,9 @@ class Step:
     seconds: float = 0.0
     remarks: tuple[str, ...] = field(default=(), repr=False)
     encoder_version: str | None = None
+    files: int | None = None
+    lines: int | None = None
+    bytes: int | None = None
 
     @property
     def label(self) -> str:

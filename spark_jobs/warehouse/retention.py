@@ -13,6 +13,7 @@ from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.warehouse.delta_files import delete_rows
 from spark_jobs.warehouse.ledgers import without_backfills
+from spark_jobs.warehouse.schemas import with_missing_columns
 from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
@@ -44,14 +45,12 @@ def staged_nights(tables: Tables, before: Night) -> dict[Night, int]:
 def remove_staged(tables: Tables, nights: Mapping[Night, int]) -> None:
     """Remove the staged rows of nights. After it such a night can be run from ingest on only."""
     columns = (
-        "step string, encoder_version string, rows_in bigint, rows_out bigint, "
-        "rows_quarantined bigint, rows_encoded bigint, rows_spared bigint, seconds double, "
-        "stage_seconds double"
+        "step string, rows_in bigint, rows_out bigint, rows_quarantined bigint, seconds double"
     )
     for night, rows in nights.items():
         # Recorded before the removal: a run killed in between has removed no unrecorded row.
-        step = [("staged rows removed", None, rows, rows, 0, None, None, 0.0, None)]
-        tables.record(local_frame(tables.spark, step, columns), STAGE_RUNS, night, MAINTENANCE)
+        step = local_frame(tables.spark, [("staged rows removed", rows, rows, 0, 0.0)], columns)
+        tables.record(with_missing_columns(step, STAGE_RUNS), STAGE_RUNS, night, MAINTENANCE)
     days = [F.lit(night.ds) for night in nights]
     for table in PUBLISHED:
         delete_rows(tables.spark, tables.staged_path(table), F.col("ds").isin(days))

@@ -4,15 +4,14 @@ import csv
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
-import fsspec
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from spark_jobs.config import Source
 from spark_jobs.contracts import DOMAINS
+from spark_jobs.ingest.reading.text_files import opened_text
 
 if TYPE_CHECKING:
     import _csv
@@ -41,9 +40,11 @@ def csv_headers(files: Sequence[str], source: Source) -> dict[tuple[str, ...], l
 
 def csv_header(file: str, source: Source) -> tuple[str, ...]:
     """Return the first record of a local file; empty where it has none."""
-    with _opened(file, source) as lines:
+    with opened_text(file, source.encoding) as lines:
         start = lines.read(_HEADER_CHARACTERS)
-    return tuple(next(_records(start.splitlines(keepends=True), source), ()))
+    # Spark skips empty lines, before the header too.
+    found = records(start.splitlines(keepends=True), source.delimiter)
+    return tuple(next(filter(None, found), ()))
 
 
 def swallows_rows(
@@ -79,8 +80,8 @@ def swallows_rows(
 
 def open_quote_line(file: str, source: Source) -> int | None:
     """Return the line on which the longest record of a local file begins; None without lines."""
-    with _opened(file, source) as lines:
-        reader = _records(lines, source)
+    with opened_text(file, source.encoding) as lines:
+        reader = records(lines, source.delimiter)
         longest, begin, at = 0, None, 1
         try:
             for _ in reader:
@@ -92,14 +93,7 @@ def open_quote_line(file: str, source: Source) -> int | None:
     return begin
 
 
-def _opened(file: str, source: Source) -> AbstractContextManager[TextIO]:
-    encoding = "utf-8-sig" if source.encoding == "utf-8" else source.encoding
-    opened: AbstractContextManager[TextIO] = fsspec.open(
-        file, "rt", compression="infer", encoding=encoding, errors="replace", newline=""
-    )
-    return opened
-
-
-def _records(lines: Iterable[str], source: Source) -> "_csv.Reader":
+def records(lines: Iterable[str], delimiter: str) -> "_csv.Reader":
+    """Return the records of lines; a value of too many characters is a ``csv.Error``."""
     csv.field_size_limit(_MOST_FIELD_CHARACTERS)
-    return csv.reader(lines, delimiter=source.delimiter)
+    return csv.reader(lines, delimiter=delimiter)

@@ -8,6 +8,8 @@ from urllib.parse import unquote, urlparse
 
 from pyspark.sql import SparkSession
 
+from spark_jobs.ingest.reading.text_files import NOT_SPARK, compression
+
 # Files that writers and operating systems leave beside data; Spark skips them, rightly.
 _MARKERS = re.compile(
     r"_SUCCESS|_(committed|started)_.+|_(common_)?metadata"  # of jobs that have written Parquet
@@ -33,6 +35,10 @@ _UNLISTED = (
     "Spark does not find the files by their names: rename them with ASCII letters, or start "
     "embedmill with LANG=C.UTF-8"
 )
+_PACKED = (
+    "Spark does not unpack such files: write them plain, or compressed with gzip (.gz), bzip2 "
+    "(.bz2) or zstandard (.zst)"
+)
 _COLON = "Spark cannot read a file of a local folder whose name has a colon: rename it"
 
 
@@ -46,23 +52,26 @@ def plain_path(uri: str) -> str:
     return unquote(urlparse(uri).path if uri.startswith("file:") else uri)
 
 
-def files_problem(spark: SparkSession, path: str, apart: Sequence[str]) -> str | None:
+def files_problem(
+    spark: SparkSession, path: str, read: Sequence[str], apart: Sequence[str]
+) -> str | None:
     """Return which files at a feed's path Spark would not read, and what to do; None for none.
 
     Args:
         path: of a feed in files: a folder or one file.
+        read: ``files_read`` at the path.
         apart: paths of other feeds; files below them do not belong to this one.
     """
     own = f"{_on_disk(path)}/"
     others = [other for other in map(_on_disk, apart) if other.startswith(own)]
-    read = files_read(spark, path)
     missed = {
         _name_in(own, file): _cause(_name_in(own, file), read)
-        for file in sorted(_listed(spark, path) - read)
+        for file in sorted(_listed(spark, path) - set(read))
         if not _is_under(file, others) and _may_be_data(file)
     }
+    missed |= {_name_in(own, file): _PACKED for file in read if compression(file) in NOT_SPARK}
     if "://" not in path:
-        missed |= {_name_in(own, file): _COLON for file in sorted(read) if ":" in _last(file)}
+        missed |= {_name_in(own, file): _COLON for file in read if ":" in _last(file)}
     return _described(missed) if missed else None
 
 
@@ -75,16 +84,24 @@ def _described(missed: Mapping[str, str]) -> str:
     return f"{files} not read: {listed}. {causes}."
 
 
-def files_read(spark: SparkSession, path: str) -> set[str]:
-    """Return the files that Spark reads; it lists them alike for every file format."""
+def files_read(spark: SparkSession, path: str) -> list[str]:
+    """Return the files that Spark reads, sorted; it lists them alike for every file format."""
     listed = {plain_path(uri) for uri in spark.read.text(spark_path(path)).inputFiles()}
     # Beside partition folders Spark lists files, but does not read them.
     below = {file for file in listed if os.path.dirname(file) != _on_disk(path)}
-    return {file for file in below if "=" in _last(os.path.dirname(file))} or listed
+    return sorted({file for file in below if "=" in _last(os.path.dirname(file))} or listed)
+
+
+def remote_bytes(spark: SparkSession, path: str, read: Sequence[str]) -> int:
+    """Return the bytes of the files that Spark reads at a URL."""
+    names = set(read)
+    return sum(size for file, size in _remote_files(spark, path) if file in names)
 
 
 def _listed(spark: SparkSession, path: str) -> set[str]:
-    return set(_remote_files(spark, path) if "://" in path else _local_files(path))
+    if "://" in path:
+        return {file for file, _ in _remote_files(spark, path)}
+    return set(_local_files(path))
 
 
 def _local_files(path: str) -> Iterator[str]:
@@ -94,8 +111,11 @@ def _local_files(path: str) -> Iterator[str]:
         yield from (os.path.join(folder, name) for name in names)
 
 
-def _remote_files(spark: SparkSession, path: str) -> Iterator[str]:
-    """Yield the files that Hadoop lists, with Spark's credentials; empty files are left out."""
+def _remote_files(spark: SparkSession, path: str) -> Iterator[tuple[str, int]]:
+    """Yield the files that Hadoop lists, with Spark's credentials, and their bytes.
+
+    Empty files are left out.
+    """
     pattern = cast(Any, spark._jvm).org.apache.hadoop.fs.Path(path)
     system = pattern.getFileSystem(cast(Any, spark._jsc).hadoopConfiguration())
     for root in system.globStatus(pattern) or ():
@@ -103,7 +123,7 @@ def _remote_files(spark: SparkSession, path: str) -> Iterator[str]:
         while files.hasNext():
             file = files.next()
             if file.getLen():
-                yield plain_path(str(file.getPath().toUri().toString()))
+                yield plain_path(str(file.getPath().toUri().toString())), int(file.getLen())
 
 
 def _on_disk(path: str) -> str:

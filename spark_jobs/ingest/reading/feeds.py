@@ -33,12 +33,14 @@ class Feed:
         path: file or folder, ``{ds}`` filled in.
         rows: the columns of its kind and the bookkeeping columns, see ``columns.py``.
         remarks: about its columns, for the person who runs the night.
+        files: that the rows are read from; none of a Delta table or a public data set.
     """
 
     source: Source
     path: str
     rows: DataFrame
     remarks: Sequence[str] = ()
+    files: Sequence[str] = ()
 
     @property
     def name(self) -> str:
@@ -67,7 +69,7 @@ def read_feeds(tables: Tables, sources: Sequence[Source], night: Night) -> list[
             problems.append(str(error))
         else:
             rows = _placed(read.rows, source, path, rank)
-            feeds.append(Feed(source, path, rows, read.remarks))
+            feeds.append(Feed(source, path, rows, read.remarks, read.files))
     if problems:
         raise UnreadableFeed("\n".join(problems))
     return feeds

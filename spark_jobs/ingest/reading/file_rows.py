@@ -37,7 +37,7 @@ from spark_jobs.ingest.reading.column_checks import (
 from spark_jobs.ingest.reading.column_names import Made, match_names, standard_name
 from spark_jobs.ingest.reading.column_rules import rule_text, value_by_rule
 from spark_jobs.ingest.reading.csv_files import csv_headers
-from spark_jobs.ingest.reading.feed_files import files_read, spark_path
+from spark_jobs.ingest.reading.feed_files import spark_path
 from spark_jobs.ingest.reading.json_keys import json_keys
 from spark_jobs.ingest.reading.json_values import json_value
 from spark_jobs.ingest.reading.parsing import (
@@ -60,26 +60,34 @@ _CSV_OPTIONS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class FeedRows:
-    """A feed's rows, and remarks about its columns for the person who runs the night."""
+    """A feed's rows, and remarks about its columns for the person who runs the night.
+
+    Attributes:
+        files: that the rows are read from; none of a Delta table or a public data set.
+    """
 
     rows: DataFrame
     remarks: Sequence[str] = ()
+    files: Sequence[str] = ()
 
 
-def file_rows(tables: Tables, source: Source, path: str) -> FeedRows:
+def file_rows(tables: Tables, source: Source, path: str, files: Sequence[str]) -> FeedRows:
     """Return the rows of a feed in files lazily: the columns of its kind, and what reading adds.
+
+    Args:
+        files: that Spark reads at the path, sorted; none of a Delta table.
 
     Raises:
         UnreadableFeed: columns are missing, mistyped, or several could be one.
     """
     if source.format == "jsonl":
-        return _jsonl_rows(tables, source, path)
+        return _jsonl_rows(tables, source, path, files)
     if source.format == "csv":
-        return _csv_rows(tables, source, path)
+        return _csv_rows(tables, source, path, files)
     at = path if source.format == "delta" else spark_path(path)
     rows = tables.spark.read.format(source.format).load(at)
     if source.format == "parquet" and "://" not in path:
-        rows = _with_times(rows, next(iter(sorted(files_read(tables.spark, path))), None))
+        rows = _with_times(rows, next(iter(files), None))
     names = as_they_are(named_columns(source, path, rows.columns), rows.schema)
     order = names.order if names.order is None else F.col(f"`{names.order}`")
     # The files of a Delta table are in no order.
@@ -132,8 +140,8 @@ def _with_times(rows: DataFrame, file: str | None) -> DataFrame:
     )
 
 
-def _jsonl_rows(tables: Tables, source: Source, path: str) -> FeedRows:
-    keys, columns = json_keys(tables.spark, path), FEED_COLUMNS[source.kind]
+def _jsonl_rows(tables: Tables, source: Source, path: str, files: Sequence[str]) -> FeedRows:
+    keys, columns = json_keys(tables.spark, path, files), FEED_COLUMNS[source.kind]
     # Lines may spell a key in several ways, and each has its own.
     spelled: dict[str, list[str]] = {}
     for key in keys:
@@ -158,19 +166,19 @@ def _jsonl_rows(tables: Tables, source: Source, path: str) -> FeedRows:
     return FeedRows(typed_rows(rows, source.kind, names.made), names.remarks)
 
 
-def _csv_rows(tables: Tables, source: Source, path: str) -> FeedRows:
+def _csv_rows(tables: Tables, source: Source, path: str, files: Sequence[str]) -> FeedRows:
     """Read each file by its own header: files of a folder may differ in columns and their order."""
     if "://" in path:
         first = tables.spark.read.options(**_csv_options(source)).csv(path).columns
         by_header = {tuple(first): [path]} if first else {}
     else:
-        by_header = csv_headers(sorted(files_read(tables.spark, path)), source)
+        by_header = csv_headers(files, source)
     frames, remarks = [], []
-    for header, files in by_header.items():
+    for header, same in by_header.items():
         # One header is the folder's: its files need not be listed one by one.
-        rows = _csv_texts(tables, source, header, path, [path] if len(by_header) == 1 else files)
+        rows = _csv_texts(tables, source, header, path, [path] if len(by_header) == 1 else same)
         folders = [name for name in rows.columns if not name.startswith("_")]
-        names = named_columns(source, files[0], [*header, *folders])
+        names = named_columns(source, same[0], [*header, *folders])
         texts = {found: F.col(f"_{i}") for i, found in enumerate(header)}
         texts |= {found: F.col(f"`{found}`").cast("string") for found in folders}
         order = None if names.order is None else texts[names.order]
@@ -264,7 +272,7 @@ def as_feed(rows: DataFrame, kind: Kind, made: Made = MappingProxyType({})) -> D
             F.lit(False).alias(OPEN_QUOTE),
             UNREADABLE,
             left_out(texts, made).alias(LEFT_OUT),
-            F.lit(None).cast("string").alias(FILE),
+            F.col(f"{PLACE}.file").alias(FILE),
         )
     )
 

@@ -1,13 +1,10 @@
 """Formats of feeds: read a feed of each format as a frame, and check its columns."""
 
-import csv
-import lzma
 import os
-import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
-import pyarrow as pa
 from py4j.protocol import Py4JError
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame
@@ -18,8 +15,9 @@ from spark_jobs.contracts import INTERACTIONS
 from spark_jobs.ingest.datasets import ADAPTERS
 from spark_jobs.ingest.datasets.adapter import Window
 from spark_jobs.ingest.reading.column_checks import UnreadableFeed, check_types, named_columns
-from spark_jobs.ingest.reading.feed_files import files_problem
+from spark_jobs.ingest.reading.feed_files import files_problem, files_read
 from spark_jobs.ingest.reading.file_rows import FeedRows, as_feed, file_rows
+from spark_jobs.ingest.reading.text_files import FILE_ERRORS
 from spark_jobs.night import Night
 from spark_jobs.warehouse.tables import Tables
 
@@ -29,16 +27,6 @@ _ABSENT = ("PATH_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST", "DELTA_TABLE_NOT_FOUND
 
 # Exceptions that Spark raises about a file, its own or Java's.
 READ_ERRORS = (PySparkException, Py4JError)
-# Exceptions of looking into a file without Spark.
-_FILE_ERRORS = (
-    OSError,
-    EOFError,
-    UnicodeDecodeError,
-    csv.Error,
-    zlib.error,
-    lzma.LZMAError,
-    pa.ArrowException,
-)
 
 
 class AbsentFeed(LookupError):
@@ -64,10 +52,10 @@ def feed_rows(
     try:
         if source.format in ADAPTERS:
             return FeedRows(_data_set_rows(tables, source, path, night))
-        if source.format != "delta":  # a Delta table's log says which of its files are data
-            _check_files(tables, source, path, apart)
-        return file_rows(tables, source, path)
-    except (*READ_ERRORS, *_FILE_ERRORS) as error:
+        # A Delta table's log says which of its files are data.
+        files = [] if source.format == "delta" else _checked_files(tables, source, path, apart)
+        return replace(file_rows(tables, source, path, files), files=files)
+    except (*READ_ERRORS, *FILE_ERRORS) as error:
         if is_url and isinstance(error, AnalysisException) and error.getCondition() in _ABSENT:
             raise _absent(source, path) from error
         raise UnreadableFeed(unreadable(source, path, error)) from error
@@ -83,10 +71,12 @@ def unreadable(source: Source, path: str, error: Exception) -> str:
     return f"{where}: {cause}. Deliver it again, or correct [[sources]] format."
 
 
-def _check_files(tables: Tables, source: Source, path: str, apart: Sequence[str]) -> None:
-    problem = files_problem(tables.spark, path, apart)
+def _checked_files(tables: Tables, source: Source, path: str, apart: Sequence[str]) -> list[str]:
+    files = files_read(tables.spark, path)
+    problem = files_problem(tables.spark, path, files, apart)
     if problem is not None:
         raise UnreadableFeed(f"feed {source.name!r}: {path!r}: {problem}")
+    return files
 
 
 def _data_set_rows(tables: Tables, source: Source, path: str, night: Night) -> DataFrame:

@@ -1,26 +1,28 @@
 """Keys of JSON Lines: those that the first lines of a feed's files have."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-import fsspec
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs.ingest.reading.feed_files import files_read
+from spark_jobs.ingest.reading.text_files import opened_text
 
 _FILES, _LINES, _CHARACTERS = 20, 100, 100_000
 
 
-def json_keys(spark: SparkSession, path: str) -> list[str]:
-    """Return the keys of the objects in the first lines of a feed, in the order of their coming."""
+def json_keys(spark: SparkSession, path: str, files: Sequence[str]) -> list[str]:
+    """Return the keys of the objects in the first lines of a feed, in the order of their coming.
+
+    Args:
+        files: of the feed; looked into where they are local.
+    """
     if "://" in path:
         start = F.substring("value", 1, _CHARACTERS).alias("start")
         rows = spark.read.text(path).select(start).limit(_FILES * _LINES).collect()
         return keys_of(row["start"] for row in rows)
-    files = sorted(files_read(spark, path))[:_FILES]
-    return keys_of(line for file in files for line in _first_lines(file))
+    return keys_of(line for file in files[:_FILES] for line in _first_lines(file))
 
 
 def keys_of(lines: Iterable[str]) -> list[str]:
@@ -36,6 +38,6 @@ def keys_of(lines: Iterable[str]) -> list[str]:
 
 
 def _first_lines(file: str) -> Iterator[str]:
-    with fsspec.open(file, "rt", compression="infer", encoding="utf-8", errors="replace") as lines:
+    with opened_text(file) as lines:
         # A file may be one line of gigabytes.
         yield from islice(iter(lambda: lines.readline(_CHARACTERS), ""), _LINES)

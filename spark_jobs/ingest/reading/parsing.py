@@ -25,6 +25,7 @@ from spark_jobs.ingest.reading.json_values import MARK, json_value, keys_of_obje
 # Decoders replace bytes that are not UTF-8 by this.
 REPLACEMENT_CHARACTER = "\ufffd"
 _LOOKS_LIKE_JSON = r"^\s*[\[{]"
+_BLANKS = " \t"
 
 
 def json_rows(
@@ -43,7 +44,7 @@ def json_rows(
         that is not blank.
     """
     fields = ", ".join(f"{name}: string" for name in FEED_COLUMNS[kind])
-    line = F.ltrim(F.regexp_replace("value", "^\ufeff", ""))
+    line = F.ltrim(F.regexp_replace("value", "^\ufeff", ""), F.lit(_BLANKS))
     read = F.col("_read")
     # Anything but an object (a number, a list) is valid JSON, but no row.
     corrupt = read.isNull() | ~line.startswith("{")
@@ -63,7 +64,7 @@ def json_rows(
     }
     columns = [F.when(~F.col(CORRUPT), text).alias(name) for name, text in texts.items()]
     return (
-        lines.filter(F.trim("value") != "")
+        lines.filter(F.trim("value", F.lit(_BLANKS)) != "")
         .withColumn("_read", sole_value(line, f"struct<{fields}, {MARK}: string>"))
         .withColumn("_keys", keys_of_object(line))
         .withColumn(CORRUPT, corrupt)

@@ -169,6 +169,7 @@ def test_names_of_steps_are_taken_apart_once(old: Tables) -> None:
     assert steps(old) == sorted(expected, key=str)
     row = old.read(STAGE_RUNS).filter("step = 'pages'").collect()[0]
     assert (row["rows_in"], row["seconds"], row["stage_seconds"]) == (4, 1.0, 2.0)
+    assert (row["files"], row["lines"], row["bytes"]) == (None, None, None)
     assert str(row["created_timestamp"]) == "2026-02-01 03:00:00"
 
 

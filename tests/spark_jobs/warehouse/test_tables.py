@@ -169,16 +169,21 @@ def test_a_relative_warehouse_is_one_of_the_folder_the_run_started_in(
 
 
 def test_a_ledger_gets_the_columns_that_its_contract_has_got_since(tables: Tables) -> None:
-    older = replace(STAGE_RUNS, ddl=STAGE_RUNS.ddl.split(",\n    stage_seconds")[0])
+    older = replace(STAGE_RUNS, ddl=STAGE_RUNS.ddl.split(",\n    files")[0])
     columns = "step string, encoder_version string, rows_in bigint, rows_out bigint, "
-    columns += "rows_quarantined bigint, rows_encoded bigint, rows_spared bigint, seconds double"
-    row = ("feed", None, 1, 1, 0, None, None, 2.0)
+    columns += "rows_quarantined bigint, rows_encoded bigint, rows_spared bigint, seconds double, "
+    columns += "stage_seconds double"
+    row = ("feed", None, 1, 1, 0, None, None, 2.0, 3.0)
     tables.record(local_frame(tables.spark, [row], columns), older, FIRST, "ingest")
-    assert [r["stage_seconds"] for r in tables.read(STAGE_RUNS).collect()] == [None]
-    now = local_frame(tables.spark, [(*row, 3.0)], f"{columns}, stage_seconds double")
+    assert [r["lines"] for r in tables.read(STAGE_RUNS).collect()] == [None]
+    counts = "files bigint, lines bigint, bytes bigint"
+    now = local_frame(tables.spark, [(*row, 1, 2, 30)], f"{columns}, {counts}")
 
     for _ in range(2):
         tables.record(now, STAGE_RUNS, SECOND, "ingest")
 
-    found = tables.read(STAGE_RUNS).orderBy("ds").select("ds", "stage_seconds").collect()
-    assert [tuple(row) for row in found] == [(FIRST.ds, None), (SECOND.ds, 3.0)]
+    found = tables.read(STAGE_RUNS).orderBy("ds").select("ds", "files", "lines", "bytes")
+    assert [tuple(row) for row in found.collect()] == [
+        (FIRST.ds, None, None, None),
+        (SECOND.ds, 1, 2, 30),
+    ]

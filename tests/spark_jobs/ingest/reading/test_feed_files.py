@@ -1,5 +1,6 @@
 """Files of a feed that Spark would not read are named before the night is ingested."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from PIL import Image
 
 from spark_jobs.config import Source
 from spark_jobs.ingest.reading.column_checks import UnreadableFeed
-from spark_jobs.ingest.reading.feed_files import files_problem
+from spark_jobs.ingest.reading.feed_files import files_problem, files_read
 from spark_jobs.ingest.reading.feeds import read_feeds, rows_of_kind
 from spark_jobs.night import Night
 from spark_jobs.warehouse.tables import Tables
@@ -29,6 +30,10 @@ def fill(folder: Path, *names: str, content: str = ROW) -> None:
         file.write_text(content, encoding="utf-8")
 
 
+def problem_at(tables: Tables, path: str, apart: Sequence[str] = ()) -> str | None:
+    return files_problem(tables.spark, path, files_read(tables.spark, path), apart)
+
+
 @pytest.mark.parametrize(
     ("names", "missed", "advice"),
     [
@@ -46,7 +51,7 @@ def test_each_file_that_spark_does_not_read_is_named(
 ) -> None:
     fill(folder, *names)
 
-    problem = str(files_problem(tables.spark, str(folder), []))
+    problem = str(problem_at(tables, str(folder)))
 
     assert f"not read: {missed}. " in problem
     assert advice in problem
@@ -68,7 +73,7 @@ def test_a_folder_whose_files_are_all_read_has_no_problem(
     folder.mkdir()
     fill(folder, *names)
 
-    assert files_problem(tables.spark, str(folder), []) is None
+    assert problem_at(tables, str(folder)) is None
 
 
 def test_empty_files_and_pictures_without_a_suffix_are_not_data(
@@ -78,14 +83,14 @@ def test_empty_files_and_pictures_without_a_suffix_are_not_data(
     fill(folder, "_empty", "00/empty", content="")
     Image.new("RGB", (8, 8)).save(folder / "00" / "picture", format="png")
 
-    assert files_problem(tables.spark, str(folder), []) is None
+    assert problem_at(tables, str(folder)) is None
 
 
 def test_files_of_another_feed_are_not_named(tables: Tables, folder: Path) -> None:
     fill(folder, "p.jsonl", "00/q.jsonl", "01/r.jsonl", "0/s.jsonl")
     others = [str(folder), str(folder / "00"), str(folder / "01" / "r.jsonl")]
 
-    problem = str(files_problem(tables.spark, str(folder), others))
+    problem = str(problem_at(tables, str(folder), others))
 
     assert "1 file is not read: '0/s.jsonl'" in problem
 
@@ -93,7 +98,7 @@ def test_files_of_another_feed_are_not_named(tables: Tables, folder: Path) -> No
 def test_only_the_first_of_many_names_are_listed(tables: Tables, folder: Path) -> None:
     fill(folder, *(f"_{i:02}" for i in range(25)))
 
-    problem = str(files_problem(tables.spark, str(folder), []))
+    problem = str(problem_at(tables, str(folder)))
 
     assert "25 files are not read: '_00', " in problem
     assert "'_09' and 15 more. " in problem
@@ -103,7 +108,7 @@ def test_an_object_store_is_listed_through_hadoop(tables: Tables, tmp_path: Path
     folder = tmp_path / "a b"
     fill(folder, "p.jsonl", "_q.jsonl", "00/r.jsonl", "img/a.png", "_SUCCESS")
 
-    problem = str(files_problem(tables.spark, f"file://{folder}", []))
+    problem = str(problem_at(tables, f"file://{folder}"))
 
     assert "2 files are not read: '00/r.jsonl', '_q.jsonl'. " in problem
 
