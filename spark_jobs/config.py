@@ -69,6 +69,8 @@ class Source:
         format: a file format in the columns of ``ingest/columns.py``, or a public data set.
         path: file or folder; ``{ds}`` stands for the night. Picture paths in it are relative to its
             folder.
+        media_roots: further folders below which its pictures may lie, ``{ds}`` allowed: paths are
+            tried below the feed's folder first, then below each of these.
         mode: ``changes``: the feed holds new and changed rows, ``is_deleted`` marks removed ones.
             ``snapshot``: the feed holds all rows of the source; absent ones are removed.
         order_by: column of the feed, such as a version or a time of change, by which the newest of
@@ -95,6 +97,7 @@ class Source:
     mode: Literal["changes", "snapshot"] = "changes"
     order_by: Annotated[str, StringConstraints(pattern=r"^[\w -]+$")] | None = None
     optional: bool = False
+    media_roots: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = ()
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -18,6 +18,7 @@ from spark_jobs.ingest.columns import (
     SUPERSEDED,
 )
 from spark_jobs.ingest.content_hash import with_content
+from spark_jobs.ingest.reading.feeds import Feed
 from spark_jobs.ingest.row_checks import checked_item_rows, is_refused, refused_for, row_json
 from spark_jobs.warehouse.change_log import changed_rows
 
@@ -36,7 +37,7 @@ def checked_items(
     rows: DataFrame,
     before: DataFrame,
     *,
-    changes: Sequence[str],
+    feeds: Sequence[Feed],
     limits: IngestConfig,
     partitions: int,
 ) -> DataFrame:
@@ -51,13 +52,14 @@ def checked_items(
     Args:
         rows: as ``feeds.rows_of_kind`` returns them.
         before: active items as of the night before; domain, item_id.
-        changes: names of the feeds of changes, in which a key may have several rows.
+        feeds: of tonight. A key may have several rows in a feed of changes.
         partitions: number of partitions in which pictures are read.
 
     Returns:
         ``rows`` with _reason and _payload (null where accepted), images as {uri, sha256},
         content_hash, row_hash and _picture_problems. One row each row of ``rows``.
     """
+    changes = [feed.name for feed in feeds if feed.source.mode == "changes"]
     checked = checked_item_rows(rows, limits).withColumn("source", _source_with_feed())
     known = before.select(*ITEM_KEYS, F.lit(True).alias("_known"))
     checked = (
@@ -72,7 +74,8 @@ def checked_items(
         .drop("_known", "_came")
     )
     with_payload = F.when(is_refused(), F.coalesce(PAYLOAD, row_json("items")))
-    return with_content(checked.withColumn(PAYLOAD, with_payload), limits)
+    media = {feed.name: feed.media for feed in feeds}
+    return with_content(checked.withColumn(PAYLOAD, with_payload), media, limits)
 
 
 def items_tonight(before: DataFrame, checked: DataFrame, snapshots: Sequence[str]) -> DataFrame:

@@ -60,7 +60,7 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     items = checked_items(
         rows_of_kind(tables, feeds, "items"),
         before,
-        changes=[feed.name for feed in feeds if feed.source.mode == "changes"],
+        feeds=feeds,
         limits=config.ingest,
         partitions=tables.spark.sparkContext.defaultParallelism,
     )

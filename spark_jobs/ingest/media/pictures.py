@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from encoders.machine_faults import raise_machine_fault
 from spark_jobs.config import IngestConfig
+from spark_jobs.ingest.media.folders import MediaFolders, UnusableMedia
 
 # Pictures come from strangers: decoders of other formats, such as EPS, start programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
@@ -36,7 +37,7 @@ class RefusedPicture:
     Attributes:
         path: as the source wrote it.
         reason: ``image_outside_feed``, ``image_missing``, ``image_too_large``, ``image_corrupt``
-            or ``image_surplus``.
+            or ``image_surplus``; see ``PICTURE_REASONS`` in ``row_checks.py``.
         detail: the problem in words, for a person.
     """
 
@@ -45,24 +46,21 @@ class RefusedPicture:
     detail: str
 
 
-def read_picture(folder: str, path: str, limits: IngestConfig) -> Picture | RefusedPicture:
+def read_picture(media: MediaFolders, path: str, limits: IngestConfig) -> Picture | RefusedPicture:
     """Read a picture's bytes and header; pixels are left to the encoder.
 
     Args:
-        folder: folder of the feed. Links are resolved before the path is compared with it.
-        path: relative to ``folder``, as the source wrote it.
+        path: as the source wrote it.
 
     Raises:
         MachineFault: it cannot be read because of the machine, not the picture.
     """
-    if "\0" in path or not path.strip():
-        return RefusedPicture(path, "image_missing", "the path is empty or contains a zero byte")
-    root = os.path.realpath(folder)
-    uri = os.path.realpath(os.path.join(root, path))
-    if os.path.commonpath([root, uri]) != root:
-        return RefusedPicture(path, "image_outside_feed", f"the path leads out of {root!r}")
+    uri = path
     try:
-        return _read(uri, path, limits)
+        uri = media.file_of(path)
+        return _read(uri, limits)
+    except UnusableMedia as error:
+        return RefusedPicture(path, error.reason, error.detail)
     except (OSError, MemoryError) as error:
         raise_machine_fault(error, uri)
         detail = getattr(error, "strerror", None) or "cannot be read"
@@ -70,10 +68,10 @@ def read_picture(folder: str, path: str, limits: IngestConfig) -> Picture | Refu
 
 
 def read_pictures(
-    folder: str, paths: list[str | None], limits: IngestConfig
+    media: MediaFolders, paths: list[str | None], limits: IngestConfig
 ) -> tuple[list[Picture], list[RefusedPicture]]:
     """Read an item's pictures, in order; those over ``max_images`` are refused unread."""
-    outcomes = [read_picture(folder, path or "", limits) for path in paths[: limits.max_images]]
+    outcomes = [read_picture(media, path or "", limits) for path in paths[: limits.max_images]]
     outcomes += [
         RefusedPicture(path or "", "image_surplus", f"an item has at most {limits.max_images}")
         for path in paths[limits.max_images :]
@@ -83,23 +81,27 @@ def read_pictures(
     return taken, refused
 
 
-def _read(uri: str, path: str, limits: IngestConfig) -> Picture | RefusedPicture:
+def _read(uri: str, limits: IngestConfig) -> Picture:
     status = os.stat(uri)
     # Reading a pipe or a device might never end.
     if not stat.S_ISREG(status.st_mode):
-        return RefusedPicture(path, "image_missing", "is no file")
+        raise UnusableMedia("image_missing", f"{uri!r} is no file")
     if status.st_size > limits.max_image_bytes:
         detail = f"{status.st_size} bytes, at most {limits.max_image_bytes}"
-        return RefusedPicture(path, "image_too_large", detail)
+        raise UnusableMedia("image_too_large", detail)
     with open(uri, "rb") as file:
         content = file.read(limits.max_image_bytes + 1)
-    problem = _header_problem(content, uri, limits.max_image_pixels)
-    if problem is not None:
-        return RefusedPicture(path, *problem)
+    check_header(content, uri, limits.max_image_pixels)
     return Picture(uri, sha256(content).hexdigest())
 
 
-def _header_problem(content: bytes, uri: str, max_pixels: int) -> tuple[str, str] | None:
+def check_header(content: bytes, uri: str, max_pixels: int) -> None:
+    """Refuse bytes that are no picture, or one of too many pixels.
+
+    Raises:
+        UnusableMedia: ``image_corrupt`` or ``image_too_large``.
+        MachineFault: the machine, and not the picture, is why it cannot be read.
+    """
     try:
         with warnings.catch_warnings():
             # PIL has its own limit of pixels, and warns near it.
@@ -107,13 +109,14 @@ def _header_problem(content: bytes, uri: str, max_pixels: int) -> tuple[str, str
             with Image.open(BytesIO(content), formats=FORMATS) as image:
                 width, height = image.size
     except Image.DecompressionBombError as error:
-        return "image_too_large", str(error)
+        raise UnusableMedia("image_too_large", str(error)) from None
     except UnidentifiedImageError:
-        return "image_corrupt", f"is none of {', '.join(FORMATS)}"
+        raise UnusableMedia("image_corrupt", f"is none of {', '.join(FORMATS)}") from None
     # PIL's decoders raise almost any exception for a broken header; none of them may stop a night.
     except Exception as error:
         raise_machine_fault(error, uri)
-        return "image_corrupt", f"{type(error).__name__}: {str(error)[:200]}"
+        detail = f"{type(error).__name__}: {str(error)[:200]}"
+        raise UnusableMedia("image_corrupt", detail) from None
     if width * height > max_pixels:
-        return "image_too_large", f"{width} x {height} pixels, at most {max_pixels}"
-    return None
+        detail = f"{width} x {height} pixels, at most {max_pixels}"
+        raise UnusableMedia("image_too_large", detail)
