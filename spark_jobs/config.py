@@ -111,6 +111,12 @@ class IngestConfig:
             ``audit.max_quarantined``, over which nothing is published: with a quarter refused, the
             feed is broken, and the rest is not worth encoding.
         max_pictures_refused: the same for the pictures that a feed's rows name.
+        fetch_pictures: whether pictures whose paths are http or https URLs are fetched; they are
+            refused otherwise.
+        fetch_private_networks: whether they may come from addresses that are not of the public
+            internet. Feeds of strangers could then reach servers inside.
+        fetch_seconds: most time for a picture, its redirects and three attempts included.
+        fetch_again_days: days after which the server of a stored picture is asked for a newer one.
     """
 
     earliest_event: EventDate = date(1990, 1, 1)
@@ -120,6 +126,10 @@ class IngestConfig:
     max_images: PositiveInt = 8
     max_refused: Share = 0.25
     max_pictures_refused: Share = 0.25
+    fetch_pictures: bool = False
+    fetch_private_networks: bool = False
+    fetch_seconds: PositiveFloat = 30.0
+    fetch_again_days: NonNegativeFloat = 7.0
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -39,6 +39,7 @@ def checked_items(
     *,
     feeds: Sequence[Feed],
     limits: IngestConfig,
+    store: str,
     partitions: int,
 ) -> DataFrame:
     """Check every row of tonight's item feeds, and read the pictures of the accepted ones.
@@ -53,6 +54,7 @@ def checked_items(
         rows: as ``feeds.rows_of_kind`` returns them.
         before: active items as of the night before; domain, item_id.
         feeds: of tonight. A key may have several rows in a feed of changes.
+        store: folder of fetched pictures.
         partitions: number of partitions in which pictures are read.
 
     Returns:
@@ -75,7 +77,7 @@ def checked_items(
     )
     with_payload = F.when(is_refused(), F.coalesce(PAYLOAD, row_json("items")))
     media = {feed.name: feed.media for feed in feeds}
-    return with_content(checked.withColumn(PAYLOAD, with_payload), media, limits)
+    return with_content(checked.withColumn(PAYLOAD, with_payload), media, limits, store=store)
 
 
 def items_tonight(before: DataFrame, checked: DataFrame, snapshots: Sequence[str]) -> DataFrame:

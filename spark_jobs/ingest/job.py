@@ -62,6 +62,7 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
         before,
         feeds=feeds,
         limits=config.ingest,
+        store=tables.layout.media,
         partitions=tables.spark.sparkContext.defaultParallelism,
     )
     with _kept(before), _kept(items):

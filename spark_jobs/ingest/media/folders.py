@@ -1,6 +1,7 @@
 """Folders below which a feed's media may lie: its own, and the media roots of its source."""
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -79,6 +80,21 @@ class MediaFolders:
     def _shown(self) -> str:
         roots = ", ".join(map(repr, self.roots)) or "none"
         return f"the feed's folder {self.folder!r} or a media root ({roots})"
+
+
+def check_size(file: str, most: int) -> None:
+    """Refuse what is no file, or too large.
+
+    Raises:
+        UnusableMedia: ``image_missing`` or ``image_too_large``.
+        OSError: it cannot be looked at.
+    """
+    status = os.stat(file)
+    # Reading a pipe or a device might never end.
+    if not stat.S_ISREG(status.st_mode):
+        raise UnusableMedia("image_missing", f"{file!r} is no file")
+    if status.st_size > most:
+        raise UnusableMedia("image_too_large", f"{status.st_size} bytes, at most {most}")
 
 
 def _exists(file: str) -> bool:

@@ -1,20 +1,21 @@
-"""Pictures of an item: read and hash those that can be used, and refuse the others."""
+"""Pictures: read and hash a file that can be used, and refuse any other."""
 
-import os
-import stat
 import warnings
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
+from threading import Lock
 
 from PIL import Image, UnidentifiedImageError
 
 from encoders.machine_faults import raise_machine_fault
 from spark_jobs.config import IngestConfig
-from spark_jobs.ingest.media.folders import MediaFolders, UnusableMedia
+from spark_jobs.ingest.media.folders import UnusableMedia, check_size
 
 # Pictures come from strangers: decoders of other formats, such as EPS, start programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+# Filters of warnings are the process's, and downloads run in threads.
+_WARNINGS = Lock()
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Picture:
     """A picture that can be used.
 
     Attributes:
-        uri: absolute path.
+        uri: absolute path, or the URI of a file in an object store.
         sha256: of the file's bytes.
     """
 
@@ -35,9 +36,8 @@ class RefusedPicture:
     """A picture that is left out of its item.
 
     Attributes:
-        path: as the source wrote it.
-        reason: ``image_outside_feed``, ``image_missing``, ``image_too_large``, ``image_corrupt``
-            or ``image_surplus``; see ``PICTURE_REASONS`` in ``row_checks.py``.
+        path: as the source wrote it; a URL without secrets.
+        reason: one of ``PICTURE_REASONS`` in ``row_checks.py``.
         detail: the problem in words, for a person.
     """
 
@@ -46,49 +46,14 @@ class RefusedPicture:
     detail: str
 
 
-def read_picture(media: MediaFolders, path: str, limits: IngestConfig) -> Picture | RefusedPicture:
+def read_picture(uri: str, limits: IngestConfig) -> Picture:
     """Read a picture's bytes and header; pixels are left to the encoder.
 
-    Args:
-        path: as the source wrote it.
-
     Raises:
-        MachineFault: it cannot be read because of the machine, not the picture.
+        UnusableMedia: it cannot be used.
+        OSError: it cannot be read.
     """
-    uri = path
-    try:
-        uri = media.file_of(path)
-        return _read(uri, limits)
-    except UnusableMedia as error:
-        return RefusedPicture(path, error.reason, error.detail)
-    except (OSError, MemoryError) as error:
-        raise_machine_fault(error, uri)
-        detail = getattr(error, "strerror", None) or "cannot be read"
-        return RefusedPicture(path, "image_missing", detail)
-
-
-def read_pictures(
-    media: MediaFolders, paths: list[str | None], limits: IngestConfig
-) -> tuple[list[Picture], list[RefusedPicture]]:
-    """Read an item's pictures, in order; those over ``max_images`` are refused unread."""
-    outcomes = [read_picture(media, path or "", limits) for path in paths[: limits.max_images]]
-    outcomes += [
-        RefusedPicture(path or "", "image_surplus", f"an item has at most {limits.max_images}")
-        for path in paths[limits.max_images :]
-    ]
-    taken = [outcome for outcome in outcomes if isinstance(outcome, Picture)]
-    refused = [outcome for outcome in outcomes if isinstance(outcome, RefusedPicture)]
-    return taken, refused
-
-
-def _read(uri: str, limits: IngestConfig) -> Picture:
-    status = os.stat(uri)
-    # Reading a pipe or a device might never end.
-    if not stat.S_ISREG(status.st_mode):
-        raise UnusableMedia("image_missing", f"{uri!r} is no file")
-    if status.st_size > limits.max_image_bytes:
-        detail = f"{status.st_size} bytes, at most {limits.max_image_bytes}"
-        raise UnusableMedia("image_too_large", detail)
+    check_size(uri, limits.max_image_bytes)
     with open(uri, "rb") as file:
         content = file.read(limits.max_image_bytes + 1)
     check_header(content, uri, limits.max_image_pixels)
@@ -103,7 +68,7 @@ def check_header(content: bytes, uri: str, max_pixels: int) -> None:
         MachineFault: the machine, and not the picture, is why it cannot be read.
     """
     try:
-        with warnings.catch_warnings():
+        with _WARNINGS, warnings.catch_warnings():
             # PIL has its own limit of pixels, and warns near it.
             warnings.simplefilter("ignore")
             with Image.open(BytesIO(content), formats=FORMATS) as image:

@@ -77,7 +77,7 @@ def batch(**changes: object) -> pa.RecordBatch:
 
 def read(**changes: object) -> dict[str, object]:
     media = {"pages": MediaFolders("pages", "/nowhere")}
-    (result,) = _read_batches([batch(**changes)], media, IngestConfig())
+    (result,) = _read_batches([batch(**changes)], media, IngestConfig(), store="/nowhere")
     return result.to_pylist()[0]
 
 
