@@ -139,6 +139,8 @@ class Source:
         format: a file format in the columns of ``ingest/columns.py``, or a public data set.
         path: file or folder; ``{ds}`` stands for the night. Picture paths in it are relative to its
             folder.
+        media_roots: further folders below which its pictures may lie, ``{ds}`` allowed: paths are
+            tried below the feed's folder first, then below each of these.
         mode: ``changes``: the feed holds new and changed rows, ``is_deleted`` marks removed ones.
             ``snapshot``: the feed holds all rows of the source; absent ones are removed.
         order_by: column of the feed, such as a version or a time of change, by which the newest of
@@ -174,6 +176,7 @@ class Source:
     )
     delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
     encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
+    media_roots: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = ()
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -190,6 +193,12 @@ class IngestConfig:
         max_feed_bytes: bytes of a feed's files before compression over which it is refused. It is
             no forecast of tonight's feed, but an end to unpacking a file that was made to fill a
             machine; one that unpacks to more than a thousand times its size is refused anyway.
+        fetch_pictures: whether pictures whose paths are http or https URLs are fetched; they are
+            refused otherwise.
+        fetch_private_networks: whether they may come from addresses that are not of the public
+            internet. Feeds of strangers could then reach servers inside.
+        fetch_seconds: most time for a picture, its redirects and three attempts included.
+        fetch_again_days: days after which the server of a stored picture is asked for a newer one.
     """
 
     earliest_event: EventDate = date(1990, 1, 1)
@@ -200,6 +209,10 @@ class IngestConfig:
     max_refused: Share = 0.25
     max_pictures_refused: Share = 0.25
     max_feed_bytes: PositiveInt = 1_000_000_000_000
+    fetch_pictures: bool = False
+    fetch_private_networks: bool = False
+    fetch_seconds: PositiveFloat = 30.0
+    fetch_again_days: NonNegativeFloat = 7.0
 
 
 @dataclass(frozen=True, config=_STRICT)

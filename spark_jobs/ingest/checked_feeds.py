@@ -95,8 +95,9 @@ def checked_feeds(tables: Tables, config: Config, night: Night) -> Iterator[Chec
     items = checked_items(
         rows_of_kind(tables, feeds, "items"),
         before,
-        changes=[feed.name for feed in feeds if feed.source.mode == "changes"],
+        feeds=feeds,
         limits=config.ingest,
+        store=tables.layout.media,
         partitions=tables.spark.sparkContext.defaultParallelism,
     )
     with _kept(before), _kept(items):

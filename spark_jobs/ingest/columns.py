@@ -48,7 +48,6 @@ KEYS: Mapping[Kind, Sequence[str]] = {
 # Columns that reading a feed adds to each row.
 FEED = "_feed"  # name of the feed
 FEED_RANK = "_feed_rank"  # position of the feed in the configuration
-FOLDER = "_folder"  # folder of the feed, which its pictures' paths are relative to
 FILE = "_file"  # file the row was read from
 PLACE = "_place"  # where in the feed: of two rows of a key, that with the greater one is newer
 RAW = "_raw"  # the row as JSON, as the source wrote it
@@ -60,7 +59,6 @@ REPLACED = "_replaced"  # True where bytes that are not UTF-8 may have been repl
 BOOKKEEPING: Mapping[str, str] = {
     FEED: "string",
     FEED_RANK: "int",
-    FOLDER: "string",
     FILE: "string",
     PLACE: "struct<order:double,written:string,file:string,start:bigint,row:bigint>",
     RAW: "string",

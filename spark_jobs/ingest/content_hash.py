@@ -3,6 +3,7 @@
 import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
 
@@ -10,14 +11,19 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from spark_jobs.config import IngestConfig
-from spark_jobs.ingest.columns import FEED_COLUMNS, FOLDER, REASON
-from spark_jobs.ingest.pictures import RefusedPicture, read_pictures
+from spark_jobs.ingest.columns import FEED, FEED_COLUMNS, REASON
+from spark_jobs.ingest.media.downloads import Downloads
+from spark_jobs.ingest.media.folders import MediaFolders
+from spark_jobs.ingest.media.item_media import MediaReader
+from spark_jobs.ingest.media.pictures import RefusedPicture
 from spark_jobs.ingest.reading.identifiers import IDENTIFIER_NAMES
 
 PICTURE_PROBLEMS = "_picture_problems"
 
+# Rows of a worker whose pictures are fetched at the same time.
+_FETCHED_AT_ONCE = 8
 _ROW_COLUMNS = tuple(name for name in FEED_COLUMNS["items"] if name != "is_deleted")
-_READ_BY_WORKER = (*_ROW_COLUMNS, "is_deleted", FOLDER, REASON)
+_READ_BY_WORKER = (*_ROW_COLUMNS, "is_deleted", FEED, REASON)
 _IMAGES_TYPE = pa.list_(pa.struct([("uri", pa.string()), ("sha256", pa.string())]))
 _PROBLEMS_TYPE = pa.list_(
     pa.struct([("path", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
@@ -57,8 +63,14 @@ def row_hash(values: Mapping[str, object], image_hashes: Sequence[str]) -> str:
     return _sha256_of([sorted(said.items()), list(image_hashes)])
 
 
-def with_content(rows: DataFrame, limits: IngestConfig) -> DataFrame:
+def with_content(
+    rows: DataFrame, media: Mapping[str, MediaFolders], limits: IngestConfig, *, store: str
+) -> DataFrame:
     """Read the pictures of accepted rows on the workers, and hash these rows.
+
+    Args:
+        media: by feed.
+        store: folder of fetched pictures.
 
     Returns:
         the columns of ``rows``; images become {uri, sha256} of those that can be used;
@@ -66,15 +78,21 @@ def with_content(rows: DataFrame, limits: IngestConfig) -> DataFrame:
     """
     kept = [field for field in rows.schema if field.name != "images"]
     schema = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in kept)
-    return rows.mapInArrow(partial(_read_batches, limits=limits), f"{schema}, {_ADDED_DDL}")
+    read = partial(_read_batches, media=media, limits=limits, store=store)
+    return rows.mapInArrow(read, f"{schema}, {_ADDED_DDL}")
 
 
 def _read_batches(
-    batches: Iterable[pa.RecordBatch], limits: IngestConfig
+    batches: Iterable[pa.RecordBatch],
+    media: Mapping[str, MediaFolders],
+    limits: IngestConfig,
+    *,
+    store: str,
 ) -> Iterator[pa.RecordBatch]:
+    reader = MediaReader(limits, Downloads(store, limits) if limits.fetch_pictures else None)
     for batch in batches:
         rows = batch.select(list(_READ_BY_WORKER)).to_pylist()
-        contents = [_content(row, limits) for row in rows]
+        contents = _contents(rows, media, reader)
         names = [name for name in batch.schema.names if name != "images"]
         columns = [batch.column(name) for name in names]
         columns += [
@@ -87,16 +105,28 @@ def _read_batches(
         yield pa.RecordBatch.from_arrays(columns, names=[*names, *added])
 
 
+def _contents(
+    rows: Sequence[Mapping[str, object]], media: Mapping[str, MediaFolders], reader: MediaReader
+) -> list["_Content"]:
+    content = partial(_content, media=media, reader=reader)
+    if reader.downloads is None:
+        return list(map(content, rows))
+    # Servers are waited for.
+    with ThreadPoolExecutor(_FETCHED_AT_ONCE) as pool:
+        return list(pool.map(content, rows))
+
+
 _Content = tuple[list[dict[str, str]] | None, str | None, str | None, list[dict[str, str]] | None]
 
 
-def _content(row: Mapping[str, object], limits: IngestConfig) -> _Content:
+def _content(
+    row: Mapping[str, object], media: Mapping[str, MediaFolders], reader: MediaReader
+) -> _Content:
     if row[REASON] is not None or row["is_deleted"]:
         return None, None, None, None
     paths = row["images"]
-    taken, refused = read_pictures(
-        str(row[FOLDER]), paths if isinstance(paths, list) else [], limits
-    )
+    folders = media[str(row[FEED])]
+    taken, refused = reader.read(folders, paths if isinstance(paths, list) else [])
     hashes = [picture.sha256 for picture in taken]
     text = None if row["text"] is None else str(row["text"])
     return (

@@ -19,6 +19,7 @@ from spark_jobs.ingest.columns import (
     SUPERSEDED,
 )
 from spark_jobs.ingest.content_hash import with_content
+from spark_jobs.ingest.reading.feeds import Feed
 from spark_jobs.ingest.row_checks import checked_item_rows, is_refused, refused_for, row_json
 from spark_jobs.warehouse.change_log import changed_rows
 
@@ -37,8 +38,9 @@ def checked_items(
     rows: DataFrame,
     before: DataFrame,
     *,
-    changes: Sequence[str],
+    feeds: Sequence[Feed],
     limits: IngestConfig,
+    store: str,
     partitions: int,
 ) -> DataFrame:
     """Check every row of tonight's item feeds, and read the pictures of the accepted ones.
@@ -52,13 +54,15 @@ def checked_items(
     Args:
         rows: as ``feeds.rows_of_kind`` returns them.
         before: active items as of the night before; domain, item_id.
-        changes: names of the feeds of changes, in which a key may have several rows.
+        feeds: of tonight. A key may have several rows in a feed of changes.
+        store: folder of fetched pictures.
         partitions: number of partitions in which pictures are read.
 
     Returns:
         ``rows`` with _reason and _payload (null where accepted), images as {uri, sha256},
         content_hash, row_hash and _picture_problems. One row each row of ``rows``.
     """
+    changes = [feed.name for feed in feeds if feed.source.mode == "changes"]
     checked = checked_item_rows(rows, limits).withColumn("source", _source_with_feed())
     known = before.select(*ITEM_KEYS, F.lit(True).alias("_known"))
     checked = (
@@ -73,7 +77,8 @@ def checked_items(
         .drop("_known", "_came")
     )
     with_payload = F.when(is_refused(), F.coalesce(PAYLOAD, row_json("items")))
-    return with_content(checked.withColumn(PAYLOAD, with_payload), limits)
+    media = {feed.name: feed.media for feed in feeds}
+    return with_content(checked.withColumn(PAYLOAD, with_payload), media, limits, store=store)
 
 
 def items_tonight(before: DataFrame, checked: DataFrame, snapshots: Sequence[str]) -> DataFrame:

@@ -41,6 +41,7 @@ class Refusal:
         key: key of an example, without the user; empty where it has none.
         value: the column's value in the example, as the source wrote it; the whole row where it
             has no key.
+        detail: what is wrong with the example, and what to do; of pictures.
     """
 
     feed: str
@@ -49,6 +50,7 @@ class Refusal:
     count: int
     key: str
     value: str | None
+    detail: str | None = None
 
 
 def refusals(checked: Mapping[Kind, DataFrame]) -> list[Refusal]:
@@ -85,7 +87,9 @@ def remarks(feed: str, counts: FeedCounts, found: Sequence[Refusal]) -> list[str
         read = counts.pictures - counts.pictures_refused
         surplus = sum(r.count for r in images) - counts.pictures_refused
         named = counts.pictures + surplus
-        lines += [f"pictures: {named:,} named, {read:,} read", *_listed(images)]
+        refused = counts.pictures_refused
+        share = f", {refused:,} refused ({refused / counts.pictures:.1%})" if refused else ""
+        lines += [f"pictures: {named:,} named, {read:,} read{share}", *_listed(images)]
     return lines
 
 
@@ -106,7 +110,8 @@ def _line(refusal: Refusal) -> str:
         return f"{counted}: {column} is absent or blank, such as in {shown!r}"
     wanted = f" (should be {_TYPES[column or '']})" if refusal.reason == "value_unreadable" else ""
     name = "line" if column == "_line" else column
-    return f"{counted}, such as {name} {shown!r}{wanted}{row}"
+    why = f": {refusal.detail}" if refusal.detail else ""
+    return f"{counted}, such as {name} {shown!r}{wanted}{row}{why}"
 
 
 def _rows(checked: DataFrame, kind: Kind) -> DataFrame:
@@ -122,7 +127,10 @@ def _rows(checked: DataFrame, kind: Kind) -> DataFrame:
     if kind == "interactions":
         value = F.when(~column.isin("user_id", "_line"), value)
         row = F.concat(F.lit("a row of "), F.coalesce(F.nullif("key", F.lit("")), F.lit("no item")))
-    return _counted(refused).select(*_NAMES, F.when(whole, row).otherwise(value).alias("value"))
+    value = F.when(whole, row).otherwise(value).alias("value")
+    return _counted(refused.withColumn("detail", F.lit(None).cast("string"))).select(
+        *_NAMES, value, "example.detail"
+    )
 
 
 def _images(items: DataFrame) -> DataFrame:
@@ -134,8 +142,10 @@ def _images(items: DataFrame) -> DataFrame:
         F.lit(_PICTURE).alias("column"),
         "key",
         F.col("problem.path").alias(PAYLOAD),
+        F.col("problem.detail").alias("detail"),
     )
-    return _counted(refused).select(*_NAMES, F.col(f"example.{PAYLOAD}").alias("value"))
+    value = F.col(f"example.{PAYLOAD}").alias("value")
+    return _counted(refused).select(*_NAMES, value, "example.detail")
 
 
 _NAMES = ("feed", "reason", "column", "count", "key")
@@ -144,7 +154,7 @@ _NAMES = ("feed", "reason", "column", "count", "key")
 def _counted(refused: DataFrame) -> DataFrame:
     by_reason = refused.groupBy(
         F.col(FEED).alias("feed"), F.col(REASON).alias("reason"), "column"
-    ).agg(F.count("*").alias("count"), F.min(F.struct("key", PAYLOAD)).alias("example"))
+    ).agg(F.count("*").alias("count"), F.min(F.struct("key", PAYLOAD, "detail")).alias("example"))
     return by_reason.withColumn("key", F.col("example.key"))
 
 

@@ -49,10 +49,11 @@ ROW_REASONS = (
     "duplicate_key",  # another row of tonight has the key, and is taken
     "duplicate_event",  # another event of tonight, or of an earlier night, has the key
 )
-# Reasons to refuse one picture; its row stays. See pictures.py.
+# Reasons to refuse one picture; its row stays. See media/.
 PICTURE_REASONS = (
-    "image_outside_feed",
+    "image_outside_feed",  # and below none of the source's media_roots
     "image_missing",
+    "image_not_fetched",  # a URL that may not be fetched, or whose server has no such picture
     "image_too_large",
     "image_corrupt",
     "image_surplus",

@@ -14,7 +14,9 @@ from spark_jobs.config import Config, IngestConfig
 from spark_jobs.contracts import COPE_FEATURES, SPU_EVENTS
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.engine.nearest_neighbours import nearest
-from spark_jobs.ingest.pictures import FORMATS, Picture, read_pictures
+from spark_jobs.ingest.media.folders import MediaFolders
+from spark_jobs.ingest.media.item_media import MediaReader
+from spark_jobs.ingest.media.pictures import FORMATS, Picture
 from spark_jobs.ingest.row_checks import CONTROL_IN_TEXT
 from spark_jobs.queries.views import Catalog
 from spark_jobs.releases.release import Release
@@ -191,7 +193,8 @@ def usable_pictures(files: Sequence[str], limits: IngestConfig) -> list[Picture]
     refused = []
     pictures: list[Picture] = []
     for file, place in zip(files, places, strict=True):
-        read, problems = read_pictures(str(place.parent), [place.name], limits)
+        media = MediaFolders("--image", str(place.parent))
+        read, problems = MediaReader(limits).read(media, [place.name])
         pictures += read
         refused += [f"{file!r}: {problem.detail} ({problem.reason})" for problem in problems]
     if len(files) > limits.max_images:

@@ -7,6 +7,7 @@
       staged/<table>/              rows of nights that the audit has not passed yet
       backfill/<release>/<table>/  the same of a release that is being backfilled
       encoders/<version>/          encoder versions
+      media/                       fetched pictures, by hash; see ingest/media/downloads.py
       releases.json                the served releases, for readers without Spark
       feature_store/               Feast's settings, registry and local online store
       data_docs/<night>/           the page of the night's audit
@@ -61,6 +62,10 @@ class Layout:
 
     def encoder(self, version: str) -> str:
         return f"{self.encoders}/{version}"
+
+    @property
+    def media(self) -> str:
+        return f"{self.root}/media"
 
     @property
     def releases(self) -> str:

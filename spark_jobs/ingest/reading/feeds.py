@@ -15,10 +15,10 @@ from spark_jobs.ingest.columns import (
     FEED,
     FEED_COLUMNS,
     FEED_RANK,
-    FOLDER,
     Kind,
     feed_ddl,
 )
+from spark_jobs.ingest.media.folders import MediaFolders
 from spark_jobs.ingest.reading.column_checks import UnreadableFeed
 from spark_jobs.ingest.reading.formats import FILE_FORMATS, AbsentFeed, feed_rows
 from spark_jobs.night import Night
@@ -32,6 +32,7 @@ class Feed:
     Attributes:
         path: file or folder, ``{ds}`` filled in.
         rows: the columns of its kind and the bookkeeping columns, see ``columns.py``.
+        media: where its pictures may lie.
         remarks: about its columns, for the person who runs the night.
         files: that the rows are read from; none of a Delta table or a public data set.
     """
@@ -39,6 +40,7 @@ class Feed:
     source: Source
     path: str
     rows: DataFrame
+    media: MediaFolders
     remarks: Sequence[str] = ()
     files: Sequence[str] = ()
 
@@ -68,8 +70,10 @@ def read_feeds(tables: Tables, sources: Sequence[Source], night: Night) -> list[
         except UnreadableFeed as error:
             problems.append(str(error))
         else:
-            rows = _placed(read.rows, source, path, rank)
-            feeds.append(Feed(source, path, rows, read.remarks, read.files))
+            rows = _placed(read.rows, source, rank)
+            media = media_folders(source, path, night)
+            remarks = (*read.remarks, *_absent_roots(media))
+            feeds.append(Feed(source, path, rows, media, remarks, read.files))
     if problems:
         raise UnreadableFeed("\n".join(problems))
     return feeds
@@ -85,14 +89,37 @@ def rows_of_kind(tables: Tables, feeds: Sequence[Feed], kind: Kind) -> DataFrame
 
 def feed_path(source: Source, night: Night) -> str:
     """Return the path of a source's feed of a night; absolute unless it is a URL."""
-    path = source.path.replace("{ds}", str(night))
-    return path if "://" in path else os.path.abspath(path)
+    return _of_night(source.path, night)
 
 
 def feed_folder(source: Source, path: str) -> str:
     """Return the folder that the feed's picture paths are relative to."""
     is_folder = source.format not in FILE_FORMATS or os.path.isdir(path)
     return path if is_folder else os.path.dirname(path)
+
+
+def media_folders(source: Source, path: str, night: Night) -> MediaFolders:
+    """Return where the pictures of a feed of a night may lie.
+
+    Args:
+        path: of the feed.
+    """
+    roots = tuple(_of_night(root, night) for root in source.media_roots)
+    return MediaFolders(source.name, feed_folder(source, path), roots)
+
+
+def _of_night(path: str, night: Night) -> str:
+    path = path.replace("{ds}", str(night))
+    return path if "://" in path else os.path.abspath(path)
+
+
+def _absent_roots(media: MediaFolders) -> list[str]:
+    return [
+        f"media root {root!r} is no folder. Mount it, or correct media_roots of source "
+        f"{media.source!r}."
+        for root in media.roots
+        if not os.path.isdir(root)
+    ]
 
 
 def _name_problems(sources: Sequence[Source]) -> list[str]:
@@ -107,10 +134,6 @@ def _name_problems(sources: Sequence[Source]) -> list[str]:
     return problems
 
 
-def _placed(rows: DataFrame, source: Source, path: str, rank: int) -> DataFrame:
-    place = {
-        FEED: F.lit(source.name),
-        FEED_RANK: F.lit(rank),
-        FOLDER: F.lit(feed_folder(source, path)),
-    }
+def _placed(rows: DataFrame, source: Source, rank: int) -> DataFrame:
+    place = {FEED: F.lit(source.name), FEED_RANK: F.lit(rank)}
     return rows.withColumns(place).select(*FEED_COLUMNS[source.kind], *BOOKKEEPING)

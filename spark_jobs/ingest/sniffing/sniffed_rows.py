@@ -79,6 +79,7 @@ def _checked(tables: Tables, feed: Feed, night: Night, limits: IngestConfig) -> 
     if feed.source.kind == "interactions":
         return checked_event_rows(feed.rows, night, limits)
     nothing = local_frame(tables.spark, [], "domain string, item_id string")
-    changes = [feed.name] if feed.source.mode == "changes" else []
-    items = checked_items(feed.rows, nothing, changes=changes, limits=limits, partitions=2)
+    items = checked_items(
+        feed.rows, nothing, feeds=[feed], limits=limits, store=tables.layout.media, partitions=2
+    )
     return items.withColumn(REASON, F.when(F.col(REASON) != "unknown_item", F.col(REASON)))

@@ -10,6 +10,7 @@ from spark_jobs.contracts import INTERACTIONS, ITEMS, QUARANTINE
 from spark_jobs.ingest.row_checks import PICTURE_REASONS, ROW_REASONS
 
 LIMITS = IngestConfig(max_price=1000.0, max_image_pixels=10_000, max_images=3)
+URL = "https://shop.example/a.png?token=secret"
 TOO_LONG = "x" * 257
 
 
@@ -25,7 +26,7 @@ def night_of_errors(open_shop: Callable, item: Callable, event: Callable):
         [
             item("good", images=["good.png"]),
             item("pictures", images=["bad.png", "none.png", "good.png", "good.png"]),
-            item("pictures 2", images=["../outside.png", "wide.png"]),
+            item("pictures 2", images=["../outside.png", "wide.png", URL]),
             item("twice", title="one"),
             item("twice", title="two"),
             item("twice", title=" "),
@@ -122,6 +123,7 @@ def test_a_bad_picture_is_left_out_and_its_item_accepted(night_of_errors) -> Non
         ("page|pictures", "image_corrupt"),
         ("page|pictures", "image_missing"),
         ("page|pictures", "image_surplus"),
+        ("page|pictures 2", "image_not_fetched"),
         ("page|pictures 2", "image_outside_feed"),
         ("page|pictures 2", "image_too_large"),
     ]

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from spark_jobs.config import IngestConfig
 from spark_jobs.ingest.content_hash import _read_batches, content_hash, row_hash, standard_text
+from spark_jobs.ingest.media.folders import MediaFolders
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def batch(**changes: object) -> pa.RecordBatch:
         "images": ["none.png"],
         "linked_item_ids": None,
         "is_deleted": False,
-        "_folder": "/nowhere",
+        "_feed": "pages",
         "_reason": None,
         **changes,
     }
@@ -78,7 +79,8 @@ def batch(**changes: object) -> pa.RecordBatch:
 
 
 def read(**changes: object) -> dict[str, object]:
-    (result,) = _read_batches([batch(**changes)], IngestConfig())
+    media = {"pages": MediaFolders("pages", "/nowhere")}
+    (result,) = _read_batches([batch(**changes)], media, IngestConfig(), store="/nowhere")
     return result.to_pylist()[0]
 
 

@@ -18,7 +18,9 @@ FULL = {"domain": 3, "item_id": 3, "title": 3}
 
 
 def feed(name: str = "pages", **settings: object) -> Feed:
-    return Feed(Source(name, **{"kind": "items", "path": "p", **settings}), "/feeds/p", Mock())
+    return Feed(
+        Source(name, **{"kind": "items", "path": "p", **settings}), "/feeds/p", Mock(), Mock()
+    )
 
 
 def test_a_feed_of_corrupt_rows_alone_is_not_of_its_format() -> None:

@@ -1,6 +1,7 @@
 """Feeds with many refused rows: their remarks, and the share that stops the night."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from pyspark.sql import functions as F
@@ -71,6 +72,15 @@ def test_remarks_count_surplus_pictures_as_named_but_not_as_read() -> None:
     ]
 
 
+def test_remarks_give_the_share_of_refused_pictures_and_what_to_do() -> None:
+    found = [Refusal("pages", "image_missing", "picture", 3, "page|a", "9.png", "Deliver it")]
+
+    assert remarks("pages", FeedCounts(rows=1, pictures=40, pictures_refused=3), found) == [
+        "pictures: 40 named, 37 read, 3 refused (7.5%)",
+        "  image_missing 3, such as picture '9.png' of 'page|a': Deliver it",
+    ]
+
+
 def test_a_feed_without_refused_rows_has_no_remarks() -> None:
     found = [Refusal("other", "title_empty", None, 4, "page|a", None)]
 
@@ -102,8 +112,10 @@ def test_remarks_give_count_and_example_of_each_reason(
         """'{"domain":"page","title":"T"}'""",
         """  row_unreadable 1, such as line '{"domain": "page", "item_id": "g", '""",
         "  title_empty 1, such as 'page|f'",
-        "pictures: 2 named, 1 read",
-        "  image_missing 1, such as picture 'none.png' of 'page|a'",
+        "pictures: 2 named, 1 read, 1 refused (50.0%)",
+        "  image_missing 1, such as picture 'none.png' of 'page|a': no such file below the feed's "
+        f"folder {str(shop.folder / 'pages')!r} or a media root (none). Deliver it, or add its "
+        "folder to media_roots of source 'pages'",
     ]
     assert list(steps["events"].remarks) == [
         "rows: 3 of 4 refused",
@@ -112,6 +124,29 @@ def test_remarks_give_count_and_example_of_each_reason(
         "  value_unreadable 1, such as occurred_at '31/01/2026' (should be timestamp) of "
         "'page|a|view'",
     ]
+
+
+def test_a_media_folder_behind_a_link_is_remarked_and_read_once_it_is_a_root(
+    shop, item: Callable
+) -> None:
+    shop.picture("archive/a.png")
+    rows = [item("a", images=["media/a.png"])]
+    pages = shop.write("pages", rows)
+    archive = shop.folder / "archive"
+    (shop.folder / "pages" / "media").symlink_to(archive)
+
+    without = shop.run(pages)["pages"].remarks
+    shop.run(replace(pages, media_roots=(str(archive),)))
+
+    assert list(without) == [
+        "pictures: 1 named, 0 read, 1 refused (100.0%)",
+        "  image_outside_feed 1, such as picture 'media/a.png' of 'page|a': leads to "
+        f"{str(archive / 'a.png')!r}, but should lie below the feed's folder "
+        f"{str(shop.folder / 'pages')!r} or a media root (none). Add its folder to media_roots of "
+        "source 'pages', or move the file",
+    ]
+    (row,) = shop.staged(ITEMS)
+    assert [image["uri"] for image in row["images"]] == [str(archive / "a.png")]
 
 
 def run_night(shop, **feeds) -> None:

@@ -57,7 +57,6 @@ def test_all_files_of_a_nights_folder_are_read(tables: Tables, tmp_path: Path) -
     rows = read(tables, tmp_path / "{ds}", format="csv")
 
     assert sorted(str(row["item_id"]) for row in rows) == ["a", "b"]
-    assert rows[0]["_folder"] == str(folder)
 
 
 def test_parquet_and_delta_keep_their_types(tables: Tables, tmp_path: Path) -> None:

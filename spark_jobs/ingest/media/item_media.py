@@ -1,0 +1,66 @@
+"""Media of an item: its files and URLs as pictures that can be used, others refused."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from encoders.machine_faults import raise_machine_fault
+from spark_jobs.config import IngestConfig
+from spark_jobs.ingest.media.downloads import Downloads
+from spark_jobs.ingest.media.fetching import NOT_FETCHED, shown_url
+from spark_jobs.ingest.media.folders import MediaFolders, UnusableMedia
+from spark_jobs.ingest.media.pictures import Picture, RefusedPicture, read_picture
+
+
+@dataclass(frozen=True)
+class MediaReader:
+    """Reads the media of items.
+
+    Attributes:
+        downloads: None where nothing is fetched.
+    """
+
+    limits: IngestConfig
+    downloads: Downloads | None = None
+
+    def read(
+        self, folders: MediaFolders, paths: Sequence[str | None]
+    ) -> tuple[list[Picture], list[RefusedPicture]]:
+        """Read an item's media, in order; paths over ``max_images`` are refused unread.
+
+        Args:
+            paths: as the source wrote them.
+
+        Raises:
+            MachineFault: one cannot be read because of the machine.
+        """
+        named, surplus = paths[: self.limits.max_images], paths[self.limits.max_images :]
+        taken: list[Picture] = []
+        refused: list[RefusedPicture] = []
+        for path in named:
+            try:
+                taken.append(self._picture(folders, path or ""))
+            except UnusableMedia as error:
+                refused.append(RefusedPicture(_shown(path), error.reason, error.detail))
+        detail = f"an item has at most {self.limits.max_images}"
+        refused += [RefusedPicture(_shown(path), "image_surplus", detail) for path in surplus]
+        return taken, refused
+
+    def _picture(self, folders: MediaFolders, path: str) -> Picture:
+        try:
+            if "://" in path:
+                return self._fetched(path)
+            return read_picture(folders.file_of(path), self.limits)
+        except (OSError, MemoryError) as error:
+            raise_machine_fault(error, _shown(path))
+            detail = getattr(error, "strerror", None) or "cannot be read"
+            raise UnusableMedia("image_missing", detail) from error
+
+    def _fetched(self, url: str) -> Picture:
+        if self.downloads is None:
+            detail = "is a URL. Set [ingest] fetch_pictures = true to fetch it, or deliver a file"
+            raise UnusableMedia(NOT_FETCHED, detail)
+        return self.downloads.picture(url)
+
+
+def _shown(path: str | None) -> str:
+    return shown_url(path) if path and "://" in path else path or ""
