@@ -32,8 +32,8 @@ _DEEPER = (
 )
 _BESIDE = "Spark reads either partition folders (name=value) or files, not both: move the files"
 _UNLISTED = (
-    "Spark does not find the files by their names: rename them with ASCII letters, or start "
-    "embedmill with LANG=C.UTF-8"
+    "Spark does not find the files by their names: rename them with ASCII letters, or call "
+    "spark-submit with LC_ALL=C.UTF-8"
 )
 _PACKED = (
     "Spark does not unpack such files: write them plain, or compressed with gzip (.gz), bzip2 "
