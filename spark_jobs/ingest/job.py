@@ -34,7 +34,13 @@ from spark_jobs.ingest.items import (
     known_items,
 )
 from spark_jobs.ingest.reading.feeds import Feed, read_feeds, rows_of_kind
-from spark_jobs.ingest.refusals import FeedsBroken, broken_feeds, feed_remarks, refusals
+from spark_jobs.ingest.refusals import (
+    FeedsBroken,
+    audit_remarks,
+    broken_feeds,
+    feed_remarks,
+    refusals,
+)
 from spark_jobs.ingest.row_checks import quarantined_pictures, quarantined_rows
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step, job_main, record_state
@@ -111,6 +117,9 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
         remarks = feed_remarks(
             counted, found, _held_back(before, items, held=held, counted=counted)
         )
+    if not broken:
+        for feed, lines in audit_remarks(counted, found, config.audit.max_quarantined).items():
+            remarks[feed] += lines
     if kept is not interactions:
         contents = without_lines(feeds, contents)
     steps = _steps(feeds, counted, contents, remarks, time.monotonic() - started)
