@@ -15,6 +15,7 @@ from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 from spark_jobs.config import SparkConfig
+from spark_jobs.engine.file_names import utf8_file_names
 from spark_jobs.engine.scratch import claim_spark_scratch
 
 
@@ -123,7 +124,7 @@ def build_session(
         settings |= scratch_setting(config, scratch)
     for key, value in settings.items():
         builder = builder.config(key, value)
-    with _stderr_to(log):
+    with _stderr_to(log), utf8_file_names(submitted=_under_spark_submit()):
         session = builder.getOrCreate()
     session.sparkContext.setLogLevel("ERROR")
     _remember_names(session)

@@ -27,7 +27,7 @@ from spark_jobs.ingest.items import (
     known_items,
 )
 from spark_jobs.ingest.reading.feeds import Feed, read_feeds, rows_of_kind
-from spark_jobs.ingest.refusals import broken_feeds, feed_remarks, refusals
+from spark_jobs.ingest.refusals import audit_remarks, broken_feeds, feed_remarks, refusals
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step
 from spark_jobs.warehouse.snapshot import Snapshot
@@ -123,12 +123,14 @@ def checked_feeds(tables: Tables, config: Config, night: Night) -> Iterator[Chec
             if has_forgotten:
                 contents = without_lines(feeds, contents)
             is_clean = not any(t.refused or t.pictures_refused for t in counted.values())
+            found = [] if is_clean else refusals({"items": items, "interactions": events})
             remarks = feed_remarks(
-                counted,
-                [] if is_clean else refusals({"items": items, "interactions": events}),
-                _held_back(before, items, held=held, counted=counted),
+                counted, found, _held_back(before, items, held=held, counted=counted)
             )
             broken = broken_feeds(counted, config)
+            if not broken:
+                over = audit_remarks(counted, found, config.audit.max_quarantined)
+                remarks = {feed: [*lines, *over[feed]] for feed, lines in remarks.items()}
             yield CheckedFeeds(
                 feeds, before, tonight, items, events, counted, contents, remarks, broken
             )

@@ -231,3 +231,27 @@ def feed_remarks(
         feed: [*remarks(feed, counts, found), *held.get(feed, ())]
         for feed, counts in counted.items()
     }
+
+
+def audit_remarks(
+    counted: Mapping[str, FeedCounts], found: Sequence[Refusal], most: float
+) -> dict[str, list[str]]:
+    """Return a line about each feed of which more was refused than the audit will accept.
+
+    Ingest has a wider limit, so that such a night can still be grouped and trained on.
+
+    Args:
+        most: ``audit.max_quarantined``.
+    """
+    lines: dict[str, list[str]] = {}
+    for feed, counts in counted.items():
+        images = sum(r.count for r in found if r.feed == feed and r.column == _PICTURE)
+        lines[feed] = [
+            f"WARNING: {part:,} {noun} refused of {counts.rows:,} rows ({part / counts.rows:.1%}), "
+            f"over audit.max_quarantined ({most:.1%}): the night's audit will stop it. Have the "
+            "feed mended and run the night again from ingest on, or raise the setting if the feed "
+            "is meant to be like this."
+            for part, noun in ((counts.refused, "rows"), (images, "pictures"))
+            if counts.rows and wilson_lower_bound(part, counts.rows) > most
+        ]
+    return lines

@@ -212,7 +212,9 @@ def job_main(name: str, run: Run) -> None:
             tables = Tables(spark, settings.warehouse)
             migrate(tables)
             try:
-                run_stage(name, run, tables, settings, night)
+                for step in run_stage(name, run, tables, settings, night):
+                    for remark in step.remarks:
+                        logger.info("%s, %s: %s", name, step.label, remark)
             except NightStopped as stopped:
                 logger.error("%s", stopped)
                 sys.exit(STOPPED)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import unquote, urlparse
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrameReader, SparkSession
 
 from spark_jobs.ingest.reading.text_files import NOT_SPARK, compression
 
@@ -19,7 +19,13 @@ _MARKERS = re.compile(
 # A feed's pictures are in its folder, beside or below the files that name them.
 _PICTURES = re.compile(r".+\.(jpe?g|jfif|png|webp|gif|bmp|tiff?|avif|heic)", re.IGNORECASE)
 _PICTURE_BYTES = re.compile(rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF....WEBP", re.DOTALL)
-_GLOB = re.compile(r"[\\*?\[\]{}]")
+# Spark's own option: paths are no patterns.
+_NO_PATTERNS = {"__globPaths__": "false"}
+# Hadoop's default looks for a checksum beside each file, under a name that may have no colon.
+_NO_CHECKSUMS = {
+    "fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
+    "fs.file.impl.disable.cache": "true",
+}
 _NAMES_SHOWN = 10
 
 _HIDDEN = (
@@ -32,19 +38,22 @@ _DEEPER = (
 )
 _BESIDE = "Spark reads either partition folders (name=value) or files, not both: move the files"
 _UNLISTED = (
-    "Spark does not find the files by their names: rename them with ASCII letters, or start "
-    "embedmill with LANG=C.UTF-8"
+    "Spark does not find the files by their names: rename them with ASCII letters, or call "
+    "spark-submit with LC_ALL=C.UTF-8"
 )
 _PACKED = (
     "Spark does not unpack such files: write them plain, or compressed with gzip (.gz), bzip2 "
     "(.bz2) or zstandard (.zst)"
 )
-_COLON = "Spark cannot read a file of a local folder whose name has a colon: rename it"
 
 
-def spark_path(path: str) -> str:
-    """Return a path for Spark: in a local one the characters of glob patterns are escaped."""
-    return path if "://" in path else _GLOB.sub(r"\\\g<0>", path)
+def feed_reader(spark: SparkSession, path: str, files: Sequence[str]) -> DataFrameReader:
+    """Return a reader of a feed's files, for which no character in a local path is special."""
+    if "://" in path:
+        return spark.read
+    reader = spark.read.options(**_NO_PATTERNS)
+    has_colon = any(":" in _last(file) for file in files)
+    return reader.options(**_NO_CHECKSUMS) if has_colon else reader
 
 
 def plain_path(uri: str) -> str:
@@ -70,8 +79,6 @@ def files_problem(
         if not _is_under(file, others) and _may_be_data(file)
     }
     missed |= {_name_in(own, file): _PACKED for file in read if compression(file) in NOT_SPARK}
-    if "://" not in path:
-        missed |= {_name_in(own, file): _COLON for file in read if ":" in _last(file)}
     return _described(missed) if missed else None
 
 
@@ -86,7 +93,7 @@ def _described(missed: Mapping[str, str]) -> str:
 
 def files_read(spark: SparkSession, path: str) -> list[str]:
     """Return the files that Spark reads, sorted; it lists them alike for every file format."""
-    listed = {plain_path(uri) for uri in spark.read.text(spark_path(path)).inputFiles()}
+    listed = {plain_path(uri) for uri in feed_reader(spark, path, [path]).text(path).inputFiles()}
     # Beside partition folders Spark lists files, but does not read them.
     below = {file for file in listed if os.path.dirname(file) != _on_disk(path)}
     return sorted({file for file in below if "=" in _last(os.path.dirname(file))} or listed)

@@ -37,7 +37,7 @@ from spark_jobs.ingest.reading.column_checks import (
 from spark_jobs.ingest.reading.column_names import Made, match_names, standard_name
 from spark_jobs.ingest.reading.column_rules import rule_text, value_by_rule
 from spark_jobs.ingest.reading.csv_files import csv_headers
-from spark_jobs.ingest.reading.feed_files import spark_path
+from spark_jobs.ingest.reading.feed_files import feed_reader
 from spark_jobs.ingest.reading.json_keys import json_keys
 from spark_jobs.ingest.reading.json_values import json_value
 from spark_jobs.ingest.reading.parsing import (
@@ -84,8 +84,10 @@ def file_rows(tables: Tables, source: Source, path: str, files: Sequence[str]) -
         return _jsonl_rows(tables, source, path, files)
     if source.format == "csv":
         return _csv_rows(tables, source, path, files)
-    at = path if source.format == "delta" else spark_path(path)
-    rows = tables.spark.read.format(source.format).load(at)
+    reader = (
+        tables.spark.read if source.format == "delta" else feed_reader(tables.spark, path, files)
+    )
+    rows = reader.format(source.format).load(path)
     if source.format == "parquet" and "://" not in path:
         rows = _with_times(rows, next(iter(files), None))
     names = as_they_are(named_columns(source, path, rows.columns), rows.schema)
@@ -157,10 +159,14 @@ def _jsonl_rows(tables: Tables, source: Source, path: str, files: Sequence[str])
         check_order(source, path, keys, names)
     read = {column: [key] for column, key in names.read.items()} | spelled
     order = None if names.order is None else json_value(F.col("value"), names.order)
-    lines = tables.spark.read.text(spark_path(path)).select(
-        "value",
-        F.col("_metadata.file_path").alias(FILE),
-        row_place(order, "file_block_start").alias(PLACE),
+    lines = (
+        feed_reader(tables.spark, path, files)
+        .text(path)
+        .select(
+            "value",
+            F.col("_metadata.file_path").alias(FILE),
+            row_place(order, "file_block_start").alias(PLACE),
+        )
     )
     rows = json_rows(lines, source.kind, names, read)
     return FeedRows(typed_rows(rows, source.kind, names.made), names.remarks)
@@ -176,7 +182,8 @@ def _csv_rows(tables: Tables, source: Source, path: str, files: Sequence[str]) -
     frames, remarks = [], []
     for header, same in by_header.items():
         # One header is the folder's: its files need not be listed one by one.
-        rows = _csv_texts(tables, source, header, path, [path] if len(by_header) == 1 else same)
+        paths = [path] if len(by_header) == 1 else same
+        rows = _csv_texts(tables, source, header, path, paths, files)
         folders = [name for name in rows.columns if not name.startswith("_")]
         names = named_columns(source, same[0], [*header, *folders])
         texts = {found: F.col(f"_{i}") for i, found in enumerate(header)}
@@ -197,20 +204,30 @@ def _csv_rows(tables: Tables, source: Source, path: str, files: Sequence[str]) -
 
 
 def _csv_texts(
-    tables: Tables, source: Source, header: Sequence[str], path: str, files: Sequence[str]
+    tables: Tables,
+    source: Source,
+    header: Sequence[str],
+    path: str,
+    paths: list[str],
+    files: Sequence[str],
 ) -> DataFrame:
     """Return the values of files of one header: _0, _1, ..., _line, _file, _metadata, and the
     columns that folders such as ``hour=00`` stand for.
+
+    Args:
+        paths: to read, below the feed's path.
+        files: of the feed.
     """
     fields = [T.StructField(f"_{i}", T.StringType()) for i in range(len(header))]
     schema = T.StructType([*fields, T.StructField("_line", T.StringType())])
-    reader = tables.spark.read.options(**_csv_options(source))
+    reader = feed_reader(tables.spark, path, files)
+    reader = reader.options(**_csv_options(source))
     reader = reader.option("columnNameOfCorruptRecord", "_line")
     # Without it a header that differs from the schema's names is an error of Spark's.
     reader = reader.option("enforceSchema", "true").schema(schema)
     if os.path.isdir(path):
         reader = reader.option("basePath", path)
-    rows = reader.csv([spark_path(file) for file in files])
+    rows = reader.csv(paths)
     return rows.select("*", "_metadata", F.col("_metadata.file_path").alias(FILE))
 
 

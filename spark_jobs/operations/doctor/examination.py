@@ -43,6 +43,7 @@ def _machine_findings(settings: Config) -> Iterator[Finding]:
         "python": machine.python,
         "packages": machine.packages,
         "java": machine.java,
+        "locale": machine.file_names,
         "jars": partial(machine.jars, settings.spark),
         "disk": partial(machine.disk, settings),
         "device": partial(machine.hardware, settings),

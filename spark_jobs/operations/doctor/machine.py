@@ -1,5 +1,6 @@
-"""Checks of the machine: Python and its packages, Java, Spark's jars, disk, devices."""
+"""Checks of the machine: Python and its packages, Java, locale, Spark's jars, disk, devices."""
 
+import locale
 import os
 import platform
 import re
@@ -65,6 +66,21 @@ def java() -> Iterator[Finding]:
     except JavaMissing as error:
         seen, _, advice = str(error).partition(" Install ")
         yield Finding("java", "bad", seen, f"Install {advice}")
+
+
+def file_names() -> Iterator[Finding]:
+    """Check the locale, from which Java takes the encoding of the names of files."""
+    from spark_jobs.engine.file_names import UTF8_LOCALE, has_utf8_file_names
+
+    encoding = locale.getencoding()
+    if has_utf8_file_names():
+        yield Finding("locale", "ok", f"names of files are {encoding}")
+        return
+    seen = (
+        f"names of files are {encoding}: embedmill starts Java in the locale {UTF8_LOCALE}, but "
+        "spark-submit does not, and finds no file whose name has other letters"
+    )
+    yield Finding("locale", "warn", seen, f"Set LC_ALL={UTF8_LOCALE}.")
 
 
 def jars(config: SparkConfig) -> Iterator[Finding]:

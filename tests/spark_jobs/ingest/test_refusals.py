@@ -10,7 +10,13 @@ from spark_jobs.config import AuditConfig, Config, IngestConfig
 from spark_jobs.contracts import INTERACTIONS, ITEMS, NIGHTS, QUARANTINE, STAGE_RUNS
 from spark_jobs.ingest.feed_counts import FeedCounts
 from spark_jobs.ingest.job import run
-from spark_jobs.ingest.refusals import FeedsBroken, Refusal, broken_feeds, remarks
+from spark_jobs.ingest.refusals import (
+    FeedsBroken,
+    Refusal,
+    audit_remarks,
+    broken_feeds,
+    remarks,
+)
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import run_stage
 from spark_jobs.warehouse.retention import NotIngested, check_staged
@@ -61,6 +67,37 @@ def test_a_wider_limit_of_the_audit_widens_that_of_ingest() -> None:
     counted = {"pages": FeedCounts(rows=1000, refused=600, pictures=9, pictures_refused=9)}
 
     assert broken_feeds(counted, Config(audit=AuditConfig(max_quarantined=1.0))) == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "images", "warned"),
+    [
+        (FeedCounts(rows=1000, refused=100), 0, ["100 rows refused of 1,000 rows (10.0%)"]),
+        (FeedCounts(rows=1000, refused=50), 0, []),
+        (FeedCounts(rows=20, refused=2), 0, []),  # few are forgiven, as in the audit
+        (FeedCounts(rows=1000), 200, ["200 pictures refused of 1,000 rows (20.0%)"]),
+        (FeedCounts(rows=0), 0, []),
+    ],
+)
+def test_a_share_that_the_audit_will_not_accept_is_warned_of(
+    counts: FeedCounts, images: int, warned: list[str]
+) -> None:
+    found = [Refusal("pages", "image_missing", "picture", images, "page|a", "a.png")]
+
+    lines = audit_remarks({"pages": counts, "clips": FeedCounts()}, found, 0.05)
+
+    assert [line.removeprefix("WARNING: ").split(", over")[0] for line in lines["pages"]] == warned
+    assert all("over audit.max_quarantined (5.0%)" in line for line in lines["pages"])
+    assert lines["clips"] == []
+
+
+def test_ingest_warns_of_what_the_audit_will_stop(shop, item: Callable) -> None:
+    shop.max_refused = 0.05
+    rows = [item(str(i), title="" if i < 10 else "T") for i in range(80)]
+
+    warned = shop.take(pages=rows)["pages"].remarks[-1]
+
+    assert warned.startswith("WARNING: 10 rows refused of 80 rows (12.5%)")
 
 
 def test_remarks_count_surplus_pictures_as_named_but_not_as_read() -> None:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 
 from spark_jobs.config import Source
 from spark_jobs.ingest.reading.column_checks import UnreadableFeed
-from spark_jobs.ingest.reading.feed_files import files_problem, files_read
+from spark_jobs.ingest.reading.feed_files import files_problem, files_read, plain_path
 from spark_jobs.ingest.reading.feeds import read_feeds, rows_of_kind
 from spark_jobs.night import Night
 from spark_jobs.warehouse.tables import Tables
@@ -43,7 +44,6 @@ def problem_at(tables: Tables, path: str, apart: Sequence[str] = ()) -> str | No
         (("_old/p.jsonl",), "'_old/p.jsonl'", "rename the files"),
         (("p.jsonl", "hour=00/q.jsonl"), "'p.jsonl'", "not both"),
         (("p.jsonl._COPYING_",), "'p.jsonl._COPYING_'", "rename the files"),
-        (("run_00:00.jsonl",), "'run_00:00.jsonl'", "colon: rename it"),
     ],
 )
 def test_each_file_that_spark_does_not_read_is_named(
@@ -128,6 +128,28 @@ def test_feeds_with_files_that_are_not_read_are_refused_together(
     for name, file in {"one": "_q.jsonl", "two": "00/r.jsonl", "three": "_three.jsonl"}.items():
         assert f"feed '{name}': " in str(refused.value)
         assert f"not read: '{file}'" in str(refused.value)
+
+
+@pytest.mark.parametrize("at", ["", "hour=00:00", "run_2026-01-31T02:00:00+00:00.{}"])
+@pytest.mark.parametrize("format_", ["jsonl", "csv", "parquet"])
+def test_files_with_colons_in_their_names_are_read(
+    tables: Tables, folder: Path, at: str, format_: str
+) -> None:
+    name = f"run_2026-01-31T02:00:00+00:00.{format_}"
+    file = folder / name if "{}" in at else folder / at / name
+    file.parent.mkdir(parents=True)
+    row = pd.DataFrame({"domain": ["page"], "item_id": ["a"], "title": ["T"]})
+    if format_ == "parquet":
+        row.to_parquet(file)
+    else:
+        file.write_text(ROW if format_ == "jsonl" else row.to_csv(index=False))
+    path = folder / at.format(format_)
+
+    (feed,) = read_feeds(tables, [Source("feed", "items", str(path), format=format_)], NIGHT)
+
+    (read,) = feed.rows.collect()
+    assert (read["item_id"], plain_path(read["_file"])) == ("a", str(file))
+    assert feed.files == [str(file)]
 
 
 def test_a_folder_whose_name_is_a_pattern_is_read(tables: Tables, folder: Path) -> None:

@@ -59,6 +59,20 @@ def test_a_missing_java_is_bad_with_advice_on_how_to_install_it(
     assert finding.advice.startswith("Install a JDK 17 or 21")
 
 
+@pytest.mark.parametrize(
+    ("encoding", "state"), [("UTF-8", "ok"), ("utf8", "ok"), ("ANSI_X3.4-1968", "warn")]
+)
+def test_a_locale_without_utf8_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, state: str
+) -> None:
+    monkeypatch.setattr("locale.getencoding", lambda: encoding)
+
+    (finding,) = machine.file_names()
+
+    assert (finding.state, encoding in finding.seen) == (state, True)
+    assert ("LC_ALL=C.UTF-8" in finding.advice) == (state == "warn")
+
+
 def test_a_jar_that_is_not_in_the_cache_is_a_warning(
     tmp_path: Path,
 ) -> None:
