@@ -115,11 +115,12 @@ def checked_feeds(tables: Tables, config: Config, night: Night) -> Iterator[Chec
         )
         with _kept(events):
             counted |= collected_counts(count_rows(events, "interactions"), feeds)
-            refuse_unusable(feeds, counted)
             # Rows of forgotten users are read, and left out before the checks.
             has_forgotten = kept is not interactions
             read = rows_by_file([items, interactions if has_forgotten else events])
+            # First: two rows taken for one also look like a quote that is not closed.
             refuse_miscounted(feeds, contents, read)
+            refuse_unusable(feeds, counted)
             if has_forgotten:
                 contents = without_lines(feeds, contents)
             is_clean = not any(t.refused or t.pictures_refused for t in counted.values())
