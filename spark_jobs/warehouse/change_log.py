@@ -58,6 +58,11 @@ def active_rows(log: DataFrame, table: Table, columns: Sequence[str] | None = No
         columns: those to carry; all of them if None.
     """
     wanted = list(columns) if columns is not None else log.columns
-    read = {*wanted, *table.keys, "event_timestamp", "is_active"}
-    needed = [name for name in log.columns if name in read]
-    return latest_rows(log.select(*needed), table.keys).filter("is_active").select(*wanted)
+    rows = last_rows(log, table, list(dict.fromkeys((*wanted, "is_active"))))
+    return rows.filter("is_active").select(*wanted)
+
+
+def last_rows(log: DataFrame, table: Table, columns: Sequence[str]) -> DataFrame:
+    """Return columns of the last row of each key of a log; a removed key's too."""
+    read = dict.fromkeys((*table.keys, *columns, "event_timestamp"))
+    return latest_rows(log.select(*read), table.keys).select(*columns)

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs.contracts import ENCODED, Table
 from spark_jobs.night import Night
-from spark_jobs.warehouse.change_log import active_rows, latest_rows
+from spark_jobs.warehouse.change_log import active_rows, last_rows
 from spark_jobs.warehouse.tables import Tables
 
 Source: TypeAlias = Literal["staged", "published", "backfill"]
@@ -48,11 +48,11 @@ class Snapshot:
 
     def last_rows(self, table: Table, columns: Sequence[str]) -> DataFrame:
         """Return the last row of each key up to the end of the night; a removed key's too."""
-        return _last_rows(self.log(table), table, columns)
+        return last_rows(self.log(table), table, columns)
 
     def last_rows_before(self, table: Table, columns: Sequence[str]) -> DataFrame:
         """Return the last row of each key up to the start of the night; a removed key's too."""
-        return _last_rows(self.log_before(table), table, columns)
+        return last_rows(self.log_before(table), table, columns)
 
     def log(self, table: Table) -> DataFrame:
         """Return all rows up to the end of the night."""
@@ -73,8 +73,3 @@ class Snapshot:
     def _is_served(self, table: Table) -> bool:
         is_encoded = table.name in ENCODED
         return self.source == "published" or (self.source == "backfill" and not is_encoded)
-
-
-def _last_rows(log: DataFrame, table: Table, columns: Sequence[str]) -> DataFrame:
-    read = dict.fromkeys((*table.keys, *columns, "event_timestamp"))
-    return latest_rows(log.select(*read), table.keys).select(*columns)

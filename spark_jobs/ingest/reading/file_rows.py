@@ -158,7 +158,9 @@ def _jsonl_rows(tables: Tables, source: Source, path: str, files: Sequence[str])
     if keys:
         check_order(source, path, keys, names)
     read = {column: [key] for column, key in names.read.items()} | spelled
-    order = None if names.order is None else json_value(F.col("value"), names.order)
+    wanted = None if source.order_by is None else standard_name(source.order_by)
+    orders = [json_value(F.col("value"), key) for key in keys if standard_name(key) == wanted]
+    order = F.coalesce(*orders) if orders else None
     lines = (
         feed_reader(tables.spark, path, files)
         .text(path)

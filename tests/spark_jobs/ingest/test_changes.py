@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -86,6 +87,14 @@ def test_the_declared_order_comes_before_that_of_the_file(
     shop.run(Source("pages", "items", str(path), format=format_, order_by="Changed At"))
 
     assert [row["title"] for row in shop.staged(ITEMS)] == ["new"]
+
+
+def test_the_order_is_found_however_json_lines_spell_its_key(shop, item: Callable) -> None:
+    source = shop.write("pages", [item("a", Price=2, title="new"), item("a", price=1, title="old")])
+
+    shop.run(replace(source, order_by="price"))
+
+    assert [(row["title"], row["price"]) for row in shop.staged(ITEMS)] == [("new", 2.0)]
 
 
 def test_an_order_that_no_column_has_is_refused(shop) -> None:

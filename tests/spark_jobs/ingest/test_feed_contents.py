@@ -87,7 +87,7 @@ def test_rows_of_forgotten_users_are_read_but_not_counted(shop, item, event) -> 
 
 
 def test_each_file_of_which_other_rows_were_read_is_named() -> None:
-    feed = Feed(Source("pages", "items", "/feeds"), "/feeds", None)  # type: ignore[arg-type]
+    feed = Feed(Source("pages", "items", "/feeds"), "/feeds", None, None)  # type: ignore[arg-type]
     contents = {"pages": FeedContent(2, 9, 99, {"/feeds/a": 5, "/feeds/b": 4, "/feeds/c": 0})}
 
     refuse_miscounted([feed], contents, {("pages", "/feeds/a"): 5, ("pages", "/feeds/b"): 4})
