@@ -111,6 +111,7 @@ class IngestConfig:
             ``audit.max_quarantined``, over which nothing is published: with a quarter refused, the
             feed is broken, and the rest is not worth encoding.
         max_pictures_refused: the same for the pictures that a feed's rows name.
+        max_images: pictures of an item, the frames of its videos among them.
         fetch_pictures: whether pictures whose paths are http or https URLs are fetched; they are
             refused otherwise.
         fetch_private_networks: whether they may come from addresses that are not of the public
@@ -124,6 +125,7 @@ class IngestConfig:
     max_image_bytes: PositiveInt = 20_000_000
     max_image_pixels: PositiveInt = 50_000_000
     max_images: PositiveInt = 8
+    max_video_bytes: PositiveInt = 2_000_000_000
     max_refused: Share = 0.25
     max_pictures_refused: Share = 0.25
     fetch_pictures: bool = False
