@@ -193,6 +193,7 @@ class IngestConfig:
         max_feed_bytes: bytes of a feed's files before compression over which it is refused. It is
             no forecast of tonight's feed, but an end to unpacking a file that was made to fill a
             machine; one that unpacks to more than a thousand times its size is refused anyway.
+        max_images: pictures of an item, the frames of its videos among them.
         fetch_pictures: whether pictures whose paths are http or https URLs are fetched; they are
             refused otherwise.
         fetch_private_networks: whether they may come from addresses that are not of the public
@@ -206,6 +207,7 @@ class IngestConfig:
     max_image_bytes: PositiveInt = 20_000_000
     max_image_pixels: PositiveInt = 50_000_000
     max_images: PositiveInt = 8
+    max_video_bytes: PositiveInt = 2_000_000_000
     max_refused: Share = 0.25
     max_pictures_refused: Share = 0.25
     max_feed_bytes: PositiveInt = 1_000_000_000_000

@@ -15,6 +15,13 @@ import fsspec
 from PIL import Image, ImageOps
 
 from encoders.machine_faults import raise_machine_fault
+from encoders.video_frames import (
+    UnusableVideo,
+    VideoTooLarge,
+    is_frame,
+    read_frame,
+    sha256_of_frame,
+)
 
 JSON = Mapping[str, object]
 
@@ -77,8 +84,9 @@ def read_picture(uri: str, sha256: str, *, limits: Limits, side: int) -> Image.I
     """Return a picture as RGB, upright, its transparent parts white.
 
     Args:
-        uri: local path, or a URI of a storage that fsspec knows.
-        sha256: of the bytes, as ingested.
+        uri: local path, a frame of a local video (``a.mp4#t=1.500``), or a URI of a storage that
+            fsspec knows.
+        sha256: of the bytes, as ingested; of a frame, as ``frame_sha256`` computes it.
         side: shorter side that will be asked for; JPEGs far above it are decoded at a fraction of
             their size.
 
@@ -89,15 +97,18 @@ def read_picture(uri: str, sha256: str, *, limits: Limits, side: int) -> Image.I
     Raises:
         MachineFault: the machine, and not the picture, is why it cannot be read.
     """
+    is_of_video = is_frame(uri)
     try:
-        content = _read(uri)
+        content = b"" if is_of_video else _read(uri)
+        found = sha256_of_frame(uri) if is_of_video else hashlib.sha256(content).hexdigest()
     except (OSError, ValueError, ImportError, MemoryError) as error:
         raise_machine_fault(error, uri)
         return BadPicture("image_missing", f"{uri!r}: {error}", fatal=True)
-    found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         detail = f"{uri!r}: sha256 was {sha256} when ingested, but is {found}"
         return BadPicture("image_changed", detail, fatal=True)
+    if is_of_video:
+        return _decode_frame(uri, limits)
     return decode_picture(content, uri, limits=limits, side=side)
 
 
@@ -125,6 +136,15 @@ def decode_picture(
     except Exception as error:  # decoders raise whatever their format's parser happens to raise
         raise_machine_fault(error, uri)
         return BadPicture("image_corrupt", f"{uri!r}: {type(error).__name__}: {error}")
+
+
+def _decode_frame(uri: str, limits: Limits) -> Image.Image | BadPicture:
+    try:
+        return read_frame(uri, limits.max_pixels)
+    except VideoTooLarge as error:
+        return BadPicture("image_too_large", f"{uri!r}: {error}")
+    except UnusableVideo as error:
+        return BadPicture("image_corrupt", f"{uri!r}: {error}")
 
 
 def _read(uri: str) -> bytes:

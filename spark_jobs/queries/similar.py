@@ -193,12 +193,15 @@ def usable_pictures(files: Sequence[str], limits: IngestConfig) -> list[Picture]
     refused = []
     pictures: list[Picture] = []
     for file, place in zip(files, places, strict=True):
-        media = MediaFolders("--image", str(place.parent))
+        media = MediaFolders(None, str(place.parent))
         read, problems = MediaReader(limits).read(media, [place.name])
         pictures += read
         refused += [f"{file!r}: {problem.detail} ({problem.reason})" for problem in problems]
-    if len(files) > limits.max_images:
-        refused.append(f"{len(files)} files, but an item has at most {limits.max_images} pictures")
+    most = limits.max_images
+    if len(files) > most:
+        refused.append(f"{len(files)} files, but an item has at most {most} pictures")
+    elif len(pictures) > most:
+        refused.append(f"{len(pictures)} pictures and frames, but an item has at most {most}")
     if refused:
         raise UnusableQuery(
             f"--image cannot be used: {'; '.join(refused)}. Give {', '.join(FORMATS)} files of at "

@@ -26,12 +26,12 @@ class MediaFolders:
     """Where the media of a feed may lie.
 
     Attributes:
-        source: name of the source, for messages.
+        source: name of the source, for messages; None where files are named by a person.
         folder: the feed's own, absolute.
         roots: further folders, absolute; ``media_roots`` of the source.
     """
 
-    source: str
+    source: str | None
     folder: str
     roots: tuple[str, ...] = ()
 
@@ -59,6 +59,8 @@ class MediaFolders:
                 f"leads to {candidates[0]!r}, but should lie below {self._shown()}. Add its folder "
                 f"to media_roots of source {self.source!r}, or move the file",
             )
+        if self.source is None:
+            raise UnusableMedia("image_missing", "no such file")
         raise UnusableMedia(
             "image_missing",
             f"no such file below {self._shown()}. Deliver it, or add its folder to media_roots of "

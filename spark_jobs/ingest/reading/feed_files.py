@@ -16,9 +16,13 @@ _MARKERS = re.compile(
     r"|\..+\.crc"  # checksums of Hadoop
     r"|\.DS_Store|\._.+|\.(git)?keep"
 )
-# A feed's pictures are in its folder, beside or below the files that name them.
-_PICTURES = re.compile(r".+\.(jpe?g|jfif|png|webp|gif|bmp|tiff?|avif|heic)", re.IGNORECASE)
-_PICTURE_BYTES = re.compile(rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF....WEBP", re.DOTALL)
+# A feed's pictures and videos are in its folder, beside or below the files that name them.
+_MEDIA = re.compile(
+    r".+\.(jpe?g|jfif|png|webp|gif|bmp|tiff?|avif|heic|mp4|m4v|mov|webm|mkv)", re.IGNORECASE
+)
+_MEDIA_BYTES = re.compile(
+    rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF....WEBP|....ftyp|\x1a\x45\xdf\xa3", re.DOTALL
+)
 # Spark's own option: paths are no patterns.
 _NO_PATTERNS = {"__globPaths__": "false"}
 # Hadoop's default looks for a checksum beside each file, under a name that may have no colon.
@@ -143,7 +147,7 @@ def _is_under(name: str, paths: Sequence[str]) -> bool:
 
 def _may_be_data(name: str) -> bool:
     last = _last(name)
-    if _MARKERS.fullmatch(last) or _PICTURES.fullmatch(last):
+    if _MARKERS.fullmatch(last) or _MEDIA.fullmatch(last):
         return False
     if "://" in name:
         return True
@@ -152,7 +156,7 @@ def _may_be_data(name: str) -> bool:
             start = file.read(16)
     except OSError:  # a broken link, or no permission: the file was delivered and is not read
         return True
-    return bool(start) and not _PICTURE_BYTES.match(start)
+    return bool(start) and not _MEDIA_BYTES.match(start)
 
 
 def _cause(name: str, read: Collection[str]) -> str:

@@ -1,7 +1,9 @@
 import hashlib
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from encoders.cope.preprocessing import Limits
 from encoders.hardware import Hardware
 from encoders.machine_faults import MachineFault
 from encoders.protocol import Batch, Problem
+from encoders.video_frames import Clip, frame_uris, sha256_of_frame
 
 MakePicture = Callable[..., dict[str, str]]
 CPU = Hardware(torch.device("cpu"), torch.float32)
@@ -84,6 +87,25 @@ def test_a_batch_of_more_pictures_than_are_decoded_at_once_keeps_order(
     rows = [("t", [picture(value, 0, 0), picture(value, 9, 0)]) for value in range(50)]
 
     np.testing.assert_allclose(_image(encoder, _batch(*rows))[:, 0], range(50))
+
+
+def test_frames_of_a_video_are_pictures(encoder: CopeFeatures, tmp_path: Path) -> None:
+    file = tmp_path / "a.mp4"
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("libx264", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for second, grey in enumerate((40, 100, 200)):
+            frame = av.VideoFrame.from_image(Image.new("RGB", (64, 48), (grey,) * 3))
+            frame.pts, frame.time_base = second, Fraction(1)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    uris = frame_uris(Clip(str(file), Fraction(1)), 8, 10_000)
+    frames = [{"uri": uri, "sha256": sha256_of_frame(uri)} for uri in uris]
+
+    features = _image(encoder, _batch(("both", frames), ("last", frames[1:])))
+
+    assert len(frames) == 2
+    np.testing.assert_allclose(features, [[150] * 3, [200] * 3], atol=3)
 
 
 def test_absent_modalities_are_nan(encoder: CopeFeatures, picture: MakePicture) -> None:

@@ -1,8 +1,11 @@
 """Consecutive nights of ingest: counts, reruns, changes, removals."""
 
 from collections.abc import Callable
+from fractions import Fraction
 
+import av
 import pytest
+from PIL import Image
 
 from spark_jobs.contracts import INTERACTIONS, ITEMS
 from spark_jobs.ingest.reading.column_checks import UnreadableFeed
@@ -204,3 +207,26 @@ def test_a_snapshot_is_held_back_without_holding_back_another(
     shop.take(NEXT, snapshot=[item("a"), "{"], snapshot_2=[item("c")])
 
     assert shop.changes(NEXT) == [("d", False)]
+
+
+def test_slices_of_a_recording_have_frames_and_a_rerun_is_the_same(shop, item: Callable) -> None:
+    file = shop.folder / "clips" / "rec.mp4"
+    file.parent.mkdir()
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(20):
+            frame = av.VideoFrame.from_image(Image.new("RGB", (64, 48), (10 * number,) * 3))
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    clips = [item(part, domain="live", images=[f"rec.mp4#t={part}"]) for part in ("0,1", "1,2")]
+
+    steps = shop.take(clips=clips)
+    first = shop.fingerprints()
+    shop.take(clips=clips)
+
+    assert list(steps["clips"].remarks) == ["pictures: 16 named, 16 read"]
+    assert shop.fingerprints() == first
+    times = [[i["uri"].rpartition("=")[2] for i in row["images"]] for row in shop.staged(ITEMS)]
+    assert (times[0][0], times[1][0], times[1][-1]) == ("0.000", "1.000", "1.900")

@@ -64,6 +64,7 @@ def test_each_file_that_spark_does_not_read_is_named(
         ("hour=00/p.jsonl", "hour=01/q.jsonl"),
         ("p.jsonl", "_SUCCESS", "_committed_12", "_metadata", ".p.jsonl.crc", ".DS_Store"),
         ("p.jsonl", "img/a.JPG", "img/b.png"),
+        ("p.jsonl", "a.mp4", "clips/b.MOV", "clips/c.webm", "clips/d.mkv"),
         (),
     ],
 )
