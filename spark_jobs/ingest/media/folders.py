@@ -60,7 +60,7 @@ class MediaFolders:
                 f"to media_roots of source {self.source!r}, or move the file",
             )
         if self.source is None:
-            raise UnusableMedia("image_missing", "no such file")
+            raise UnusableMedia("image_missing", "No such file or directory")
         raise UnusableMedia(
             "image_missing",
             f"no such file below {self._shown()}. Deliver it, or add its folder to media_roots of "
