@@ -12,12 +12,12 @@ from io import StringIO
 from itertools import islice
 from pathlib import Path
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from charset_normalizer import from_bytes
 
 from spark_jobs.ingest.reading.column_names import standard_name
+from spark_jobs.ingest.reading.text_files import opened_bytes
 
 _ROWS, _BYTES = 1_000, 4 << 20
 _DELIMITERS = (",", ";", "\t", "|")
@@ -28,11 +28,11 @@ _COMPRESSED: Mapping[bytes, tuple[str, str]] = {
     b"\x1f\x8b": ("gzip", ".gz"),
     b"BZh": ("bzip2", ".bz2"),
     b"\x28\xb5\x2f\xfd": ("Zstandard", ".zst"),
-    b"\xfd7zXZ": ("xz", ".xz"),
 }
 _ADVICE: Mapping[bytes, str] = {
     b"PK\x03\x04": "it is a ZIP archive or a spreadsheet: unpack it, or save the sheet as CSV",
     b"\xd0\xcf\x11\xe0": "it is a spreadsheet of Excel: save the sheet as CSV (UTF-8)",
+    b"\xfd7zXZ": "Spark does not unpack xz: unpack it, or compress it by gzip or Zstandard",
     b"<": "it is XML or HTML: export it as CSV, JSON Lines or Parquet",
     b"[": "it is one JSON list: write an object a line, for instance with jq -c '.[]'",
 }
@@ -83,8 +83,8 @@ def file_shape(path: str) -> FileShape:
             raise NoFeed(
                 f"{file!r} is compressed by {name}: rename it so that it ends in {suffix}."
             )
-    with fsspec.open(file, "rb", compression="infer") as opened:
-        return _text_shape(path, file, opened.read(_BYTES))
+    with opened_bytes(file) as stream:
+        return _text_shape(path, file, stream.read(_BYTES))
 
 
 def _text_shape(path: str, file: str, content: bytes) -> FileShape:

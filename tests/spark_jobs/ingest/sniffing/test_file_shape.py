@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import lzma
 from pathlib import Path
 
 import pyarrow as pa
@@ -74,6 +75,7 @@ def test_formats_are_found_by_their_bytes(tmp_path: Path) -> None:
         (b'<?xml version="1.0"?><rss/>', "XML or HTML"),
         (b"PK\x03\x04rest", "spreadsheet"),
         (gzip.compress(b"a,b\n1,2\n"), "compressed by gzip: rename it"),
+        (lzma.compress(b"a,b\n1,2\n"), "Spark does not unpack xz"),
         (b"just one line of prose, with a comma", "no CSV with a header"),
         (b"\x00\x01\x02\x03" * 50, "no CSV with a header"),
     ],
