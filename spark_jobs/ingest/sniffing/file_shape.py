@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from charset_normalizer import from_bytes
 
 from spark_jobs.ingest.reading.column_names import standard_name
-from spark_jobs.ingest.reading.text_files import opened_bytes
+from spark_jobs.ingest.reading.text_files import FILE_ERRORS, opened_bytes
 
 _ROWS, _BYTES = 1_000, 4 << 20
 _DELIMITERS = (",", ";", "\t", "|")
@@ -71,9 +71,15 @@ def file_shape(path: str) -> FileShape:
     """
     if not os.path.exists(path):
         raise NoFeed(f"{path!r} does not exist. Correct the path.")
-    if os.path.isdir(os.path.join(path, "_delta_log")):
-        return FileShape(path, "delta", _delta_texts(path))
-    file = _first_file(path)
+    try:
+        if os.path.isdir(os.path.join(path, "_delta_log")):
+            return FileShape(path, "delta", _delta_texts(path))
+        return _file_shape(path, _first_file(path))
+    except FILE_ERRORS as error:
+        raise NoFeed(f"{path!r} cannot be read: {error}. Deliver it again.") from error
+
+
+def _file_shape(path: str, file: str) -> FileShape:
     with open(file, "rb") as opened:
         start = opened.read(16)
     if start.startswith(b"PAR1"):

@@ -89,6 +89,15 @@ def test_what_is_no_feed_is_named_with_a_way_out(
         file_shape(str(tmp_path / "file"))
 
 
+@pytest.mark.parametrize("name", ["cut.csv.gz", "cut.parquet"])
+def test_a_file_that_was_cut_short_is_named(name: str, tmp_path: Path) -> None:
+    whole = gzip.compress(GERMAN.encode() * 100) if name.endswith("gz") else b"PAR1" + b"x" * 99
+    (tmp_path / name).write_bytes(whole[:60])
+
+    with pytest.raises(NoFeed, match=f"{name}' cannot be read.*Deliver it again"):
+        file_shape(str(tmp_path / name))
+
+
 def test_a_file_of_gigabytes_without_a_line_end_is_looked_at_in_its_beginning(
     tmp_path: Path,
 ) -> None:
