@@ -18,7 +18,8 @@ _CONFIG = Config(spu=SpuConfig(exclusive_sources=("*",)))
 _COLUMNS = (
     "domain string, item_id string, source string, title string, text string, brand string, "
     "category string, "
-    "attributes map<string,string>, price double, images array<struct<uri:string,sha256:string>>, "
+    "attributes map<string,string>, gtin string, mpn string, sku string, price double, "
+    "images array<struct<uri:string,sha256:string>>, "
     "linked_item_ids array<string>, content_hash string, row_hash string, is_active boolean"
 )
 _PHONES = {
@@ -47,6 +48,7 @@ def _item(
             brand,
             "things",
             {"colour": "black"},
+            *(None, None, None),
             10.0,
             None,
             shown,

@@ -41,6 +41,7 @@ def _stage_shop(tables: Tables, night: Night, folder: Path) -> None:
         "brand": "string",
         "category": "string",
         "attributes": "map<string,string>",
+        **dict.fromkeys(("gtin", "mpn", "sku"), "string"),
         "price": "double",
         "linked_item_ids": "array<string>",
     }

@@ -89,7 +89,7 @@ def drawn(strategy: st.SearchStrategy[T], count: int) -> list[T]:
 
 
 def test_a_line_is_a_row_only_where_it_is_exactly_one_object(spark: SparkSession) -> None:
-    texts = [line for line in drawn(lines(), 1000) if line.strip(" ")]
+    texts = [line for line in drawn(lines(), 1000) if line.strip(" \t")]
 
     found = [not corrupt for corrupt, _ in rows_of(spark, texts)]
 

@@ -44,7 +44,7 @@ def test_a_table_with_other_columns_than_its_contract_is_bad(tables: Tables) -> 
     (finding,) = warehouse.contracts(tables)
 
     assert (finding.what, finding.state) == ("table spus", "bad")
-    assert "brand should be string but is missing" in finding.seen
+    assert "n_items should be int but is missing" in finding.seen
     assert "title should be string but is int" in finding.seen
 
 
