@@ -117,7 +117,10 @@ _FEED = st.fixed_dictionaries(
 
 
 @settings(
-    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=3,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(_FEED, min_size=6, max_size=6))
 def test_rows_in_the_files_are_rows_out_plus_rows_quarantined(
