@@ -5,7 +5,7 @@ their texts by name.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from html.parser import HTMLParser
 
@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 
 from spark_jobs.config import ColumnRule
+from spark_jobs.ingest.reading.column_names import Made
 from spark_jobs.ingest.reading.json_values import sole_value
 
 # How shops write currencies beside their ISO 4217 codes; another sign is one of them all.
@@ -58,6 +59,18 @@ def rule_text(rule: ColumnRule, texts: Mapping[str, Column]) -> Column:
     ]
     present = F.filter(F.array(*given), lambda entry: entry["value"].isNotNull())
     return F.when(F.size(present) > 0, F.to_json(F.map_from_entries(present)))
+
+
+def made_texts(made: Made, text_of: Callable[[str], Column]) -> dict[str, Column]:
+    """Return the text that the rule of each column reads.
+
+    Args:
+        text_of: returns the text of a name in the feed.
+    """
+    return {
+        column: rule_text(rule, {name: text_of(name) for name in found})
+        for column, (rule, found) in made.items()
+    }
 
 
 def is_left_out(text: Column, rule: ColumnRule) -> Column:

@@ -35,7 +35,7 @@ from spark_jobs.ingest.reading.column_checks import (
     named_columns,
 )
 from spark_jobs.ingest.reading.column_names import Made, match_names, standard_name
-from spark_jobs.ingest.reading.column_rules import rule_text, value_by_rule
+from spark_jobs.ingest.reading.column_rules import made_texts, value_by_rule
 from spark_jobs.ingest.reading.csv_files import csv_headers
 from spark_jobs.ingest.reading.feed_files import feed_reader
 from spark_jobs.ingest.reading.json_keys import json_keys
@@ -94,13 +94,10 @@ def file_rows(tables: Tables, source: Source, path: str, files: Sequence[str]) -
     order = names.order if names.order is None else F.col(f"`{names.order}`")
     # The files of a Delta table are in no order.
     place = row_place(order, None if source.format == "delta" else "row_index")
-    texts = {name: _as_text(rows, name) for _, found in names.made.values() for name in found}
+    made = made_texts(names.made, lambda name: _as_text(rows, name))
     renamed = rows.select(
         *[F.col(f"`{found}`").alias(name) for name, found in names.read.items()],
-        *[
-            rule_text(rule, {name: texts[name] for name in found}).alias(f"_of_{column}")
-            for column, (rule, found) in names.made.items()
-        ],
+        *[text.alias(f"_of_{column}") for column, text in made.items()],
         place.alias(PLACE),
     )
     check_types(source, path, renamed.schema)
@@ -193,10 +190,7 @@ def _csv_rows(tables: Tables, source: Source, path: str, files: Sequence[str]) -
         order = None if names.order is None else texts[names.order]
         placed = rows.withColumn(PLACE, row_place(order, "file_block_start"))
         read = {column: texts[found] for column, found in names.read.items()}
-        read |= {
-            column: rule_text(rule, {name: texts[name] for name in found})
-            for column, (rule, found) in names.made.items()
-        }
+        read |= made_texts(names.made, texts.__getitem__)
         text_rows = csv_rows(placed, header, read, source.delimiter)
         frames.append(typed_rows(text_rows, source.kind, names.made))
         remarks += names.remarks

@@ -18,7 +18,7 @@ from spark_jobs.ingest.columns import (
     Kind,
 )
 from spark_jobs.ingest.reading.column_names import ColumnNames, Made, standard_name
-from spark_jobs.ingest.reading.column_rules import any_of, is_left_out, rule_text, value_by_rule
+from spark_jobs.ingest.reading.column_rules import any_of, is_left_out, made_texts, value_by_rule
 from spark_jobs.ingest.reading.csv_files import swallows_rows
 from spark_jobs.ingest.reading.json_values import MARK, json_value, keys_of_object, sole_value
 
@@ -58,10 +58,7 @@ def json_rows(
         for name in FEED_COLUMNS[kind]
         if name not in names.made
     }
-    texts |= {
-        name: rule_text(rule, {key: value(key) for key in found})
-        for name, (rule, found) in names.made.items()
-    }
+    texts |= made_texts(names.made, value)
     columns = [F.when(~F.col(CORRUPT), text).alias(name) for name, text in texts.items()]
     return (
         lines.filter(F.trim("value", F.lit(_BLANKS)) != "")
