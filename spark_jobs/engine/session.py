@@ -15,7 +15,7 @@ from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 from spark_jobs.config import SparkConfig
-from spark_jobs.engine.file_names import utf8_file_names
+from spark_jobs.engine.environment import utf8_file_names
 from spark_jobs.engine.scratch import claim_spark_scratch
 
 

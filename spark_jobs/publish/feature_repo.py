@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from spark_jobs.config import problems
 from spark_jobs.contracts import KINDS
+from spark_jobs.engine.environment import environment_variable
 from spark_jobs.warehouse.layout import Layout
 
 if TYPE_CHECKING:
@@ -114,15 +115,8 @@ def values_hidden(settings: Path) -> Iterator[None]:
 @contextmanager
 def warehouse_in_environment(warehouse: str) -> Iterator[None]:
     """Name the warehouse to settings and definitions, where Feast's command line names it too."""
-    before = os.environ.get("EMBEDMILL_WAREHOUSE")
-    os.environ["EMBEDMILL_WAREHOUSE"] = Layout.of(warehouse).root
-    try:
+    with environment_variable("EMBEDMILL_WAREHOUSE", Layout.of(warehouse).root):
         yield
-    finally:
-        if before is None:
-            del os.environ["EMBEDMILL_WAREHOUSE"]
-        else:
-            os.environ["EMBEDMILL_WAREHOUSE"] = before
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def java() -> Iterator[Finding]:
 
 def file_names() -> Iterator[Finding]:
     """Check the locale, from which Java takes the encoding of the names of files."""
-    from spark_jobs.engine.file_names import UTF8_LOCALE, has_utf8_file_names
+    from spark_jobs.engine.environment import UTF8_LOCALE, has_utf8_file_names
 
     encoding = locale.getencoding()
     if has_utf8_file_names():

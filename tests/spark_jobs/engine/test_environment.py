@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.engine import file_names
+from spark_jobs.engine import environment
 
 
 def test_java_is_started_in_a_locale_whose_file_names_are_utf8(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("locale.getencoding", lambda: "ANSI_X3.4-1968")
-    monkeypatch.setattr(file_names.SparkContext, "_active_spark_context", None)
+    monkeypatch.setattr(environment.SparkContext, "_active_spark_context", None)
     monkeypatch.setenv("LC_ALL", "C")
 
-    with file_names.utf8_file_names(submitted=False):
+    with environment.utf8_file_names(submitted=False):
         assert os.environ["LC_ALL"] == "C.UTF-8"
 
     assert os.environ["LC_ALL"] == "C"
@@ -26,10 +26,10 @@ def test_a_locale_without_utf8_under_spark_submit_is_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("locale.getencoding", lambda: "ISO-8859-1")
-    monkeypatch.setattr(file_names.SparkContext, "_active_spark_context", None)
+    monkeypatch.setattr(environment.SparkContext, "_active_spark_context", None)
     monkeypatch.delenv("LC_ALL", raising=False)
 
-    with caplog.at_level(logging.WARNING), file_names.utf8_file_names(submitted=True):
+    with caplog.at_level(logging.WARNING), environment.utf8_file_names(submitted=True):
         assert "LC_ALL" not in os.environ
 
     assert "ISO-8859-1" in caplog.text

@@ -1,4 +1,4 @@
-"""Names of files: the locale from which Java takes their encoding."""
+"""Environment of this process: variables set for a while, and the locale of file names."""
 
 import locale
 import logging
@@ -41,12 +41,19 @@ def utf8_file_names(*, submitted: bool) -> Iterator[None]:
         )
         yield
         return
-    before = os.environ.get("LC_ALL")
-    os.environ["LC_ALL"] = UTF8_LOCALE
+    with environment_variable("LC_ALL", UTF8_LOCALE):
+        yield
+
+
+@contextmanager
+def environment_variable(name: str, value: str) -> Iterator[None]:
+    """Set a variable for this process and those it starts meanwhile; then as it was before."""
+    before = os.environ.get(name)
+    os.environ[name] = value
     try:
         yield
     finally:
         if before is None:
-            del os.environ["LC_ALL"]
+            del os.environ[name]
         else:
-            os.environ["LC_ALL"] = before
+            os.environ[name] = before
