@@ -38,6 +38,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(_MARKS[name])
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name bytes by their argument: gzip packs the time too, and workers must agree on names."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Drop Delta's cached logs after each file: those of hundreds of warehouses fill a JVM."""
     session = SparkSession.getActiveSession()
