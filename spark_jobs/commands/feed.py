@@ -13,12 +13,13 @@ from rich.syntax import Syntax
 from spark_jobs.commands.night import print_steps
 from spark_jobs.commands.output import print_rows
 from spark_jobs.commands.session import ConfigOption, NightOption, console, open_tables
-from spark_jobs.config import Config, IngestConfig, Source, load_config
+from spark_jobs.config import Config, load_config
 from spark_jobs.ingest.checked_feeds import checked_feeds
 from spark_jobs.ingest.reading.column_checks import UnreadableFeed
 from spark_jobs.ingest.sniffing.file_shape import file_shape
 from spark_jobs.ingest.sniffing.proposal import Proposal, proposal
 from spark_jobs.ingest.sniffing.sniffed_rows import SniffedRows, sniffed_rows
+from spark_jobs.ingest_config import IngestConfig, Source
 from spark_jobs.night import Night
 from spark_jobs.runs.night_run import StageResult
 from spark_jobs.runs.stage import STOPPED

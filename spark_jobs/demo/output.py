@@ -137,7 +137,7 @@ def print_features(console: Console, tables: Tables, config: Config, night: Nigh
         }
     )
     with working(console, "point-in-time, a small training set"):
-        past = training_set(store, tables.spark, events)
+        past = training_set(store, events, spark=tables.spark)
     columns = ["user_id", "event_timestamp", "bought", "n_events", "user_preference"]
     _print_frame(console, past, columns)
 

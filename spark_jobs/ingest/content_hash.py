@@ -10,13 +10,13 @@ from hashlib import sha256
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from spark_jobs.config import IngestConfig
 from spark_jobs.ingest.columns import FEED, FEED_COLUMNS, REASON
 from spark_jobs.ingest.media.downloads import Downloads
 from spark_jobs.ingest.media.folders import MediaFolders
 from spark_jobs.ingest.media.item_media import MediaReader
 from spark_jobs.ingest.media.pictures import RefusedPicture
 from spark_jobs.ingest.reading.identifiers import IDENTIFIER_NAMES
+from spark_jobs.ingest_config import IngestConfig
 
 PICTURE_PROBLEMS = "_picture_problems"
 

@@ -8,13 +8,13 @@ from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs.config import IngestConfig
 from spark_jobs.ingest.columns import FEED, FILE
 from spark_jobs.ingest.reading.column_checks import UnreadableFeed
 from spark_jobs.ingest.reading.feed_files import plain_path, remote_bytes
 from spark_jobs.ingest.reading.feeds import Feed
 from spark_jobs.ingest.reading.file_contents import UnreadableFile, file_contents
 from spark_jobs.ingest.reading.formats import FILE_FORMATS
+from spark_jobs.ingest_config import IngestConfig
 
 _FILES_SHOWN = 10
 

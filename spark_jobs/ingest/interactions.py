@@ -3,9 +3,9 @@
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from spark_jobs.config import IngestConfig
 from spark_jobs.ingest.columns import FEED_COLUMNS, FEED_RANK, KEYS, PAYLOAD, REASON
 from spark_jobs.ingest.row_checks import checked_event_rows, refused_for, row_json
+from spark_jobs.ingest_config import IngestConfig
 from spark_jobs.night import Night
 
 EVENT_KEYS = tuple(KEYS["interactions"])

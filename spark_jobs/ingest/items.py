@@ -6,7 +6,6 @@ from datetime import datetime
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from spark_jobs.config import IngestConfig
 from spark_jobs.ingest.columns import (
     FEED,
     FEED_COLUMNS,
@@ -21,6 +20,7 @@ from spark_jobs.ingest.columns import (
 from spark_jobs.ingest.content_hash import with_content
 from spark_jobs.ingest.reading.feeds import Feed
 from spark_jobs.ingest.row_checks import checked_item_rows, is_refused, refused_for, row_json
+from spark_jobs.ingest_config import IngestConfig
 from spark_jobs.warehouse.change_log import changed_rows
 
 ITEM_KEYS = tuple(KEYS["items"])

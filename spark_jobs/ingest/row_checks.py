@@ -6,7 +6,6 @@ from datetime import UTC, date, datetime, time
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.config import IngestConfig
 from spark_jobs.contracts import ACTIONS, DOMAINS
 from spark_jobs.ingest.columns import (
     CORRUPT,
@@ -29,6 +28,7 @@ from spark_jobs.ingest.reading.identifiers import (
     named_identifier,
     standard_gtin,
 )
+from spark_jobs.ingest_config import IngestConfig
 from spark_jobs.night import Night
 
 # Reasons to refuse a row, in the order of the checks: the first that holds is recorded.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.config import Config, IngestConfig
+from spark_jobs.config import Config
 from spark_jobs.contracts import COPE_FEATURES, SPU_EVENTS
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.engine.nearest_neighbours import nearest
@@ -18,6 +18,7 @@ from spark_jobs.ingest.media.folders import MediaFolders
 from spark_jobs.ingest.media.item_media import MediaReader
 from spark_jobs.ingest.media.pictures import FORMATS, Picture
 from spark_jobs.ingest.row_checks import CONTROL_IN_TEXT
+from spark_jobs.ingest_config import IngestConfig
 from spark_jobs.queries.views import Catalog
 from spark_jobs.releases.release import Release
 from spark_jobs.spu.identity import survivors

@@ -34,12 +34,12 @@ class Start:
 
     Attributes:
         label: [n] smallest row of each row's cluster.
-        most_links: most rows of a cluster with which another row can have a score. A mean counts no
-            more than these, otherwise no row would be near enough to a large cluster.
+        size: [n] rows of the cluster, at its label, with which another row can have a score. A mean
+            counts no more than these, otherwise no row would be near enough to a large cluster.
     """
 
     label: Ints
-    most_links: int
+    size: Ints
 
 
 def average_linkage(
@@ -63,7 +63,7 @@ def average_linkage(
     Returns:
         [n] the smallest row of each row's cluster.
     """
-    linkage = _Linkage(pairs, exclusive_source, start or Start(np.arange(n), 1))
+    linkage = _Linkage(pairs, exclusive_source, start or Start(np.arange(n), np.ones(n, int)))
     while linkage.queue and linkage.queue[0][0] <= -cut:
         linkage.take_nearest(cut)
     return linkage.labels()
@@ -77,8 +77,7 @@ class _Linkage:
     ) -> None:
         n = len(start.label)
         self.parent = start.label.copy()
-        sizes = np.bincount(self.parent, minlength=n)
-        self.sizes = np.minimum(sizes, start.most_links).tolist()
+        self.sizes = start.size.tolist()
         sources: list[set[int]] = [set() for _ in range(n)]
         for row, source in enumerate(exclusive_source):
             if source >= 0:

@@ -14,6 +14,7 @@ from spark_jobs.config import SpuConfig
 from spark_jobs.spu.blocking import CANDIDATES_PER_ITEM, candidate_pairs, with_pairs
 from spark_jobs.spu.clustering import ScoredPairs, Start, average_linkage
 from spark_jobs.spu.comparison import pair_features
+from spark_jobs.spu.copies import stand_ins
 from spark_jobs.spu.resolution import (
     Clusters,
     link_confidence,
@@ -21,8 +22,8 @@ from spark_jobs.spu.resolution import (
     with_hysteresis,
     yesterdays_pairs,
 )
-from spark_jobs.spu.scoring import Candidates, exclusive_source, sampled, scores_by_example
-from spark_jobs.spu.token_matrices import Floats, catalogue
+from spark_jobs.spu.scoring import Candidates, sampled, scores_by_example
+from spark_jobs.spu.token_matrices import Floats, Ints, catalogue, exclusive_numbers
 
 # Unchanged pages whose pairs are examples; some ten thousand pairs are enough to learn the weights.
 _EXAMPLES = 2_000
@@ -38,33 +39,41 @@ def joined_clusters(
         arrived: [N] True where the page is new or changed tonight.
         confidence: [N] yesterday's, which unchanged pages keep.
     """
-    start = _start(pages["spu_id"], arrived)
+    known = numbered_spus(pages["spu_id"])
+    exclusive = exclusive_numbers(pages, config.exclusive_sources)
+    stand_in = stand_ins(pages, known, ~arrived, exclusive)
+    start = _start(known, arrived, stand_in)
     if not arrived.any():
         return Clusters(start.label, confidence)
-    items = catalogue(pages, config.exclusive_sources)
-    known = numbered_spus(pages["spu_id"])
-    query_rows = np.union1d(np.flatnonzero(arrived), sampled(np.flatnonzero(~arrived), _EXAMPLES))
+    compared = np.unique(stand_in)
+    items = catalogue(pages.iloc[compared], config.exclusive_sources)
+    is_new, before = arrived[compared], known[compared]
+    query_rows = np.union1d(np.flatnonzero(is_new), sampled(np.flatnonzero(~is_new), _EXAMPLES))
     pairs = candidate_pairs(items, config.max_block_size, query_rows=query_rows)
-    kept = yesterdays_pairs(known, items)
-    touching = arrived[kept[0]] | arrived[kept[1]]
-    row_l, row_r = with_pairs(pairs, (kept[0][touching], kept[1][touching]), len(pages))
+    kept = yesterdays_pairs(before, items)
+    touching = is_new[kept[0]] | is_new[kept[1]]
+    row_l, row_r = with_pairs(pairs, (kept[0][touching], kept[1][touching]), len(compared))
     candidates = Candidates(items, row_l, row_r, pair_features(items, row_l, row_r))
-    settled = ~(arrived[row_l] | arrived[row_r])
-    scores = scores_by_example(candidates, start.label, settled)
-    steadied = with_hysteresis(scores, known[row_l], known[row_r])
+    settled = ~(is_new[row_l] | is_new[row_r])
+    scores = scores_by_example(candidates, start.label[compared], settled)
+    steadied = with_hysteresis(scores, before[row_l], before[row_r])
+    page_l, page_r = compared[row_l], compared[row_r]
     label = average_linkage(
-        ScoredPairs(row_l[~settled], row_r[~settled], steadied[~settled]),
+        ScoredPairs(page_l[~settled], page_r[~settled], steadied[~settled]),
         len(pages),
         cut=config.cut,
-        exclusive_source=exclusive_source(items),
+        exclusive_source=exclusive,
         start=start,
     )
-    computed = link_confidence(label, ScoredPairs(row_l, row_r, scores))
+    computed = link_confidence(label, ScoredPairs(page_l, page_r, scores))[stand_in]
     return Clusters(label, np.where(arrived, computed, confidence))
 
 
-def _start(spu_ids: pd.Series, arrived: NDArray[np.bool_]) -> Start:
-    """Return yesterday's SPUs as clusters; each new or changed page is one of its own."""
-    rows = pd.Series(np.arange(len(spu_ids)))
-    label = rows.groupby(spu_ids.where(~arrived).to_numpy()).transform("min")
-    return Start(np.where(arrived, rows, label).astype(np.int64), CANDIDATES_PER_ITEM)
+def _start(known: Ints, arrived: NDArray[np.bool_], stand_in: Ints) -> Start:
+    """Return yesterday's SPUs as clusters, with new copies of their pages; others are alone."""
+    n = len(known)
+    of_spu = ~arrived[stand_in]
+    number = np.where(of_spu, known[stand_in], n + stand_in)
+    label = pd.Series(np.arange(n)).groupby(number).transform("min").to_numpy(np.int64)
+    sizes = np.bincount(label[np.unique(stand_in)], minlength=n)
+    return Start(label, np.minimum(sizes, CANDIDATES_PER_ITEM))

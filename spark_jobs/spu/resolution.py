@@ -10,10 +10,11 @@ import pandas as pd
 
 from spark_jobs.config import SpuConfig
 from spark_jobs.spu.blocking import candidate_pairs, forbidden, with_pairs
-from spark_jobs.spu.clustering import ScoredPairs, average_linkage
+from spark_jobs.spu.clustering import ScoredPairs, Start, average_linkage
 from spark_jobs.spu.comparison import pair_features
-from spark_jobs.spu.scoring import Candidates, exclusive_source, pair_scores
-from spark_jobs.spu.token_matrices import Catalogue, Floats, Ints, catalogue
+from spark_jobs.spu.copies import stand_ins
+from spark_jobs.spu.scoring import Candidates, pair_scores
+from spark_jobs.spu.token_matrices import Catalogue, Floats, Ints, catalogue, exclusive_numbers
 
 # Yesterday's grouping is evidence: scores must differ from the cut by this much to undo it.
 # Otherwise pairs near the cut would change sides whenever the idf of the catalogue does.
@@ -43,15 +44,35 @@ def page_clusters(pages: pd.DataFrame, config: SpuConfig) -> Clusters:
     n = len(pages)
     if n == 0:
         return Clusters(np.zeros(0, dtype=np.int64), np.zeros(0))
-    items = catalogue(pages, config.exclusive_sources)
+    exclusive = exclusive_numbers(pages, config.exclusive_sources)
     known = numbered_spus(pages["spu_id"])
+    stand_in = stand_ins(pages, known, np.zeros(n, bool), exclusive)
+    compared = np.unique(stand_in)
+    items = catalogue(pages.iloc[compared], config.exclusive_sources)
+    before = _commonest(known, stand_in)[compared]
     pairs = candidate_pairs(items, config.max_block_size)
-    row_l, row_r = with_pairs(pairs, yesterdays_pairs(known, items), n)
+    row_l, row_r = with_pairs(pairs, yesterdays_pairs(before, items), len(compared))
     candidates = Candidates(items, row_l, row_r, pair_features(items, row_l, row_r))
     scores = pair_scores(candidates, config.self_training_rounds)
-    steady = ScoredPairs(row_l, row_r, with_hysteresis(scores, known[row_l], known[row_r]))
-    label = average_linkage(steady, n, cut=config.cut, exclusive_source=exclusive_source(items))
-    return Clusters(label, link_confidence(label, ScoredPairs(row_l, row_r, scores)))
+    steadied = with_hysteresis(scores, before[row_l], before[row_r])
+    page_l, page_r = compared[row_l], compared[row_r]
+    label = average_linkage(
+        ScoredPairs(page_l, page_r, steadied),
+        n,
+        cut=config.cut,
+        exclusive_source=exclusive,
+        start=Start(stand_in, np.ones(n, dtype=np.int64)),
+    )
+    return Clusters(label, link_confidence(label, ScoredPairs(page_l, page_r, scores))[stand_in])
+
+
+def _commonest(known: Ints, stand_in: Ints) -> Ints:
+    """Return [N] the SPU in which most of the row's copies were yesterday, at their stand-in."""
+    usual = known.copy()
+    for row in np.flatnonzero(np.bincount(stand_in) > 1):
+        numbers, counts = np.unique(known[(stand_in == row) & (known >= 0)], return_counts=True)
+        usual[row] = numbers[counts.argmax()] if len(numbers) else -1
+    return usual
 
 
 def with_hysteresis(scores: Floats, spu_l: Ints, spu_r: Ints) -> Floats:

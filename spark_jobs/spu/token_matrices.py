@@ -87,8 +87,6 @@ def catalogue(items: pd.DataFrame, exclusive_sources: Sequence[str] = ()) -> Cat
         )
         for title, text, brand, attributes, *codes in identified.itertuples(index=False)
     ]
-    sources = items["source"].to_numpy()
-    everything = "*" in exclusive_sources
     return Catalogue(
         records=records,
         **_token_matrices(records),
@@ -97,11 +95,19 @@ def catalogue(items: pd.DataFrame, exclusive_sources: Sequence[str] = ()) -> Cat
         brands=_labels([r.brand for r in records]),
         categories=_labels([str(c or "").casefold() for c in items["category"]]),
         price=items["price"].to_numpy(dtype=float),
-        source=_labels(sources),
-        exclusive=np.array(
-            [everything or name in exclusive_sources for name in sources], dtype=bool
-        ),
+        source=_labels(items["source"]),
+        exclusive=_is_exclusive(items["source"], exclusive_sources),
     )
+
+
+def exclusive_numbers(items: pd.DataFrame, exclusive_sources: Sequence[str]) -> Ints:
+    """Return [N] the item's source where that lists a product at most once, or else -1."""
+    return np.where(_is_exclusive(items["source"], exclusive_sources), _labels(items["source"]), -1)
+
+
+def _is_exclusive(sources: pd.Series, exclusive_sources: Sequence[str]) -> NDArray[np.bool_]:
+    everything = "*" in exclusive_sources
+    return np.array([everything or name in exclusive_sources for name in sources], dtype=bool)
 
 
 def incidence(sets: Sequence[Iterable[str]]) -> tuple[sparse.csr_matrix, list[str]]:

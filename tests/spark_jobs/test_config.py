@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.config import Config, InvalidConfig, Source, load_config
+from spark_jobs.config import Config, InvalidConfig, load_config
+from spark_jobs.ingest_config import Source
 
 
 def written(tmp_path: Path, text: str) -> Path:

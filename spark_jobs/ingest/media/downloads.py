@@ -14,9 +14,9 @@ from uuid import uuid4
 
 import fsspec
 
-from spark_jobs.config import IngestConfig
 from spark_jobs.ingest.media.fetching import Fetcher, Response, Unreachable
 from spark_jobs.ingest.media.pictures import Picture, check_header
+from spark_jobs.ingest_config import IngestConfig
 
 _DAY = 24 * 3600
 # What a server says of a version of a file, and the header that asks for a newer one.

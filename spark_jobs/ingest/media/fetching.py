@@ -18,8 +18,8 @@ from threading import Timer
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
 
 from encoders.machine_faults import raise_machine_fault
-from spark_jobs.config import IngestConfig
 from spark_jobs.ingest.media.folders import UnusableMedia
+from spark_jobs.ingest_config import IngestConfig
 
 NOT_FETCHED = "image_not_fetched"
 _PORTS = {"http": 80, "https": 443}

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from encoders.machine_faults import raise_machine_fault
 from encoders.video_frames import clip_of
-from spark_jobs.config import IngestConfig
 from spark_jobs.ingest.media.downloads import Downloads
 from spark_jobs.ingest.media.fetching import NOT_FETCHED, shown_url
 from spark_jobs.ingest.media.folders import MediaFolders, UnusableMedia
 from spark_jobs.ingest.media.pictures import Picture, RefusedPicture, read_picture
 from spark_jobs.ingest.media.videos import read_frames
+from spark_jobs.ingest_config import IngestConfig
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from threading import Lock
 from PIL import Image, UnidentifiedImageError
 
 from encoders.machine_faults import raise_machine_fault
-from spark_jobs.config import IngestConfig
 from spark_jobs.ingest.media.folders import UnusableMedia, check_size
+from spark_jobs.ingest_config import IngestConfig
 
 # Pictures come from strangers: decoders of other formats, such as EPS, start programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")

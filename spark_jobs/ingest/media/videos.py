@@ -9,9 +9,9 @@ from encoders.video_frames import (
     frame_uris,
     sha256_of_frame,
 )
-from spark_jobs.config import IngestConfig
 from spark_jobs.ingest.media.folders import MediaFolders, UnusableMedia, check_size
 from spark_jobs.ingest.media.pictures import Picture
+from spark_jobs.ingest_config import IngestConfig
 
 
 def read_frames(media: MediaFolders, clip: Clip, count: int, limits: IngestConfig) -> list[Picture]:

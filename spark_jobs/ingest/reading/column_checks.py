@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from pyspark.sql import types as T
 
-from spark_jobs.config import Source
 from spark_jobs.ingest.columns import FEED_COLUMNS, REQUIRED_COLUMNS, Kind
 from spark_jobs.ingest.reading.column_names import ColumnNames, match_names
+from spark_jobs.ingest_config import Source
 
 _TYPES = {**FEED_COLUMNS["items"], **FEED_COLUMNS["interactions"]}
 _NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double")

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-from spark_jobs.config import ColumnRule
 from spark_jobs.ingest.columns import FEED_COLUMNS, Kind
 from spark_jobs.ingest.reading.identifiers import IDENTIFIER_NAMES, plain_name
+from spark_jobs.ingest_config import ColumnRule
 
 _LIKENESS = 0.75
 # Column of the contract -> its rule, and the names in the feed that it reads.

@@ -14,9 +14,9 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 
-from spark_jobs.config import ColumnRule
 from spark_jobs.ingest.reading.column_names import Made
 from spark_jobs.ingest.reading.json_values import sole_value
+from spark_jobs.ingest_config import ColumnRule
 
 # How shops write currencies beside their ISO 4217 codes; another sign is one of them all.
 CURRENCY_SIGNS: Mapping[str, Sequence[str]] = {

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from spark_jobs.config import Source
 from spark_jobs.contracts import DOMAINS
 from spark_jobs.ingest.reading.text_files import opened_text
+from spark_jobs.ingest_config import Source
 
 if TYPE_CHECKING:
     import _csv

@@ -8,7 +8,6 @@ from functools import reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.config import Source
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.ingest.columns import (
     BOOKKEEPING,
@@ -21,6 +20,7 @@ from spark_jobs.ingest.columns import (
 from spark_jobs.ingest.media.folders import MediaFolders
 from spark_jobs.ingest.reading.column_checks import UnreadableFeed
 from spark_jobs.ingest.reading.formats import FILE_FORMATS, AbsentFeed, feed_rows
+from spark_jobs.ingest_config import Source
 from spark_jobs.night import Night
 from spark_jobs.warehouse.tables import Tables
 

@@ -10,9 +10,9 @@ from typing import BinaryIO
 
 import pyarrow.parquet as pq
 
-from spark_jobs.config import Source
 from spark_jobs.ingest.reading.csv_files import records
 from spark_jobs.ingest.reading.text_files import FILE_ERRORS, ONLY_SPARK, compression, opened_bytes
+from spark_jobs.ingest_config import Source
 
 _THREADS = 8
 # A line of more bytes is none: Spark would read a file without line ends into memory whole.

@@ -12,7 +12,6 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from spark_jobs.config import Source
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.ingest.columns import (
     BOOKKEEPING,
@@ -47,6 +46,7 @@ from spark_jobs.ingest.reading.parsing import (
     typed_rows,
     unreadable_columns,
 )
+from spark_jobs.ingest_config import Source
 from spark_jobs.warehouse.tables import Tables
 
 # What reading a row adds to its columns; the rest of the bookkeeping is the feed's.

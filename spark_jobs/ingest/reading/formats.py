@@ -10,7 +10,6 @@ from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.config import Source
 from spark_jobs.contracts import INTERACTIONS
 from spark_jobs.ingest.datasets import ADAPTERS
 from spark_jobs.ingest.datasets.adapter import Window
@@ -18,6 +17,7 @@ from spark_jobs.ingest.reading.column_checks import UnreadableFeed, check_types,
 from spark_jobs.ingest.reading.feed_files import files_problem, files_read
 from spark_jobs.ingest.reading.file_rows import FeedRows, as_feed, file_rows
 from spark_jobs.ingest.reading.text_files import FILE_ERRORS
+from spark_jobs.ingest_config import Source
 from spark_jobs.night import Night
 from spark_jobs.warehouse.tables import Tables
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from spark_jobs.config import Source
 from spark_jobs.contracts import ACTIONS, DOMAINS
 from spark_jobs.ingest.columns import FEED_COLUMNS, REQUIRED_COLUMNS, Kind
 from spark_jobs.ingest.reading.column_names import match_names, standard_name
@@ -24,6 +23,7 @@ from spark_jobs.ingest.sniffing.value_formats import (
     number_format,
     time_format,
 )
+from spark_jobs.ingest_config import Source
 
 # Texts of an attribute are short; columns beyond these are left to the person.
 _ATTRIBUTE_CHARACTERS, _MOST_ATTRIBUTES = 60, 40

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.config import IngestConfig, Source
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.ingest.columns import FEED_COLUMNS, PAYLOAD, REASON, UNREADABLE
 from spark_jobs.ingest.feed_counts import FeedCounts, collected_counts, count_rows, feed_problems
@@ -16,6 +15,7 @@ from spark_jobs.ingest.items import checked_items
 from spark_jobs.ingest.reading.feeds import Feed, read_feeds
 from spark_jobs.ingest.refusals import feed_remarks, refusals
 from spark_jobs.ingest.row_checks import checked_event_rows, is_refused
+from spark_jobs.ingest_config import IngestConfig, Source
 from spark_jobs.night import Night
 from spark_jobs.warehouse.tables import Tables
 

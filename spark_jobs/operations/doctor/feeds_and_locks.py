@@ -7,7 +7,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from spark_jobs.config import Config, Source
+from spark_jobs.config import Config
+from spark_jobs.ingest_config import Source
 from spark_jobs.operations.doctor.findings import Finding
 
 _LOCKS = {".lock": "lock, warehouse", ".releases.lock": "lock, releases"}

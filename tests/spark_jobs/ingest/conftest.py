@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 from pyspark.sql import SparkSession
 
-from spark_jobs.config import AuditConfig, Config, IngestConfig, Source
+from spark_jobs.config import AuditConfig, Config
 from spark_jobs.contracts import INTERACTIONS, ITEMS, QUARANTINE, Table
 from spark_jobs.ingest.job import run
+from spark_jobs.ingest_config import IngestConfig, Source
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step
 from spark_jobs.warehouse.schemas import fingerprint

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from spark_jobs.config import IngestConfig
 from spark_jobs.contracts import INTERACTIONS, ITEMS, QUARANTINE
 from spark_jobs.ingest.row_checks import PICTURE_REASONS, ROW_REASONS
+from spark_jobs.ingest_config import IngestConfig
 
 LIMITS = IngestConfig(max_price=1000.0, max_image_pixels=10_000, max_images=3)
 URL = "https://shop.example/a.png?token=secret"

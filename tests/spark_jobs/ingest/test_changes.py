@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from spark_jobs.config import Source
 from spark_jobs.contracts import ITEMS
 from spark_jobs.ingest.reading.column_checks import UnreadableFeed
+from spark_jobs.ingest_config import Source
 
 NEXT = "2026-02-01"
 

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_jobs.config import IngestConfig
 from spark_jobs.ingest.content_hash import _read_batches, content_hash, row_hash, standard_text
 from spark_jobs.ingest.media.folders import MediaFolders
+from spark_jobs.ingest_config import IngestConfig
 
 
 @pytest.mark.parametrize(

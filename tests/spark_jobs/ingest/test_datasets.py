@@ -11,7 +11,6 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs.config import Source
 from spark_jobs.contracts import INTERACTIONS, ITEMS
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.ingest.datasets import (
@@ -22,6 +21,7 @@ from spark_jobs.ingest.datasets import (
     product_matching,
 )
 from spark_jobs.ingest.datasets.adapter import Adapter, Window
+from spark_jobs.ingest_config import Source
 
 EVER = Window(None, datetime(2030, 1, 1, tzinfo=UTC))
 YEAR_ONE = Window(None, datetime(2010, 6, 1, tzinfo=UTC))

@@ -10,8 +10,8 @@ import pytest
 from deltalake import DeltaTable
 from pyspark.sql import functions as F
 
-from spark_jobs.config import IngestConfig
 from spark_jobs.contracts import INTERACTIONS
+from spark_jobs.ingest_config import IngestConfig
 
 EMPTY_DATES = [
     "-0043-03-15T12:00:00Z",

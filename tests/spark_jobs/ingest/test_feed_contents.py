@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from spark_jobs.config import IngestConfig, Source
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.ingest.feed_contents import FeedContent, refuse_miscounted
 from spark_jobs.ingest.reading.column_checks import UnreadableFeed
 from spark_jobs.ingest.reading.feeds import Feed
+from spark_jobs.ingest_config import IngestConfig, Source
 from spark_jobs.warehouse.suppression_list import suppress
 
 HEADER = b"domain,item_id,title\n"

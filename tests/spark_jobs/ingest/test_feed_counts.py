@@ -3,7 +3,6 @@ from unittest.mock import Mock
 
 import pytest
 
-from spark_jobs.config import Source
 from spark_jobs.ingest.feed_counts import (
     EmptyNight,
     FeedCounts,
@@ -13,6 +12,7 @@ from spark_jobs.ingest.feed_counts import (
 )
 from spark_jobs.ingest.reading.column_checks import UnreadableFeed
 from spark_jobs.ingest.reading.feeds import Feed
+from spark_jobs.ingest_config import Source
 
 FULL = {"domain": 3, "item_id": 3, "title": 3}
 

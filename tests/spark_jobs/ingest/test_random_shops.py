@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spark_jobs.config import Source
 from spark_jobs.contracts import QUARANTINE
+from spark_jobs.ingest_config import Source
 
 # What exports hold beside letters: delimiters, quotes, ends of lines, what JSON and globs escape.
 _TEXTS = st.text(st.sampled_from("aß語😀 ,;|\t\"'\\/[]{}:*?<>&\n\r\u2028\u00a0\ufeff"), max_size=12)

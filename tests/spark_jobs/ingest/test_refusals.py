@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from pyspark.sql import functions as F
 
-from spark_jobs.config import AuditConfig, Config, IngestConfig
+from spark_jobs.config import AuditConfig, Config
 from spark_jobs.contracts import INTERACTIONS, ITEMS, NIGHTS, QUARANTINE, STAGE_RUNS
 from spark_jobs.ingest.feed_counts import FeedCounts
 from spark_jobs.ingest.job import run
@@ -17,6 +17,7 @@ from spark_jobs.ingest.refusals import (
     broken_feeds,
     remarks,
 )
+from spark_jobs.ingest_config import IngestConfig
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import run_stage
 from spark_jobs.warehouse.retention import NotIngested, check_staged

@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import TypeAdapter
 
-from spark_jobs.config import Config, IngestConfig, Source
+from spark_jobs.config import Config
 from spark_jobs.contracts import INTERACTIONS, ITEMS, QUARANTINE
 from spark_jobs.ingest.job import run
 from spark_jobs.ingest.reading.column_checks import UnreadableFeed
+from spark_jobs.ingest_config import IngestConfig, Source
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step
 from spark_jobs.warehouse.tables import Tables

@@ -213,7 +213,7 @@ def test_training_rows_get_the_features_known_at_their_time(
             "label": [0, 1, 0],
         }
     )
-    read = training_set(published.store, published.tables.spark, events)
+    read = training_set(published.store, events, spark=published.tables.spark)
     read = read.sort_values("event_timestamp").reset_index(drop=True)
     assert list(read["label"]) == [0, 1, 0]
     # The first night ends at midnight: a second before, nothing of it is known.

@@ -211,7 +211,7 @@ def _moved(line: str, warehouse: Tables) -> str | None:
 
 def test_online_features_are_those_of_the_pinned_release(told: Told, staging: ModuleType) -> None:
     answer = told.names["answer"]
-    assert list(answer["spu_cope"]) == [staging.vector(i, 128) for i in (1000, 1001, 1000)]
+    assert list(answer["spu_cope"]) == [staging.vector(i, 128) for i in (1000, 1001, 1000, 1000)]
     assert answer["user_preference"][0] == staging.vector(3000, 64)
     assert answer["user_preference"][2] is None
     cosine = sum(
@@ -219,11 +219,19 @@ def test_online_features_are_those_of_the_pinned_release(told: Told, staging: Mo
     )
     assert answer["user_spu_affinity"][0] == pytest.approx(cosine, abs=1e-6)
     assert pd.isna(answer["user_spu_affinity"][2])
-    assert list(answer["price"]) == [12.0, 10.0, 12.0]
+    assert list(answer["price"]) == [12.0, 10.0, 12.0, 12.0]
+
+
+def test_a_visitor_without_an_id_costs_no_other_row(told: Told) -> None:
+    visitor = told.names["answer"].iloc[3]
+    assert visitor["user_id"] is None
+    assert visitor[["user_preference", "n_events", "user_spu_affinity"]].isna().all()
+    assert visitor["spu_cope"] == told.names["answer"]["spu_cope"][0]
 
 
 def test_http_returns_the_same_features_as_python(told: Told) -> None:
-    answer, over_http = told.names["answer"], told.names["over_http"]
+    # Over HTTP the visitor without an id asks with the empty text.
+    answer, over_http = told.names["answer"].fillna({"user_id": ""}), told.names["over_http"]
     assert set(over_http) == set(answer.columns)
     for name in answer.columns:
         expected = [None if _is_null(value) else value for value in answer[name]]

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from spark_jobs.config import Config, IngestConfig
+from spark_jobs.config import Config
 from spark_jobs.contracts import KINDS
+from spark_jobs.ingest_config import IngestConfig
 from spark_jobs.queries.similar import (
     NothingServed,
     NotThere,

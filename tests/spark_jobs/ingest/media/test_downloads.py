@@ -16,13 +16,13 @@ import pytest
 from PIL import Image
 
 from encoders.machine_faults import MachineFault
-from spark_jobs.config import IngestConfig
 from spark_jobs.ingest.media import fetching
 from spark_jobs.ingest.media.downloads import Downloads
 from spark_jobs.ingest.media.fetching import Unreachable, is_public, shown_url
 from spark_jobs.ingest.media.folders import MediaFolders, UnusableMedia
 from spark_jobs.ingest.media.item_media import MediaReader
 from spark_jobs.ingest.media.pictures import Picture
+from spark_jobs.ingest_config import IngestConfig
 
 
 def png(color: str = "red") -> bytes:

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.config import Source
 from spark_jobs.ingest.media.folders import MediaFolders, UnusableMedia
 from spark_jobs.ingest.reading.feeds import media_folders
+from spark_jobs.ingest_config import Source
 from spark_jobs.night import Night
 
 

@@ -11,10 +11,10 @@ from PIL import Image
 
 from encoders.cope.preprocessing import Limits
 from encoders.cope.preprocessing import read_picture as encoders_picture
-from spark_jobs.config import IngestConfig
 from spark_jobs.ingest.media.folders import MediaFolders
 from spark_jobs.ingest.media.item_media import MediaReader
 from spark_jobs.ingest.media.pictures import Picture, RefusedPicture
+from spark_jobs.ingest_config import IngestConfig
 
 FRAMES, FPS = 40, 10
 

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from encoders.machine_faults import MachineFault
-from spark_jobs.config import IngestConfig
 from spark_jobs.ingest.media.folders import MediaFolders
 from spark_jobs.ingest.media.item_media import MediaReader
 from spark_jobs.ingest.media.pictures import Picture, RefusedPicture
+from spark_jobs.ingest_config import IngestConfig
 
 LIMITS = IngestConfig(max_image_bytes=20_000, max_image_pixels=10_000, max_images=2)
 

@@ -7,7 +7,6 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs.config import ColumnRule
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.ingest.reading.column_rules import (
     html_words,
@@ -15,6 +14,7 @@ from spark_jobs.ingest.reading.column_rules import (
     rule_text,
     value_by_rule,
 )
+from spark_jobs.ingest_config import ColumnRule
 
 
 def read(

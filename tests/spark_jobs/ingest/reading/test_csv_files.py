@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.config import Source
 from spark_jobs.contracts import ITEMS
 from spark_jobs.ingest.reading.column_checks import UnreadableFeed
 from spark_jobs.ingest.reading.csv_files import csv_header, csv_headers, open_quote_line
+from spark_jobs.ingest_config import Source
 
 HEADER = "domain,item_id,title,price\n"
 CSV = Source(name="pages", kind="items", path="unused", format="csv")

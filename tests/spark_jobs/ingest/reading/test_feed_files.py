@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from spark_jobs.config import Source
 from spark_jobs.ingest.reading.column_checks import UnreadableFeed
 from spark_jobs.ingest.reading.feed_files import files_problem, files_read, plain_path
 from spark_jobs.ingest.reading.feeds import read_feeds, rows_of_kind
+from spark_jobs.ingest_config import Source
 from spark_jobs.night import Night
 from spark_jobs.warehouse.tables import Tables
 

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from spark_jobs.config import Source
 from spark_jobs.ingest.reading import csv_files
 from spark_jobs.ingest.reading import file_contents as module
 from spark_jobs.ingest.reading.file_contents import UnreadableFile, file_content, file_contents
+from spark_jobs.ingest_config import Source
 
 MOST = 1 << 40
 # One folder serves all examples, on a machine that may be busy.

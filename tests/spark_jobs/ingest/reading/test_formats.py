@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from spark_jobs.config import Source
 from spark_jobs.contracts import ITEMS
 from spark_jobs.ingest.reading.column_checks import UnreadableFeed
 from spark_jobs.ingest.reading.feeds import read_feeds, rows_of_kind
+from spark_jobs.ingest_config import Source
 from spark_jobs.night import Night
 from spark_jobs.warehouse.tables import Tables
 

@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from spark_jobs.cli import app
-from spark_jobs.config import Config, Source, SparkConfig
+from spark_jobs.config import Config, SparkConfig
+from spark_jobs.ingest_config import Source
 from spark_jobs.operations.doctor import feeds_and_locks, machine, online_store, weights
 from spark_jobs.operations.doctor.findings import Finding, findings_of
 from spark_jobs.releases.export import exported_served
