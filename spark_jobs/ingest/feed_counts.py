@@ -34,6 +34,7 @@ from spark_jobs.ingest.row_checks import has_unreadable_key, is_refused
 # So many values of another type, and not one of the right type, make a bad column; one value makes
 # a bad row.
 _LEAST_UNREADABLE = 2
+_FILES_SHOWN = 5
 
 
 class EmptyNight(ValueError):
@@ -59,7 +60,7 @@ class FeedCounts:
         pictures: pictures that accepted rows name, less those over ``ingest.max_images`` an item.
         pictures_refused: pictures of these that cannot be used.
         file: one of the feed's files; one with an unreadable value if there is one.
-        replaced_in: file in which bytes that are not UTF-8 may have been replaced.
+        replaced_in: files in which bytes that are not UTF-8 may have been replaced.
         open_quote_in: CSV file in which a value holds further rows.
     """
 
@@ -79,7 +80,7 @@ class FeedCounts:
     pictures: int = 0
     pictures_refused: int = 0
     file: str | None = None
-    replaced_in: str | None = None
+    replaced_in: Sequence[str] = ()
     open_quote_in: str | None = None
 
 
@@ -106,7 +107,7 @@ def count_rows(checked: DataFrame, kind: Kind) -> DataFrame:
             }
         ).alias("example"),
         F.coalesce(F.min(F.when(F.size(UNREADABLE) > 0, F.col(FILE))), F.min(FILE)).alias("file"),
-        F.min(F.when(F.col(REPLACED), F.col(FILE))).alias("replaced_in"),
+        F.array_sort(F.collect_set(F.when(F.col(REPLACED), F.col(FILE)))).alias("replaced_in"),
         F.min(F.when(F.col(OPEN_QUOTE), F.col(FILE))).alias("open_quote_in"),
         *(count.alias(name) for name, count in of_items.items()),
     )
@@ -204,15 +205,17 @@ def _row_noun(feed: Feed) -> str:
 
 
 def _utf8_problems(feed: Feed, counts: FeedCounts) -> list[str]:
-    if counts.replaced_in is None or feed.source.encoding != "utf-8":
+    if feed.source.encoding != "utf-8":
         return []
-    line = first_bad_line(_plain(counts.replaced_in) or "")
-    if line is None:
+    found = {file: first_bad_line(file) for file in map(plain_path, counts.replaced_in)}
+    bad = [f"{file}: line {line}" for file, line in found.items() if line is not None]
+    if not bad:
         return []
-    return [
-        f"feed {feed.name!r}: {_plain(counts.replaced_in)}: line {line} is not UTF-8. "
-        "Write the file as UTF-8."
-    ]
+    more = f" and {len(bad) - _FILES_SHOWN} more files" if len(bad) > _FILES_SHOWN else ""
+    remedy = "Write them as UTF-8"
+    if feed.source.format == "csv":
+        remedy += ', or make such files a source of their own, with encoding = "cp1252" or alike'
+    return [f"feed {feed.name!r}: not UTF-8: {', '.join(bad[:_FILES_SHOWN])}{more}. {remedy}."]
 
 
 def _quote_problems(feed: Feed, counts: FeedCounts) -> list[str]:

@@ -101,17 +101,21 @@ def _listed(found: Sequence[Refusal]) -> list[str]:
 
 def _line(refusal: Refusal) -> str:
     counted, column = f"{refusal.reason} {refusal.count:,}", refusal.column
-    row = f" of {refusal.key!r}" if refusal.key else ""
+    key = _start(refusal.key or "")
+    row = f" of {key!r}" if key else ""
     if refusal.value is None:
-        return f"{counted}, such as {refusal.key!r}" if refusal.key else counted
-    value = refusal.value
-    shown = value if len(value) <= _VALUE_SHOWN else f"{value[:_VALUE_SHOWN]} ..."
+        return f"{counted}, such as {key!r}" if key else counted
+    shown = _start(refusal.value)
     if refusal.reason == "key_missing":
         return f"{counted}: {column} is absent or blank, such as in {shown!r}"
     wanted = f" (should be {_TYPES[column or '']})" if refusal.reason == "value_unreadable" else ""
     name = "line" if column == "_line" else column
     why = f": {refusal.detail}" if refusal.detail else ""
     return f"{counted}, such as {name} {shown!r}{wanted}{row}{why}"
+
+
+def _start(text: str) -> str:
+    return text if len(text) <= _VALUE_SHOWN else f"{text[:_VALUE_SHOWN]} ..."
 
 
 def _rows(checked: DataFrame, kind: Kind) -> DataFrame:

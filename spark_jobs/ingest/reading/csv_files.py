@@ -10,7 +10,8 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import DOMAINS
-from spark_jobs.ingest.reading.text_files import opened_text
+from spark_jobs.ingest.reading.column_checks import UnreadableFeed
+from spark_jobs.ingest.reading.text_files import opened_text, wide_problem
 from spark_jobs.ingest_config import Source
 
 if TYPE_CHECKING:
@@ -27,9 +28,15 @@ def csv_headers(files: Sequence[str], source: Source) -> dict[tuple[str, ...], l
 
     Args:
         files: paths of local files, compressed or not.
+
+    Raises:
+        UnreadableFeed: a file is UTF-16, and the source does not say so.
     """
     by_header: dict[tuple[str, ...], list[str]] = {}
     with ThreadPoolExecutor(_THREADS) as pool:
+        wide = pool.map(lambda file: wide_problem(file, source.encoding), files)
+        if problem := next(filter(None, wide), None):
+            raise UnreadableFeed(f"feed {source.name!r}: {problem}")
         for file, header in zip(
             files, pool.map(lambda file: csv_header(file, source), files), strict=True
         ):

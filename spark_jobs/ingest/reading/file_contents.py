@@ -11,7 +11,13 @@ from typing import BinaryIO
 import pyarrow.parquet as pq
 
 from spark_jobs.ingest.reading.csv_files import records
-from spark_jobs.ingest.reading.text_files import FILE_ERRORS, ONLY_SPARK, compression, opened_bytes
+from spark_jobs.ingest.reading.text_files import (
+    FILE_ERRORS,
+    ONLY_SPARK,
+    compression,
+    opened_bytes,
+    wide_problem,
+)
 from spark_jobs.ingest_config import Source
 
 _THREADS = 8
@@ -72,6 +78,8 @@ def file_content(file: str, source: Source, most_bytes: int) -> FileContent:
         packed = os.path.getsize(file)
         if compression(file) in ONLY_SPARK or source.encoding.startswith(_WIDE):
             return FileContent(packed, packed)
+        if wide := wide_problem(file, source.encoding):
+            raise UnreadableFile(wide)
         with opened_bytes(file) as stream:
             likely = max(_SMALL, _MOST_RATIO * packed)
             is_json = source.format == "jsonl"

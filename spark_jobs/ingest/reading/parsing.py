@@ -68,7 +68,8 @@ def json_rows(
         .select(
             F.struct(*columns, F.when(F.col(CORRUPT), line).alias("_line")).alias("raw"),
             CORRUPT,
-            F.col("value").contains(REPLACEMENT_CHARACTER).alias(REPLACED),
+            # Lines are the bytes of the file; only what is read out of them is decoded.
+            (~F.is_valid_utf8("value")).alias(REPLACED),
             F.lit(False).alias(OPEN_QUOTE),
             FILE,
             PLACE,

@@ -1,6 +1,7 @@
 """Text files of a feed, unpacked as Spark unpacks them: by the end of their names."""
 
 import bz2
+import codecs
 import csv
 import gzip
 import io
@@ -23,6 +24,8 @@ _OPENERS: Mapping[str, Callable[..., object]] = {
 # Compressions that Spark alone unpacks here, and ends of names that it takes for plain text.
 ONLY_SPARK = (".deflate", ".lz4", ".snappy")
 NOT_SPARK = (".7z", ".lzma", ".rar", ".tar", ".tgz", ".xz", ".zip")
+
+_WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 # Exceptions of looking into a file without Spark.
 FILE_ERRORS = (
@@ -57,6 +60,25 @@ def opened_text(file: str, encoding: str = "utf-8") -> TextIO:
     """
     codec = "utf-8-sig" if encoding == "utf-8" else encoding
     return io.TextIOWrapper(opened_bytes(file), encoding=codec, errors="replace", newline="")
+
+
+def wide_problem(file: str, encoding: str) -> str | None:
+    """Return what to do about a file whose characters have two bytes each; None about others.
+
+    Args:
+        encoding: that the file is declared to have.
+    """
+    if encoding.startswith(("utf-16", "utf-32")) or compression(file) in ONLY_SPARK:
+        return None
+    with opened_bytes(file) as stream:
+        start = stream.read(2)
+    # One of the two bytes of an ASCII character is 0.
+    if not start.startswith(_WIDE_MARKS) and start.count(0) != 1:
+        return None
+    return (
+        f"{file} is UTF-16. Write it as UTF-8. CSV files can also be a source of their own, with "
+        'encoding = "utf-16".'
+    )
 
 
 def compression(file: str) -> str:

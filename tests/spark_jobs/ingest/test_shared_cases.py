@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from spark_jobs.config import load_config
 from spark_jobs.contracts import INTERACTIONS, ITEMS, QUARANTINE
@@ -100,12 +101,14 @@ def test_a_folders_hidden_and_nested_files_are_named(case: Callable) -> None:
 
 def test_columns_nearly_right_are_read(case: Callable) -> None:
     nearly = case("07")
+    Image.new("RGB", (8, 8)).save("feeds/a.jpg")
 
     nearly.ingest()
 
     items = nearly.items()
     assert (items["ag0001"]["price"], items["ag0001"]["brand"]) == (1.0, "Acme")
     assert items["j0"]["price"] == 5.0
+    assert len(items["j0"]["images"]) == 1
 
 
 def test_the_last_change_of_an_item_wins(case: Callable) -> None:

@@ -191,14 +191,35 @@ def test_repeated_and_invalid_names_of_feeds_are_refused(tables: Tables, tmp_pat
     assert "'b/c' should have only letters" in str(raised.value)
 
 
-def test_a_csv_that_is_not_utf8_stops_the_night(shop) -> None:
-    path = shop.folder / "items.csv"
-    path.write_bytes("domain,item_id,title\npage,a,T\npage,b,café\n".encode("latin-1"))
+_TEXTS = {
+    "csv": "domain,item_id,title\npage,{0}1,T\npage,{0}2,café\n",
+    "jsonl": '{{"domain": "page", "item_id": "{0}1", "title": "T"}}\n'
+    '{{"domain": "page", "item_id": "{0}2", "title": "café"}}\n',
+}
 
-    with pytest.raises(UnreadableFeed, match=r"items\.csv: line 3 is not UTF-8"):
-        shop.run(Source("pages", "items", str(path), format="csv"))
 
+@pytest.mark.parametrize(("format_", "line"), [("csv", 3), ("jsonl", 2)])
+def test_files_that_are_not_utf8_stop_the_night(shop, format_: str, line: int) -> None:
+    for name, encoding in (("a", "utf-8"), ("b", "latin-1"), ("c", "cp1252")):
+        text = _TEXTS[format_].format(name).replace("T", "\ufffd" if name == "a" else "T")
+        (shop.folder / f"{name}.{format_}").write_bytes(text.encode(encoding))
+
+    with pytest.raises(UnreadableFeed) as refused:
+        shop.run(Source("pages", "items", str(shop.folder), format=format_))
+
+    files = ", ".join(f"{shop.folder}/{name}.{format_}: line {line}" for name in "bc")
+    assert f"feed 'pages': not UTF-8: {files}. Write them as UTF-8" in str(refused.value)
     assert not shop.tables.exists(ITEMS)
+
+
+@pytest.mark.parametrize("format_", ["csv", "jsonl"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_files_of_two_bytes_a_character_are_named(shop, format_: str, encoding: str) -> None:
+    (shop.folder / f"a.{format_}").write_text(_TEXTS[format_].format("a"))
+    (shop.folder / f"b.{format_}").write_text(_TEXTS[format_].format("b"), encoding=encoding)
+
+    with pytest.raises(UnreadableFeed, match=rf"pages.*b\.{format_} is UTF-16\. Write it as"):
+        shop.run(Source("pages", "items", str(shop.folder), format=format_))
 
 
 def test_a_csv_row_with_more_columns_than_the_header_is_refused(shop) -> None:
