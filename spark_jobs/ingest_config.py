@@ -3,7 +3,7 @@
 import codecs
 from dataclasses import field
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from zoneinfo import available_timezones
 
 from pydantic import (
@@ -15,6 +15,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     StringConstraints,
+    model_validator,
 )
 from pydantic.dataclasses import dataclass
 
@@ -110,7 +111,7 @@ class Source:
         columns: column of the contract -> where and how the feed has it: a name, or the keys of
             ``ColumnRule``. Columns that are not listed are found by their names.
         delimiter: between the values of a CSV file.
-        encoding: of CSV files, a name of Python's such as ``cp1252``.
+        encoding: of CSV and JSON Lines, a name of Python's such as ``cp1252``; UTF-16 of CSV alone.
     """
 
     name: str
@@ -137,6 +138,12 @@ class Source:
     delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
     encoding: Annotated[str, AfterValidator(_known_encoding)] = "utf-8"
     media_roots: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = ()
+
+    @model_validator(mode="after")
+    def _has_lines(self) -> Self:
+        if self.format == "jsonl" and self.encoding.startswith(("utf-16", "utf-32")):
+            raise ValueError("JSON Lines of this encoding have no line ends: write them as UTF-8")
+        return self
 
 
 @dataclass(frozen=True, config=_STRICT)

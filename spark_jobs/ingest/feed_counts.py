@@ -212,10 +212,10 @@ def _utf8_problems(feed: Feed, counts: FeedCounts) -> list[str]:
     if not bad:
         return []
     more = f" and {len(bad) - _FILES_SHOWN} more files" if len(bad) > _FILES_SHOWN else ""
-    remedy = "Write them as UTF-8"
-    if feed.source.format == "csv":
-        remedy += ', or make such files a source of their own, with encoding = "cp1252" or alike'
-    return [f"feed {feed.name!r}: not UTF-8: {', '.join(bad[:_FILES_SHOWN])}{more}. {remedy}."]
+    return [
+        f"feed {feed.name!r}: not UTF-8: {', '.join(bad[:_FILES_SHOWN])}{more}. Write them as "
+        'UTF-8, or make such files a source of their own, with encoding = "cp1252" or alike.'
+    ]
 
 
 def _quote_problems(feed: Feed, counts: FeedCounts) -> list[str]:

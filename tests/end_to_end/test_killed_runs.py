@@ -45,8 +45,8 @@ def killed_in(stage: str, config_file: Path, log: Path, delay: float) -> None:
 @pytest.mark.parametrize(
     "stages",
     [
-        # A stage that reads feeds, one that runs models, and one that writes what is served.
-        pytest.param(("ingest", "item_embeddings", "publish"), id="three stages"),
+        # A stage that runs models, and one that writes what is served.
+        pytest.param(("item_embeddings", "publish"), id="two stages"),
         pytest.param(STAGES, id="every stage", marks=pytest.mark.slow),
     ],
 )

@@ -113,3 +113,11 @@ def test_the_shipped_cluster_does_not_limit_the_address_space_of_its_workers() -
     assert "spark.executor.pyspark.memory" not in settings
     assert "spark.executor.pyspark.memory" not in properties
     assert "spark.executor.memoryOverhead" in properties
+
+
+def test_json_lines_in_utf16_are_refused_with_a_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text('[[sources]]\nname = "a"\nkind = "items"\npath = "a"\nencoding = "utf-16"\n')
+
+    with pytest.raises(InvalidConfig, match="have no line ends: write them as UTF-8"):
+        load_config(path)

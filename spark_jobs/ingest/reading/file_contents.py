@@ -14,6 +14,7 @@ from spark_jobs.ingest.reading.csv_files import records
 from spark_jobs.ingest.reading.text_files import (
     FILE_ERRORS,
     ONLY_SPARK,
+    WIDE,
     compression,
     opened_bytes,
     wide_problem,
@@ -28,8 +29,6 @@ LONGEST_LINE = 64 << 20
 _MOST_RATIO = 1000
 _SMALL = 1 << 27
 _BLANKS = b" \t\r\n"
-# Encodings in which a line does not end at a single byte.
-_WIDE = ("utf-16", "utf-32")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -76,7 +75,7 @@ def file_content(file: str, source: Source, most_bytes: int) -> FileContent:
         if source.format == "parquet":
             return _parquet_content(file)
         packed = os.path.getsize(file)
-        if compression(file) in ONLY_SPARK or source.encoding.startswith(_WIDE):
+        if compression(file) in ONLY_SPARK or source.encoding.startswith(WIDE):
             return FileContent(packed, packed)
         if wide := wide_problem(file, source.encoding):
             raise UnreadableFile(wide)

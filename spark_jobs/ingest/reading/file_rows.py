@@ -140,7 +140,8 @@ def _with_times(rows: DataFrame, file: str | None) -> DataFrame:
 
 
 def _jsonl_rows(tables: Tables, source: Source, path: str, files: Sequence[str]) -> FeedRows:
-    keys, columns = json_keys(tables.spark, path, files), FEED_COLUMNS[source.kind]
+    keys = json_keys(tables.spark, path, files, source.encoding)
+    columns = FEED_COLUMNS[source.kind]
     # Lines may spell a key in several ways, and each has its own.
     spelled: dict[str, list[str]] = {}
     for key in keys:
@@ -156,13 +157,16 @@ def _jsonl_rows(tables: Tables, source: Source, path: str, files: Sequence[str])
         check_order(source, path, keys, names)
     read = {column: [key] for column, key in names.read.items()} | spelled
     wanted = None if source.order_by is None else standard_name(source.order_by)
-    orders = [json_value(F.col("value"), key) for key in keys if standard_name(key) == wanted]
+    line = F.col("value")
+    if source.encoding != "utf-8":
+        line = F.decode(line.cast("binary"), source.encoding)
+    orders = [json_value(line, key) for key in keys if standard_name(key) == wanted]
     order = F.coalesce(*orders) if orders else None
     lines = (
         feed_reader(tables.spark, path, files)
         .text(path)
         .select(
-            "value",
+            line.alias("value"),
             F.col("_metadata.file_path").alias(FILE),
             row_place(order, "file_block_start").alias(PLACE),
         )

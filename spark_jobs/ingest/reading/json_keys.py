@@ -12,7 +12,9 @@ from spark_jobs.ingest.reading.text_files import opened_text
 _FILES, _LINES, _CHARACTERS = 20, 100, 100_000
 
 
-def json_keys(spark: SparkSession, path: str, files: Sequence[str]) -> list[str]:
+def json_keys(
+    spark: SparkSession, path: str, files: Sequence[str], encoding: str = "utf-8"
+) -> list[str]:
     """Return the keys of the objects in the first lines of a feed, in the order of their coming.
 
     Args:
@@ -22,7 +24,7 @@ def json_keys(spark: SparkSession, path: str, files: Sequence[str]) -> list[str]
         start = F.substring("value", 1, _CHARACTERS).alias("start")
         rows = spark.read.text(path).select(start).limit(_FILES * _LINES).collect()
         return keys_of(row["start"] for row in rows)
-    return keys_of(line for file in files[:_FILES] for line in _first_lines(file))
+    return keys_of(line for file in files[:_FILES] for line in _first_lines(file, encoding))
 
 
 def keys_of(lines: Iterable[str]) -> list[str]:
@@ -37,7 +39,7 @@ def keys_of(lines: Iterable[str]) -> list[str]:
     return list(keys)
 
 
-def _first_lines(file: str) -> Iterator[str]:
-    with opened_text(file) as lines:
+def _first_lines(file: str, encoding: str) -> Iterator[str]:
+    with opened_text(file, encoding) as lines:
         # A file may be one line of gigabytes.
         yield from islice(iter(lambda: lines.readline(_CHARACTERS), ""), _LINES)

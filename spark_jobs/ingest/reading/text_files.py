@@ -25,6 +25,8 @@ _OPENERS: Mapping[str, Callable[..., object]] = {
 ONLY_SPARK = (".deflate", ".lz4", ".snappy")
 NOT_SPARK = (".7z", ".lzma", ".rar", ".tar", ".tgz", ".xz", ".zip")
 
+# Encodings in which a line does not end at a single byte.
+WIDE = ("utf-16", "utf-32")
 _WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 # Exceptions of looking into a file without Spark.
@@ -68,7 +70,7 @@ def wide_problem(file: str, encoding: str) -> str | None:
     Args:
         encoding: that the file is declared to have.
     """
-    if encoding.startswith(("utf-16", "utf-32")) or compression(file) in ONLY_SPARK:
+    if encoding.startswith(WIDE) or compression(file) in ONLY_SPARK:
         return None
     with opened_bytes(file) as stream:
         start = stream.read(2)

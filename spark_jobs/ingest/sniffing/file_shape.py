@@ -101,6 +101,10 @@ def _text_shape(path: str, file: str, content: bytes) -> FileShape:
         if plain.startswith(magic):
             raise NoFeed(f"{file!r} cannot be read as a feed: {advice}.")
     encoding, text = _decoded(content)
+    if encoding.startswith("utf-16") and text.lstrip("\ufeff \r\n").startswith("{"):
+        raise NoFeed(
+            f"{file!r} is JSON Lines in UTF-16. Write it as UTF-8: iconv -f utf-16 -t utf-8."
+        )
     if plain.startswith(b"{"):
         return FileShape(path, "jsonl", _json_texts(text), encoding)
     delimiter, rows = _table(text)

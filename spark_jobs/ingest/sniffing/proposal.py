@@ -65,7 +65,7 @@ class Proposal:
         }
         if shape.format == "csv":
             settings |= {} if shape.delimiter == "," else {"delimiter": shape.delimiter}
-            settings |= {} if shape.encoding == "utf-8" else {"encoding": shape.encoding}
+        settings |= {} if shape.encoding == "utf-8" else {"encoding": shape.encoding}
         lines = ["[[sources]]", *(f"{key} = {_value(said)}" for key, said in settings.items())]
         if self.rules:
             lines += ["", "[sources.columns]"]

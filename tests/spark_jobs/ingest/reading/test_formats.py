@@ -213,6 +213,16 @@ def test_files_that_are_not_utf8_stop_the_night(shop, format_: str, line: int) -
 
 
 @pytest.mark.parametrize("format_", ["csv", "jsonl"])
+def test_a_declared_encoding_is_read(shop, format_: str) -> None:
+    path = shop.folder / f"b.{format_}"
+    path.write_bytes(_TEXTS[format_].format("b").replace("T", "10 €").encode("cp1252"))
+
+    shop.run(Source("pages", "items", str(path), format=format_, encoding="cp1252"))
+
+    assert [row["title"] for row in shop.staged()] == ["10 €", "café"]
+
+
+@pytest.mark.parametrize("format_", ["csv", "jsonl"])
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_files_of_two_bytes_a_character_are_named(shop, format_: str, encoding: str) -> None:
     (shop.folder / f"a.{format_}").write_text(_TEXTS[format_].format("a"))

@@ -77,6 +77,7 @@ def test_formats_are_found_by_their_bytes(tmp_path: Path) -> None:
         (gzip.compress(b"a,b\n1,2\n"), "compressed by gzip: rename it"),
         (lzma.compress(b"a,b\n1,2\n"), "Spark does not unpack xz"),
         (b"just one line of prose, with a comma", "no CSV with a header"),
+        ('{"id": "é"}\n'.encode("utf-16") * 9, "JSON Lines in UTF-16"),
         (b"\x00\x01\x02\x03" * 50, "no CSV with a header"),
     ],
 )
