@@ -21,6 +21,7 @@ _THREADS = 8
 # A header of more characters is none: a file without line ends, or of another format.
 _HEADER_CHARACTERS = 1 << 20
 _MOST_FIELD_CHARACTERS = 1 << 24
+_LEAST_WIDTH = 4
 
 
 def csv_headers(files: Sequence[str], source: Source) -> dict[tuple[str, ...], list[str]]:
@@ -60,25 +61,30 @@ def swallows_rows(
     """Return whether a value holds further rows: a quote was opened and not closed before them.
 
     A line inside a value is taken for a row where it has as many columns as the header, and a
-    domain where the header has it: a text of several lines hardly does.
+    domain where the header has it: a text of several lines hardly does. Where the header has none,
+    commas of a text may be as many: then two such lines are needed, and four columns.
 
     Args:
         values: text columns.
         line: the whole row where it does not fit the header; null otherwise.
         header: names of the columns, the domain's in lower case without blanks.
     """
-    if "domain" not in header:  # a folder says it
+    width, has_domain = len(header), "domain" in header
+    if not has_domain and width < _LEAST_WIDTH:
         return F.lit(False)
-    width, place = len(header), header.index("domain") + 1
+    least = 1 if has_domain or delimiter != "," else 2
 
     def is_row(text: Column) -> Column:
         fields = F.split(text, re.escape(delimiter))
-        domain = F.trim(F.regexp_replace(F.try_element_at(fields, F.lit(place)), '"', ""))
+        if not has_domain:  # a folder or a rule says it
+            return F.size(fields) == width
+        place = F.lit(header.index("domain") + 1)
+        domain = F.trim(F.regexp_replace(F.try_element_at(fields, place), '"', ""))
         return (F.size(fields) == width) & domain.isin(*DOMAINS)
 
     def has_row(text: Column, first: int) -> Column:
         lines = F.slice(F.split(text, r"\r?\n"), first, 1 << 30)
-        return F.when(text.contains("\n"), F.exists(lines, is_row))
+        return F.when(text.contains("\n"), F.size(F.filter(lines, is_row)) >= least)
 
     # The first line of a whole row is the row itself.
     found = [has_row(value, 1) for value in values] + [has_row(line, 2)]

@@ -156,15 +156,37 @@ def _csv_rows(file: str, lines: _Lines, delimiter: str) -> int:
             rows += line not in (b"\n", b"\r\n", b"\r")
             continue
         begin = lines.number
-        texts = map(_csv_text, chain((line,), rest))
+        record = _Record(line, rest)
         try:
-            rows += bool(next(records(texts, delimiter), ()))
+            rows += bool(next(records(record, delimiter), ()))
         except csv.Error as error:
-            raise UnreadableFile(
-                f"{file}: line {begin:,}: {error}: a quote is opened and not closed. Close it, "
-                'and write a quote in a value as "".'
-            ) from error
+            raise _open_quote(file, begin) from error
+        if record.goes_on:
+            raise _open_quote(file, begin)
     return max(rows - 1, 0)
+
+
+class _Record:
+    """Lines of a record, as many as Python's reader asks for.
+
+    Attributes:
+        goes_on: whether the reader asked for more lines than the file has.
+    """
+
+    def __init__(self, first: bytes, rest: Iterator[bytes]) -> None:
+        self.goes_on = False
+        self._lines = chain((first,), rest)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from map(_csv_text, self._lines)
+        self.goes_on = True
+
+
+def _open_quote(file: str, line: int) -> UnreadableFile:
+    return UnreadableFile(
+        f"{file}: line {line:,}: a quote is opened and not closed. Close it, and write a quote in "
+        'a value as "".'
+    )
 
 
 def _csv_text(line: bytes) -> str:

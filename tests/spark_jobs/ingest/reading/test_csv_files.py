@@ -4,6 +4,7 @@ import bz2
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from spark_jobs.contracts import ITEMS
 from spark_jobs.ingest.reading.column_checks import UnreadableFeed
@@ -56,6 +57,28 @@ def test_a_quote_that_is_not_closed_refuses_the_feed_with_file_and_line(
         shop.run(Source("pages", "items", str(path), format="csv"))
 
     assert not shop.tables.exists(ITEMS)
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "rest"),
+    [
+        pytest.param(",", '3,"open,x,y\n4,D,x,y\n5,E,x,y\n6,F,x,y\n', id="to the end of the file"),
+        pytest.param(",", '3,"open,x,y\n4,D,x,y\n5,E,x,y\n6,"F",x,y\n', id="to the next quote"),
+        pytest.param(";", '3;"open;x;y\n4;D;x;y\n5;"F";x;y\n', id="one row of semicolons"),
+        pytest.param(",", '3,C,x,"y', id="at the end of the last line"),
+    ],
+)
+def test_a_quote_is_missed_in_a_file_without_a_domain(shop, delimiter: str, rest: str) -> None:
+    path = shop.folder / "items.csv"
+    path.write_text(f"id,title,a,b\n1,A,x,y\n2,B,x,y\n{rest}".replace(",", delimiter))
+    columns = {"domain": {"value": "page"}, "item_id": "id"}
+    settings = {"format": "csv", "delimiter": delimiter, "columns": columns}
+    source = TypeAdapter(Source).validate_python(
+        {"name": "pages", "kind": "items", "path": str(path), **settings}
+    )
+
+    with pytest.raises(UnreadableFeed, match=r"items\.csv: line 4: a quote is opened"):
+        shop.run(source)
 
 
 def test_a_text_of_several_lines_with_commas_is_a_text(shop) -> None:
