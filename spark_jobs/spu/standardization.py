@@ -41,6 +41,8 @@ _SPELLINGS = (
     (re.compile(r"(?<=[^\W_])\+(?=\s|$)"), " plus"),
 )
 _CODE_ATTRIBUTES = re.compile(r"model|mpn|part|sku|ean|gtin|upc|isbn|code")
+# Sizes and dates: digits enough for a code.
+_DIMENSIONS = re.compile(r"\d+([x\u00d7./-]+\d+)+\D*")
 _COLOUR_WORDS = """
     black white silver grey gray gold golden red blue green
     yellow orange purple pink brown beige cream ivory turquoise violet
@@ -135,6 +137,17 @@ def _code(chunk: str) -> str:
     return code if len(code) <= _MAX_CODE and (mixed or digits >= 5) else ""
 
 
+def code_of_value(value: str) -> str:
+    """Return the code that an attribute's value is as a whole; empty where it is none."""
+    spelled = standardized(value).strip().replace(" ", "-")
+    return "" if _DIMENSIONS.fullmatch(spelled) else _code(spelled)
+
+
+def has_code_name(attribute: str) -> bool:
+    """Return whether an attribute is called what codes are called in English."""
+    return _CODE_ATTRIBUTES.search(attribute.casefold()) is not None
+
+
 def code_aliases(text: str) -> frozenset[str]:
     """Return other readings of standardized text as codes: ``icn 3356`` as ``icn3356``."""
     found = [part for part in parts(text) if "." not in part and not is_measure(part)]
@@ -194,17 +207,23 @@ def record(
     attributes: Mapping[str, str] | None = None,
     identifiers: Iterable[object] = (),
     brands: Collection[str] = (),
+    code_attributes: Collection[str] = (),
 ) -> Record:
     """Standardize one item.
 
     Args:
         identifiers: numbers of the product, such as its GTIN; what is no text is none.
         brands: the feed's brand vocabulary, for items whose brand column is empty.
+        code_attributes: attributes whose values are codes, besides those called so.
     """
     spelled = standardized(title)
     words = tuple(parts(spelled))
     attributes = attributes or {}
-    named = [v for n, v in sorted(attributes.items()) if _CODE_ATTRIBUTES.search(n.casefold())]
+    named = [
+        value
+        for name, value in sorted(attributes.items())
+        if has_code_name(name) or name in code_attributes
+    ]
     # In a text a GTIN stands without the zeros before it.
     numbers = [number.lstrip("0") for number in identifiers if isinstance(number, str)]
     code_values = " ".join(

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
+from spark_jobs.spu.code_attributes import code_attributes
 from spark_jobs.spu.standardization import Record, brand_vocabulary, record, unit
 
 Floats = NDArray[np.float64]
@@ -80,10 +81,17 @@ def catalogue(items: pd.DataFrame, exclusive_sources: Sequence[str] = ()) -> Cat
         exclusive_sources: sources that list a product at most once; ``*`` is all of them.
     """
     vocabulary = brand_vocabulary(list(items["brand"]), list(items["title"]))
+    coded = code_attributes(items)
     identified = items.reindex(columns=[*_READ, *_IDENTIFIERS])
     records = [
         record(
-            title, text, brand=brand, attributes=attributes, identifiers=codes, brands=vocabulary
+            title,
+            text,
+            brand=brand,
+            attributes=attributes,
+            identifiers=codes,
+            brands=vocabulary,
+            code_attributes=coded,
         )
         for title, text, brand, attributes, *codes in identified.itertuples(index=False)
     ]

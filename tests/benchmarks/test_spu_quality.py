@@ -144,6 +144,21 @@ def test_two_tables(
     assert f1 > floor
 
 
+@pytest.mark.parametrize("name", ["modelno", "Kennung"])
+def test_the_name_of_the_code_column(datasets: Path, report: Report, name: str) -> None:
+    pages, gold, first = _two_tables(
+        datasets / "er_two_table" / "walmart_amazon", "walmart", "amazon"
+    )
+    pages["attributes"] = [{name: attributes["modelno"]} for attributes in pages["attributes"]]
+
+    labels, _ = _resolved(pages, ["*"])
+
+    found = _linked(labels, first)
+    f1 = _f1(len(found), len(gold), len(found & gold))
+    report(f"walmart_amazon, codes in a column called {name}: F1 {f1:.3f}")
+    assert f1 > 0.74
+
+
 def _arrivals_f1(labels: _Labels, gold: _Labels, arrived: NDArray[np.bool_]) -> float:
     """Return the F1 of pairs that have a page that arrived, each counted from that page."""
     frame = pd.DataFrame({"found": labels, "gold": gold})
