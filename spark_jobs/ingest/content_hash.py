@@ -59,8 +59,8 @@ def row_hash(values: Mapping[str, object], image_hashes: Sequence[str]) -> str:
         values: by column; the order of columns and of map entries does not matter. An identifier
             that is null is no part of the hash, which rows had before there were identifiers.
     """
-    said = {n: v for n, v in values.items() if v is not None or n not in IDENTIFIER_NAMES}
-    return _sha256_of([sorted(said.items()), list(image_hashes)])
+    filled = {n: v for n, v in values.items() if v is not None or n not in IDENTIFIER_NAMES}
+    return _sha256_of([sorted(filled.items()), list(image_hashes)])
 
 
 def with_content(

@@ -52,9 +52,9 @@ def named_columns(source: Source, path: str, found: Sequence[str]) -> ColumnName
     check_rules(source, names)
     if names.absent:
         listed = "; ".join(
-            f"column {said!r} ([sources.columns] {column}) is missing"
+            f"column {wanted!r} ([sources.columns] {column}) is missing"
             for column, missing in names.absent.items()
-            for said in missing
+            for wanted in missing
         )
         raise UnreadableFeed(
             f"feed {source.name!r}: {path!r}: {listed}; found {', '.join(found)}. Correct "

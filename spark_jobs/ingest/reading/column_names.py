@@ -61,7 +61,7 @@ def match_names(
     """
     names, rules = list(found), rules or {}
     of_rules = {
-        column: [(said, _spelled(said, names)) for said in rule.names]
+        column: [(wanted, _spelled(wanted, names)) for wanted in rule.names]
         for column, rule in rules.items()
     }
     used = {name for pairs in of_rules.values() for _, name in pairs if name is not None}
@@ -85,7 +85,8 @@ def match_names(
         if name not in taken and (close := _similar(name, missing, by_column))
     }
     absent = {
-        column: [said for said, name in pairs if name is None] for column, pairs in of_rules.items()
+        column: [wanted for wanted, name in pairs if name is None]
+        for column, pairs in of_rules.items()
     }
     made = {
         column: (rule, [name for _, name in of_rules[column] if name is not None])
@@ -107,14 +108,14 @@ def match_names(
     )
 
 
-def _spelled(said: str, names: Sequence[str]) -> str | None:
+def _spelled(wanted: str, names: Sequence[str]) -> str | None:
     """Return the name in a feed that a setting means; a path leads into an object of the feed."""
-    if said in names:
-        return said
-    wanted = standard_name(said)
-    alike = next((name for name in names if standard_name(name) == wanted), None)
-    first, _, rest = said.partition(".")
-    return said if alike is None and rest and first in names else alike
+    if wanted in names:
+        return wanted
+    standard = standard_name(wanted)
+    alike = next((name for name in names if standard_name(name) == standard), None)
+    first, _, rest = wanted.partition(".")
+    return wanted if alike is None and rest and first in names else alike
 
 
 def _identifiers(

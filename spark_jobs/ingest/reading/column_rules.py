@@ -75,7 +75,7 @@ def made_texts(made: Made, text_of: Callable[[str], Column]) -> dict[str, Column
 
 def is_left_out(text: Column, rule: ColumnRule) -> Column:
     """Return whether a rule's ``values`` say that the row is not meant to be read."""
-    return text.isin(*(said for said, meant in rule.values.items() if meant == ""))
+    return text.isin(*(written for written, meant in rule.values.items() if meant == ""))
 
 
 def value_by_rule(text: Column, rule: ColumnRule, type_: str) -> Column:
@@ -85,18 +85,18 @@ def value_by_rule(text: Column, rule: ColumnRule, type_: str) -> Column:
         text: ``rule_text``.
         type_: of the column, as ``FEED_COLUMNS`` has it.
     """
-    said = text if not rule.values else _lookup(rule.values, text)
+    value = text if not rule.values else _lookup(rule.values, text)
     if type_.startswith("map"):
-        return sole_value(said, type_)
+        return sole_value(value, type_)
     if type_.startswith("array"):
-        return _list(_texts(said) if rule.is_list else F.array(said), rule)
+        return _list(_texts(value) if rule.is_list else F.array(value), rule)
     if type_ == "double" and (rule.decimal or rule.currency):
-        return _number(said, rule)
+        return _number(value, rule)
     if type_ == "timestamp":
-        return _moment(said, rule)
+        return _moment(value, rule)
     if type_ != "string":
-        return said.try_cast(type_)
-    cleaned = F.concat_ws("\n", _texts(said)) if rule.is_list else said
+        return value.try_cast(type_)
+    cleaned = F.concat_ws("\n", _texts(value)) if rule.is_list else value
     if rule.html:
         cleaned = words_of_html(cleaned)
     if rule.separator is None:

@@ -150,8 +150,8 @@ def _jsonl_rows(tables: Tables, source: Source, path: str, files: Sequence[str])
     others = {key for same in spelled.values() for key in same}
     known = [*spelled, *(key for key in keys if key not in others)]
     # A key that a rule names may come after the first lines.
-    said = [name for rule in source.columns.values() for name in rule.names]
-    names = match_names([*known, *said], source.kind, source.order_by, source.columns)
+    named = [name for rule in source.columns.values() for name in rule.names]
+    names = match_names([*known, *named], source.kind, source.order_by, source.columns)
     check_rules(source, names)
     if keys:
         check_order(source, path, keys, names)
@@ -243,12 +243,12 @@ def row_place(order: Column | None, position: str | None) -> Column:
         position: field of ``_metadata`` by which the rows of a file are in order; None where the
             rows of a feed are in none.
     """
-    said = F.lit(None).cast("string") if order is None else order.cast("string")
-    moment = F.unix_micros(said.try_cast("timestamp")) / 1e6
+    written = F.lit(None).cast("string") if order is None else order.cast("string")
+    moment = F.unix_micros(written.try_cast("timestamp")) / 1e6
     nothing = F.lit(None)
     return F.struct(
-        F.coalesce(said.try_cast("double"), moment).alias("order"),
-        said.alias("written"),
+        F.coalesce(written.try_cast("double"), moment).alias("order"),
+        written.alias("written"),
         (F.col("_metadata.file_path") if position else nothing.cast("string")).alias("file"),
         (F.col(f"_metadata.{position}") if position else nothing.cast("bigint")).alias("start"),
         # Rises within what one task reads of a file.

@@ -66,7 +66,7 @@ class Proposal:
         if shape.format == "csv":
             settings |= {} if shape.delimiter == "," else {"delimiter": shape.delimiter}
         settings |= {} if shape.encoding == "utf-8" else {"encoding": shape.encoding}
-        lines = ["[[sources]]", *(f"{key} = {_value(said)}" for key, said in settings.items())]
+        lines = ["[[sources]]", *(f"{key} = {_value(value)}" for key, value in settings.items())]
         if self.rules:
             lines += ["", "[sources.columns]"]
             lines += [f"{column} = {_rule(rule)}" for column, rule in self.rules.items()]
@@ -151,8 +151,8 @@ def _rule_of(
         formats, remarks = time_format(samples)
         rule |= formats
     elif column in _FORMATS:
-        rule |= {key: said for key, said in _FORMATS[column](samples).items() if said}
-    unknown = [said for said, meant in rule.get("values", {}).items() if meant == ""]
+        rule |= {key: value for key, value in _FORMATS[column](samples).items() if value}
+    unknown = [written for written, meant in rule.get("values", {}).items() if meant == ""]
     if unknown:
         remarks.append(
             f"rows with {', '.join(map(repr, unknown))} are left out: name what they are"
@@ -166,10 +166,10 @@ def _rule_of(
 
 
 def _values(samples: Sequence[str], usual: Mapping[str, str], wanted: Sequence[str]) -> Rule:
-    said = sorted(set(samples))
-    if not said or len(said) > _MOST_ACTIONS or set(said) <= set(wanted):
+    texts = sorted(set(samples))
+    if not texts or len(texts) > _MOST_ACTIONS or set(texts) <= set(wanted):
         return {}
-    return {"values": {text: usual.get(plain_name(text), "") for text in said}}
+    return {"values": {text: usual.get(plain_name(text), "") for text in texts}}
 
 
 # Column of the contract -> what its samples say of its rule.
