@@ -1,5 +1,6 @@
 """Refusals: rows and pictures refused by feed and reason, and the night stopped for too many."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -8,9 +9,19 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.config import Config
-from spark_jobs.ingest.columns import FEED, FEED_COLUMNS, KEYS, PAYLOAD, REASON, UNREADABLE, Kind
+from spark_jobs.ingest.columns import (
+    FEED,
+    FEED_COLUMNS,
+    FILE,
+    KEYS,
+    PAYLOAD,
+    REASON,
+    UNREADABLE,
+    Kind,
+)
 from spark_jobs.ingest.content_hash import PICTURE_PROBLEMS
 from spark_jobs.ingest.feed_counts import FeedCounts
+from spark_jobs.ingest.reading.feed_files import plain_path
 from spark_jobs.ingest.row_checks import is_refused
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import NightStopped, Step
@@ -42,6 +53,7 @@ class Refusal:
         value: the column's value in the example, as the source wrote it; the whole row where it
             has no key.
         detail: what is wrong with the example, and what to do; of pictures.
+        file: URI of the file that the example lies in; of rows of files.
     """
 
     feed: str
@@ -51,6 +63,7 @@ class Refusal:
     key: str
     value: str | None
     detail: str | None = None
+    file: str | None = None
 
 
 def refusals(checked: Mapping[Kind, DataFrame]) -> list[Refusal]:
@@ -100,6 +113,11 @@ def _listed(found: Sequence[Refusal]) -> list[str]:
 
 
 def _line(refusal: Refusal) -> str:
+    file = f", in {os.path.basename(plain_path(refusal.file))}" if refusal.file else ""
+    return f"{_example(refusal)}{file}"
+
+
+def _example(refusal: Refusal) -> str:
     counted, column = f"{refusal.reason} {refusal.count:,}", refusal.column
     key = _start(refusal.key or "")
     row = f" of {key!r}" if key else ""
@@ -122,7 +140,12 @@ def _rows(checked: DataFrame, kind: Kind) -> DataFrame:
     # No user ids: these lines stay in terminals and logs, where a user cannot be erased.
     parts = [F.col(name).cast("string") for name in KEYS[kind] if name != "user_id"]
     refused = checked.filter(is_refused()).select(
-        FEED, REASON, _column(kind).alias("column"), F.concat_ws("|", *parts).alias("key"), PAYLOAD
+        FEED,
+        REASON,
+        FILE,
+        _column(kind).alias("column"),
+        F.concat_ws("|", *parts).alias("key"),
+        PAYLOAD,
     )
     path = F.concat(F.lit("$."), "column")
     row = F.col(f"example.{PAYLOAD}")
@@ -133,7 +156,7 @@ def _rows(checked: DataFrame, kind: Kind) -> DataFrame:
         row = F.concat(F.lit("a row of "), F.coalesce(F.nullif("key", F.lit("")), F.lit("no item")))
     value = F.when(whole, row).otherwise(value).alias("value")
     return _counted(refused.withColumn("detail", F.lit(None).cast("string"))).select(
-        *_NAMES, value, "example.detail"
+        *_NAMES, value, "example.detail", F.col(f"example.{FILE}").alias("file")
     )
 
 
@@ -147,9 +170,12 @@ def _images(items: DataFrame) -> DataFrame:
         "key",
         F.col("problem.path").alias(PAYLOAD),
         F.col("problem.detail").alias("detail"),
+        F.lit(None).cast("string").alias(FILE),
     )
     value = F.col(f"example.{PAYLOAD}").alias("value")
-    return _counted(refused).select(*_NAMES, value, "example.detail")
+    return _counted(refused).select(
+        *_NAMES, value, "example.detail", F.col(f"example.{FILE}").alias("file")
+    )
 
 
 _NAMES = ("feed", "reason", "column", "count", "key")
@@ -158,7 +184,10 @@ _NAMES = ("feed", "reason", "column", "count", "key")
 def _counted(refused: DataFrame) -> DataFrame:
     by_reason = refused.groupBy(
         F.col(FEED).alias("feed"), F.col(REASON).alias("reason"), "column"
-    ).agg(F.count("*").alias("count"), F.min(F.struct("key", PAYLOAD, "detail")).alias("example"))
+    ).agg(
+        F.count("*").alias("count"),
+        F.min(F.struct("key", PAYLOAD, "detail", FILE)).alias("example"),
+    )
     return by_reason.withColumn("key", F.col("example.key"))
 
 

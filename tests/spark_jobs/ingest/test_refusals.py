@@ -144,12 +144,12 @@ def test_remarks_give_count_and_example_of_each_reason(
 
     assert list(steps["pages"].remarks) == [
         "rows: 6 of 7 refused",
-        "  value_unreadable 2, such as price 'cheap' (should be double) of 'page|b'",
-        "  domain_unknown 1, such as domain 'podcast' of 'podcast|d'",
+        "  value_unreadable 2, such as price 'cheap' (should be double) of 'page|b', in rows.jsonl",
+        "  domain_unknown 1, such as domain 'podcast' of 'podcast|d', in rows.jsonl",
         "  key_missing 1: item_id is absent or blank, such as in "
-        """'{"domain":"page","title":"T"}'""",
-        """  row_unreadable 1, such as line '{"domain": "page", "item_id": "g", '""",
-        "  title_empty 1, such as 'page|f'",
+        """'{"domain":"page","title":"T"}', in rows.jsonl""",
+        """  row_unreadable 1, such as line '{"domain": "page", "item_id": "g", ', in rows.jsonl""",
+        "  title_empty 1, such as 'page|f', in rows.jsonl",
         "pictures: 2 named, 1 read, 1 refused (50.0%)",
         "  image_missing 1, such as picture 'none.png' of 'page|a': no such file below the feed's "
         f"folder {str(shop.folder / 'pages')!r} or a media root (none). Deliver it, or add its "
@@ -157,10 +157,10 @@ def test_remarks_give_count_and_example_of_each_reason(
     ]
     assert list(steps["events"].remarks) == [
         "rows: 3 of 4 refused",
-        "  duplicate_event 1, such as 'page|a|view|2026-01-31 10:00:00'",
-        "  row_unreadable 1",
+        "  duplicate_event 1, such as 'page|a|view|2026-01-31 10:00:00', in rows.jsonl",
+        "  row_unreadable 1, in rows.jsonl",
         "  value_unreadable 1, such as occurred_at '31/01/2026' (should be timestamp) of "
-        "'page|a|view'",
+        "'page|a|view', in rows.jsonl",
     ]
 
 
