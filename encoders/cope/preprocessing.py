@@ -86,7 +86,7 @@ def read_picture(uri: str, sha256: str, *, limits: Limits, side: int) -> Image.I
     Args:
         uri: local path, a frame of a local video (``a.mp4#t=1.500``), or a URI of a storage that
             fsspec knows.
-        sha256: of the bytes, as ingested; of a frame, as ``frame_sha256`` computes it.
+        sha256: of the bytes, as ingested; of a frame, as ``sha256_of_frame`` has it.
         side: shorter side that will be asked for; JPEGs far above it are decoded at a fraction of
             their size.
 

@@ -3,9 +3,11 @@ import hashlib
 import io
 from pathlib import Path
 
+import av
 import pytest
 from PIL import Image
 
+from encoders.video_frames import sha256_of_frame
 from spark_jobs.report.lookups import THUMBNAIL_SIDE, thumbnail
 
 
@@ -23,6 +25,21 @@ def test_thumbnail_is_a_small_picture_in_a_data_uri(shot: tuple[str, str]) -> No
     with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
         assert kind == "data:image/webp;base64"
         assert picture.size == (THUMBNAIL_SIDE, THUMBNAIL_SIDE // 2)
+
+
+def test_a_frame_of_a_video_has_a_thumbnail(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 400, 200, "yuv420p"
+        frame = av.VideoFrame.from_image(Image.new("RGB", (400, 200), "red"))
+        for packet in (*stream.encode(frame), *stream.encode()):
+            container.mux(packet)
+    uri = f"{path}#t=0.000"
+
+    drawn = thumbnail(uri, sha256_of_frame(uri), max_pixels=1_000_000)
+
+    assert (drawn.source or "").startswith("data:image/webp;base64,")
 
 
 @pytest.mark.parametrize(
