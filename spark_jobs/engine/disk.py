@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich import filesize
 
+from spark_jobs.engine.worker_errors import text_of
 from spark_jobs.night import Night
 
 GB = 1_000_000_000
@@ -81,7 +82,7 @@ def is_disk_full(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return True
-        if any(text in str(error) for text in _FULL_DISK_TEXTS):
+        if any(text in text_of(error) for text in _FULL_DISK_TEXTS):
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import unquote
 
-from py4j.protocol import Py4JJavaError
+from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
 # Last line of a worker's traceback, for an exception class of this project.
@@ -20,6 +20,10 @@ _NO_MEMORY = re.compile(
 _NO_HEAP = re.compile(r"java\.lang\.OutOfMemoryError: (?:Java heap space|GC overhead)")
 _UNREADABLE = re.compile(r"FAILED_READ_FILE.*?while reading file (?P<file>\S+?)\.\s")
 _CAUSE = re.compile(r"^Caused by: (?:[\w.$]+: )?(?P<cause>.+)$", re.MULTILINE)
+
+# Py4J's words for a Java that is gone.
+_JAVA_ENDED = "Answer from Java side is empty"
+_NO_ANSWER = (_JAVA_ENDED, "Error while sending or receiving")
 
 _FEWER_ROWS = (
     "Lower encoding.buffer_rows or encoding.batch_size, or the number of workers, N of "
@@ -54,11 +58,19 @@ def worker_errors_named(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except (PySparkException, Py4JJavaError) as error:
-        known = _known(str(error), where)
+    except (PySparkException, Py4JError) as error:
+        known = _known(text_of(error), where)
         if known is None:
             raise
         raise known from None  # Spark's log has the trace
+
+
+def text_of(error: BaseException) -> str:
+    """Return the text of an error; Java keeps that of its own, and may have ended."""
+    try:
+        return str(error)
+    except (Py4JError, OSError):
+        return _JAVA_ENDED
 
 
 def _known(trace: str, where: str) -> RuntimeError | None:
@@ -71,6 +83,12 @@ def _known(trace: str, where: str) -> RuntimeError | None:
         )
     if _NO_MEMORY.search(trace):
         return OutOfMemory(f"{where}: a Python worker ran out of memory. {_FEWER_ROWS}")
+    if any(text in trace for text in _NO_ANSWER):
+        return OutOfMemory(
+            f"{where}: Java has ended, most likely killed because the machine ran out of memory. "
+            "Lower spark.driver_memory and the number of workers, or let less run beside it. Then "
+            "run the stage again: finished work is kept."
+        )
     if _NO_HEAP.search(trace):
         return OutOfMemory(
             f"{where}: Java ran out of memory. Raise spark.driver_memory, or on a cluster "

@@ -1,12 +1,15 @@
 """Texts of Spark's failures, and the one message that each becomes."""
 
 import pytest
+from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 
+from spark_jobs.engine.disk import is_disk_full
 from spark_jobs.engine.worker_errors import (
     FileDamaged,
     OutOfMemory,
     WorkerFailed,
+    text_of,
     worker_errors_named,
 )
 
@@ -71,6 +74,27 @@ def test_a_known_failure_is_one_short_message(trace: str, kind: type, part: str)
     assert part in message
     assert "\n" not in message
     assert len(message) < 500
+
+
+class FromJava(Py4JError):
+    """An error whose text Java keeps."""
+
+    def __str__(self) -> str:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+
+def test_a_java_that_was_killed_is_one_short_message() -> None:
+    error = FromJava()
+
+    with (
+        pytest.raises(OutOfMemory, match="spu: Java has ended") as failed,
+        worker_errors_named("spu"),
+    ):
+        raise error
+
+    assert text_of(error) == "Answer from Java side is empty"
+    assert not is_disk_full(failed.value)
+    assert not is_disk_full(error)
 
 
 def test_an_unknown_failure_is_raised_unchanged() -> None:
