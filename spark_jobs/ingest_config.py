@@ -23,6 +23,9 @@ from encoders.settings import Share
 
 _STRICT = ConfigDict(extra="forbid")
 
+# Encodings in which a line does not end at a single byte.
+WIDE_ENCODINGS = ("utf-16", "utf-32")
+
 # pandas and others store times as nanoseconds, which begin in 1677.
 EventDate = Annotated[date, Field(ge=date(1678, 1, 1))]
 
@@ -141,7 +144,7 @@ class Source:
 
     @model_validator(mode="after")
     def _has_lines(self) -> Self:
-        if self.format == "jsonl" and self.encoding.startswith(("utf-16", "utf-32")):
+        if self.format == "jsonl" and self.encoding.startswith(WIDE_ENCODINGS):
             raise ValueError("JSON Lines of this encoding have no line ends: write them as UTF-8")
         return self
 

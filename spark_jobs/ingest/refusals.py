@@ -156,7 +156,7 @@ def _rows(checked: DataFrame, kind: Kind) -> DataFrame:
         row = F.concat(F.lit("a row of "), F.coalesce(F.nullif("key", F.lit("")), F.lit("no item")))
     value = F.when(whole, row).otherwise(value).alias("value")
     return _counted(refused.withColumn("detail", F.lit(None).cast("string"))).select(
-        *_NAMES, value, "example.detail", F.col(f"example.{FILE}").alias("file")
+        *_NAMES, value, "example.detail"
     )
 
 
@@ -173,12 +173,10 @@ def _images(items: DataFrame) -> DataFrame:
         F.lit(None).cast("string").alias(FILE),
     )
     value = F.col(f"example.{PAYLOAD}").alias("value")
-    return _counted(refused).select(
-        *_NAMES, value, "example.detail", F.col(f"example.{FILE}").alias("file")
-    )
+    return _counted(refused).select(*_NAMES, value, "example.detail")
 
 
-_NAMES = ("feed", "reason", "column", "count", "key")
+_NAMES = ("feed", "reason", "column", "count", "key", "file")
 
 
 def _counted(refused: DataFrame) -> DataFrame:
@@ -188,7 +186,7 @@ def _counted(refused: DataFrame) -> DataFrame:
         F.count("*").alias("count"),
         F.min(F.struct("key", PAYLOAD, "detail", FILE)).alias("example"),
     )
-    return by_reason.withColumn("key", F.col("example.key"))
+    return by_reason.withColumns({"key": F.col("example.key"), "file": F.col(f"example.{FILE}")})
 
 
 def _column(kind: Kind) -> Column:

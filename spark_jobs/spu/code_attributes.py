@@ -1,4 +1,4 @@
-"""Attributes that hold codes of products, told by their values: shops call them what they like."""
+"""Attributes that hold codes of products, found by their values: shops name them as they like."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping

@@ -14,12 +14,11 @@ from spark_jobs.ingest.reading.csv_files import records
 from spark_jobs.ingest.reading.text_files import (
     FILE_ERRORS,
     ONLY_SPARK,
-    WIDE,
     compression,
     opened_bytes,
     wide_problem,
 )
-from spark_jobs.ingest_config import Source
+from spark_jobs.ingest_config import WIDE_ENCODINGS, Source
 
 _THREADS = 8
 # A line of more bytes is none: Spark would read a file without line ends into memory whole.
@@ -75,7 +74,7 @@ def file_content(file: str, source: Source, most_bytes: int) -> FileContent:
         if source.format == "parquet":
             return _parquet_content(file)
         packed = os.path.getsize(file)
-        if compression(file) in ONLY_SPARK or source.encoding.startswith(WIDE):
+        if compression(file) in ONLY_SPARK or source.encoding.startswith(WIDE_ENCODINGS):
             return FileContent(packed, packed)
         if wide := wide_problem(file, source.encoding):
             raise UnreadableFile(wide)

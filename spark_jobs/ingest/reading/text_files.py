@@ -14,6 +14,8 @@ from typing import BinaryIO, TextIO, cast
 import fsspec
 import pyarrow as pa
 
+from spark_jobs.ingest_config import WIDE_ENCODINGS
+
 # Each takes a path or an open file.
 _OPENERS: Mapping[str, Callable[..., object]] = {
     ".gz": gzip.open,
@@ -25,8 +27,6 @@ _OPENERS: Mapping[str, Callable[..., object]] = {
 ONLY_SPARK = (".deflate", ".lz4", ".snappy")
 NOT_SPARK = (".7z", ".lzma", ".rar", ".tar", ".tgz", ".xz", ".zip")
 
-# Encodings in which a line does not end at a single byte.
-WIDE = ("utf-16", "utf-32")
 _WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 # Exceptions of looking into a file without Spark.
@@ -70,7 +70,7 @@ def wide_problem(file: str, encoding: str) -> str | None:
     Args:
         encoding: that the file is declared to have.
     """
-    if encoding.startswith(WIDE) or compression(file) in ONLY_SPARK:
+    if encoding.startswith(WIDE_ENCODINGS) or compression(file) in ONLY_SPARK:
         return None
     with opened_bytes(file) as stream:
         start = stream.read(2)
