@@ -56,12 +56,13 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     folder = tmp_path_factory.mktemp("spark")
     config = SparkConfig(
         master="local[1]",
-        driver_memory="2g",
+        driver_memory="3g",
         shuffle_partitions=1,
         conf={
             "spark.sql.warehouse.dir": str(folder / "warehouse"),
             # Frames of a few rows: compiling Java well would cost more than running it.
-            "spark.driver.extraJavaOptions": QUICK_JAVA,
+            # A roomy young generation: plans of past queries are collected while still young.
+            "spark.driver.extraJavaOptions": f"{QUICK_JAVA} -Xmn1g",
             # A session of an hour keeps the story of thousands of queries otherwise.
             "spark.ui.retainedJobs": "20",
             "spark.ui.retainedStages": "20",

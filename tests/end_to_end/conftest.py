@@ -1,6 +1,11 @@
 """A small shop whose first night is grouped, and whose first release is trained: made once."""
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +33,7 @@ SMALL = ShopSize(
     users=120,
 )
 FIRST, SECOND, THIRD = (Night.parse(ds) for ds in NIGHTS)
+_START_LIMIT_S = 180
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,34 @@ def open_warehouse(
         return _opened(trained, folder, spark)
 
     return opened
+
+
+@pytest.fixture(scope="session")
+def kill_in() -> Callable[..., None]:
+    """Return a function that starts a night at a stage and kills it while the stage is at work."""
+
+    def killed(stage: str, warehouse: Warehouse, night: Night, *, after: float) -> None:
+        log = Path(warehouse.config.warehouse) / "logs" / "embedmill.log"
+        line = f"{stage} night={night} started"
+        before = log.read_text().count(line) if log.exists() else 0
+        command = [sys.executable, "-m", "spark_jobs.cli", "run", "--from", stage]
+        run = subprocess.Popen(
+            [*command, "--config", str(warehouse.config_file), "--ds", str(night)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + _START_LIMIT_S
+        while not (log.exists() and log.read_text().count(line) > before):
+            assert run.poll() is None, f"{stage}: the run ended by itself with {run.returncode}"
+            assert time.monotonic() < deadline, f"{stage} did not start"
+            time.sleep(0.05)
+        time.sleep(after)
+        # With all that it started.
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+
+    return killed
 
 
 def _opened(shop: Path, folder: Path, spark: SparkSession) -> Warehouse:

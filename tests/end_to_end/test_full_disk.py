@@ -20,7 +20,6 @@ from spark_jobs.runs.night_run import run_night
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 FIRST = Night.parse(NIGHTS[0])
-MB = 1_000_000
 
 
 @pytest.fixture
@@ -41,16 +40,18 @@ def test_a_night_that_fills_the_disk_goes_on_once_there_is_room(
     disk: Path, open_warehouse: Callable
 ) -> None:
     whole, filled = open_warehouse(), open_warehouse()
-    run_night(whole.tables, whole.config, FIRST)
     warehouse = Path(filled.config.warehouse)
+    before = _bytes_in(warehouse)
+    run_night(whole.tables, whole.config, FIRST)
+    written = _bytes_in(Path(whole.config.warehouse)) - before
     shutil.move(warehouse, disk / "warehouse")
     warehouse.symlink_to(disk / "warehouse")
     text = filled.config_file.read_text()
     filled.config_file.write_text(f"min_free_gb = 0.0\n{text}")
 
-    # Further on each time: at the first write, some stages on, and before publish copies it all.
-    for room in (0, 2 * MB, 6 * MB):
-        said = _run_with(room, disk, filled.config_file)
+    # Further on each time, and never room for all that is left to write.
+    for share in (0, 0.25, 0.4):
+        said = _run_with(int(share * written), disk, filled.config_file)
         assert "Traceback" not in said, said
         assert "Free some" in said, said
 
@@ -58,6 +59,10 @@ def test_a_night_that_fills_the_disk_goes_on_once_there_is_room(
     run_night(filled.tables, filled.config, FIRST)
     for table in contracts.PUBLISHED:
         assert filled.tables.checksum(table) == whole.tables.checksum(table), table.name
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _run_with(room: int, disk: Path, config_file: Path) -> str:

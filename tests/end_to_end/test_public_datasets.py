@@ -17,6 +17,8 @@ from spark_jobs.releases.transitions import create_release, promote
 from spark_jobs.runs.night_run import STAGES, run_night, stages_between
 from spark_jobs.warehouse.tables import Tables
 
+pytestmark = pytest.mark.slow
+
 FIRST, SECOND = Night.parse("2011-11-30"), Night.parse("2011-12-05")
 CLASSES, PHOTOS_A_CLASS, OFFERS, STOCK_CODES, CUSTOMERS = 8, 4, 160, 120, 80
 

@@ -1,6 +1,7 @@
 """The whole platform on a small shop: nights that are published, spared, stopped and run again."""
 
 import json
+import random
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -33,7 +34,8 @@ from spark_jobs.queries.views import Catalog
 from spark_jobs.releases.ledger import live_release, named_release
 from spark_jobs.releases.transitions import TransitionRefused, promote, retire, rollback
 from spark_jobs.runs.backfill import BackfillRefused, backfill
-from spark_jobs.runs.night_run import StageResult, run_night
+from spark_jobs.runs.night_run import StageResult, run_night, stages_between
+from spark_jobs.runs.stage import STAGES
 from spark_jobs.training.cope_job import train_cope
 from spark_jobs.training.learn_job import train_learn
 from spark_jobs.warehouse.locks import WarehouseBusy, releases_lock
@@ -189,10 +191,9 @@ def test_the_index_has_the_three_nights_and_how_they_ended(story: dict, visit) -
     assert page.locator("h1").inner_text().startswith(f"Night {SECOND}")
 
 
-# The first night is run again after the second: the harder of the two, and a minute less.
-@pytest.mark.parametrize(
-    "nights", [(FIRST,), pytest.param((FIRST, SECOND), marks=pytest.mark.slow)], ids=len
-)
+# Each stage by itself is run again in the tests of its job.
+@pytest.mark.slow
+@pytest.mark.parametrize("nights", [(FIRST,), (FIRST, SECOND)], ids=len)
 def test_the_same_nights_again_give_the_same_tables(story: dict, nights: Sequence[Night]) -> None:
     warehouse = story["warehouse"]
     versions = {t.name: warehouse.tables.version(t) for t in contracts.PUBLISHED}
@@ -203,6 +204,28 @@ def test_the_same_nights_again_give_the_same_tables(story: dict, nights: Sequenc
 
     assert served(warehouse) == story["served"][SECOND]
     assert {t.name: warehouse.tables.version(t) for t in contracts.PUBLISHED} == versions
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        # A stage that runs models, and one that writes what is served.
+        pytest.param(("item_embeddings", "publish"), id="two stages"),
+        pytest.param(STAGES, id="every stage", marks=pytest.mark.slow),
+    ],
+)
+def test_a_night_that_is_killed_and_run_again_ends_like_an_uninterrupted_one(
+    story: dict, open_warehouse: Callable, kill_in: Callable, stages: Sequence[str]
+) -> None:
+    killed = open_warehouse()
+    chance = random.Random(5)
+
+    for stage in STAGES:
+        if stage in stages:
+            kill_in(stage, killed, FIRST, after=chance.uniform(0.5, 4.0))
+        run_night(killed.tables, killed.config, FIRST, stages=[stage])
+
+    assert served(killed) == story["served"][FIRST]
 
 
 def test_ranking_reads_the_live_release(story: dict) -> None:
@@ -452,7 +475,9 @@ def test_a_night_encodes_for_every_release_that_is_served(
     file = tmp_path / "config.toml"
     file.write_text(demo_config(shop, warehouse.tables.warehouse))
 
-    run_night(warehouse.tables, load_config(file), FOURTH)
+    run_night(
+        warehouse.tables, load_config(file), FOURTH, stages=stages_between("ingest", "publish")
+    )
 
     for name in ENCODED:
         table = contracts.TABLES[name]

@@ -1,16 +1,24 @@
 """The guide to your own data: its files are read as it says, and its commands run in order."""
 
+import glob
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from unittest.mock import create_autospec
 
 import pytest
+from pyspark.sql import SparkSession
+from typer.testing import CliRunner
 
+from spark_jobs.cli import app
+from spark_jobs.commands.session import open_tables
 from spark_jobs.ingest.sniffing.file_shape import file_shape
 from spark_jobs.ingest.sniffing.proposal import proposal
+from spark_jobs.warehouse.tables import Tables
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "guides" / "your-own-data.md"
@@ -53,6 +61,12 @@ def said(command: str, folder: Path) -> str:
     return run.stdout
 
 
+def words(command: str) -> list[str]:
+    """The words of a command, as a shell would give them to a program in this folder."""
+    split = shlex.split(command)
+    return [found for word in split for found in sorted(glob.glob(word)) or [word]]
+
+
 def test_the_proposal_in_the_guide_is_what_is_proposed() -> None:
     (block,) = blocks("toml")
 
@@ -73,19 +87,31 @@ def test_the_configuration_has_the_proposed_blocks() -> None:
         assert tomllib.loads(proposed.toml())["sources"][0]["columns"] == source["columns"]
 
 
-@pytest.mark.spark  # in processes of their own
-def test_sniff_and_check_say_what_the_guide_says_and_write_nothing(folder: Path) -> None:
+def test_sniff_and_check_say_what_the_guide_says_and_write_nothing(
+    folder: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sniff, check, *_ = commands()
+    monkeypatch.chdir(folder)
+    # A session of their own each would take most of the time.
+    monkeypatch.setattr(
+        "spark_jobs.commands.feed.open_tables",
+        create_autospec(
+            open_tables, side_effect=lambda config, **_: Tables(spark, config.warehouse)
+        ),
+    )
 
-    sniffed = said(sniff, folder)
-    checked = said(check, folder)
+    sniffed, checked = (
+        CliRunner(env={"COLUMNS": "120"}).invoke(app, words(command)[1:])
+        for command in (sniff, check)
+    )
 
-    assert "40 rows, 39 of them would be read" in sniffed
-    assert "price 'auf Anfrage' (should be double)" in sniffed
-    assert "gtin: 2 of 39 are no GTIN" in sniffed
-    assert "480 rows, 431 of them would be read" in sniffed
-    assert "Ingest would take this night" in checked
-    assert "unknown_item 7" in checked
+    assert (sniffed.exit_code, checked.exit_code) == (0, 0), (sniffed.exception, checked.exception)
+    assert "40 rows, 39 of them would be read" in sniffed.output
+    assert "price 'auf Anfrage' (should be double)" in sniffed.output
+    assert "gtin: 2 of 39 are no GTIN" in sniffed.output
+    assert "480 rows, 431 of them would be read" in sniffed.output
+    assert "Ingest would take this night" in checked.output
+    assert "unknown_item 7" in checked.output
     assert sorted(path.name for path in folder.iterdir()) == ["docs", "feature_repo"]
 
 

@@ -1,13 +1,14 @@
 """Nights of user embeddings, with random towers over content states that are there already."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 from encoders.artifacts import Artifact, save_artifact
 from encoders.learn.preference import tower_artifacts
@@ -62,9 +63,84 @@ def event(user_id: str, item_id: str, occurred_at: datetime) -> dict[str, object
     return {"user_id": user_id, **what, "occurred_at": occurred_at}
 
 
-@pytest.fixture
-def towers(tables: Tables, contract_frame: Frame) -> PreferenceTowers:
-    """The towers of a release, whose language model is never loaded: all its states are known."""
+@dataclass(frozen=True)
+class Story:
+    """Three nights, with what was staged on each.
+
+    Attributes:
+        vectors: of each night, by the table's name and then by its key; None for a tombstone.
+        vector_that_is_lost: of the user who loses it before the second night.
+        matrices_left: content matrices that lay about after the first night.
+    """
+
+    towers: PreferenceTowers
+    vectors: Sequence[Mapping[str, Mapping[str, list[float] | None]]]
+    steps: Sequence[Mapping[str, Step]]
+    vector_that_is_lost: list[float] | None
+    matrices_left: list[Path]
+
+    def users(self, night: int) -> Mapping[str, list[float] | None]:
+        return self.vectors[night]["user_embeddings"]
+
+    def spus(self, night: int) -> Mapping[str, list[float] | None]:
+        return self.vectors[night]["spu_preference_embeddings"]
+
+
+FIRST = Night.parse("2026-01-31")
+NIGHTS = [Night(FIRST.ds + timedelta(days=n)) for n in range(3)]
+NOON = FIRST.start + timedelta(hours=12)
+STAGED: Sequence[dict[Table, Rows]] = [
+    {
+        SPUS: [spu("s1"), spu("s2"), spu("s3")],
+        SPU_MEMBERS: [member("a", "s1"), member("b", "s2"), member("c", "s3")],
+        INTERACTIONS: [
+            event("u", "b", NOON),
+            event("u", "a", NOON + timedelta(hours=1)),
+            event("u", "c", NIGHTS[1].start),  # not known yet
+            event("v", "b", NOON),
+            event("w", "c", NOON),
+            event("x", "unknown", NOON),
+            event("met what is removed", "b", NOON),
+            event("lost", "a", NOON),
+        ],
+    },
+    # v was active, what w met has another title, u met something new, b is removed with its SPU.
+    {
+        SPUS: [spu("s2", is_active=False), spu("s3", title="another title"), spu("s4")],
+        SPU_MEMBERS: [{**member("b", "s2"), "is_active": False}, member("d", "s4")],
+        INTERACTIONS: [event("v", "d", NIGHTS[1].start)],
+    },
+    {INTERACTIONS: [event("met what is removed", "a", NIGHTS[2].start)]},
+]
+
+
+@pytest.fixture(scope="module")
+def story(
+    spark: SparkSession, contract_frame: Frame, tmp_path_factory: pytest.TempPathFactory
+) -> Story:
+    tables = Tables(spark, str(tmp_path_factory.mktemp("users") / "warehouse"))
+    towers = released_towers(tables, contract_frame)
+    vectors, steps = [], []
+    for night, staged in zip(NIGHTS, STAGED, strict=True):
+        for table, rows in staged.items():
+            tables.stage(contract_frame(table, rows), table, night)
+        steps.append({s.name: s for s in run_stage("user_embeddings", run, tables, CONFIG, night)})
+        outputs = (USER_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS)
+        vectors.append({table.name: vectors_staged(tables, table, night) for table in outputs})
+        if night == FIRST:
+            left = list(Path(tables.layout.tmp).glob("contents-*"))
+            # As an earlier version took the vectors of users whose items were all removed.
+            kept = tables.staged(USER_EMBEDDINGS, night).filter("user_id <> 'lost'")
+            tables.stage(kept, USER_EMBEDDINGS, night)
+        for table in (*staged, *outputs):
+            tables.copy_staged(table, night)
+    return Story(
+        towers.double().eval(), vectors, steps, vectors[0]["user_embeddings"]["lost"], left
+    )
+
+
+def released_towers(tables: Tables, contract_frame: Frame) -> PreferenceTowers:
+    """Release random towers whose language model is never loaded: all its states are known."""
     torch.manual_seed(0)
     towers = PreferenceTowers(
         TowerConfig(WIDTH, 5, dim=DIM, width=8, layers=1, heads=2, max_history=3)
@@ -90,140 +166,76 @@ def towers(tables: Tables, contract_frame: Frame) -> PreferenceTowers:
     ]
     cached = contract_frame(SPU_CONTENT_EMBEDDINGS, states).drop("created_timestamp")
     tables.add_to_cache(cached, SPU_CONTENT_EMBEDDINGS)
-    return towers.double().eval()
+    return towers
 
 
-def staged(tables: Tables, table: Table, night: Night) -> dict[str, list[float] | None]:
+def vectors_staged(tables: Tables, table: Table, night: Night) -> dict[str, list[float] | None]:
     return {row[0]: row["embedding"] for row in tables.staged(table, night).collect()}
 
 
-def user_vector(towers: PreferenceTowers, titles: list[str]) -> list[float]:
-    white = towers.whitened(torch.tensor([state(text) for text in titles]).double())
-    with torch.inference_mode():
-        return list(towers.users(white[None], torch.tensor([len(titles)]))[0].numpy())
-
-
-def run_night(tables: Tables, night: Night) -> dict[str, Step]:
-    steps = run_stage("user_embeddings", run, tables, CONFIG, night)
-    return {step.name: step for step in steps}
-
-
-def test_an_item_that_is_removed_stays_in_the_histories_of_those_who_met_it(
-    tables: Tables, night: Night, contract_frame: Frame, towers: PreferenceTowers
+def assert_users_are(
+    story: Story, found: Mapping[str, list[float] | None], expected: Mapping[str, Sequence[str]]
 ) -> None:
-    noon, tomorrow = night.start + timedelta(hours=12), Night(night.ds + timedelta(days=1))
-    day_after = Night(tomorrow.ds + timedelta(days=1))
-    first: dict[Table, Rows] = {
-        SPUS: [spu("s1"), spu("s2")],
-        SPU_MEMBERS: [member("a", "s1"), member("b", "s2")],
-        INTERACTIONS: [event("u", "a", noon), event("u", "b", noon), event("v", "b", noon)],
-    }
-    gone: dict[Table, Rows] = {
-        SPUS: [spu("s2", is_active=False)],
-        SPU_MEMBERS: [{**member("b", "s2"), "is_active": False}],
-    }
-    for at, changes in ((night, first), (tomorrow, gone)):
-        for table, rows in changes.items():
-            tables.stage(contract_frame(table, rows), table, at)
-        step = run_night(tables, at)["user_embeddings"]
-        for table in (*first, USER_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS):
-            tables.copy_staged(table, at)
-
-    assert staged(tables, USER_EMBEDDINGS, tomorrow) == {}
-    assert (step.rows_in, step.rows_out, step.rows_encoded) == (2, 2, 0)
-    assert staged(tables, SPU_PREFERENCE_EMBEDDINGS, tomorrow) == {"s2": None}
-
-    tables.stage(
-        contract_frame(INTERACTIONS, [event("v", "a", day_after.start)]), INTERACTIONS, day_after
-    )
-    run_night(tables, day_after)
-
-    (found,) = staged(tables, USER_EMBEDDINGS, day_after).items()
-    assert found[0] == "v"
-    np.testing.assert_allclose(found[1], user_vector(towers, [title("s2"), title("s1")]), atol=1e-6)
+    """Hold users' vectors against the tower over the titles of their histories."""
+    assert set(found) == set(expected)
+    for user_id, titles in expected.items():
+        white = story.towers.whitened(torch.tensor([state(text) for text in titles]).double())
+        with torch.inference_mode():
+            vector = story.towers.users(white[None], torch.tensor([len(titles)]))[0].numpy()
+        np.testing.assert_allclose(found[user_id], vector, atol=1e-6)
 
 
-def test_a_user_who_lost_the_vector_with_all_items_gets_it_again(
-    tables: Tables, night: Night, contract_frame: Frame, towers: PreferenceTowers
-) -> None:
-    noon, tomorrow = night.start + timedelta(hours=12), Night(night.ds + timedelta(days=1))
-    first: dict[Table, Rows] = {
-        SPUS: [spu("s1"), spu("s2", is_active=False)],
-        SPU_MEMBERS: [member("a", "s1"), {**member("b", "s2"), "is_active": False}],
-        INTERACTIONS: [event("u", "a", noon), event("v", "b", noon)],
-    }
-    for table, rows in first.items():
-        tables.stage(contract_frame(table, rows), table, night)
-    run_night(tables, night)
-    lost = tables.staged(USER_EMBEDDINGS, night).filter("user_id = 'u'")
-    tables.stage(lost, USER_EMBEDDINGS, night)
-    for table in (*first, USER_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS):
-        tables.copy_staged(table, night)
-
-    run_night(tables, tomorrow)
-
-    assert set(staged(tables, USER_EMBEDDINGS, tomorrow)) == {"v"}
-
-
-def test_two_nights(
-    tables: Tables, night: Night, contract_frame: Frame, towers: PreferenceTowers
-) -> None:
-    noon, tomorrow = night.start + timedelta(hours=12), Night(night.ds + timedelta(days=1))
-    later = timedelta(hours=1)
-    first: dict[Table, Rows] = {
-        SPUS: [spu("s1"), spu("s2"), spu("s3")],
-        SPU_MEMBERS: [member("a", "s1"), member("b", "s2"), member("c", "s3")],
-        INTERACTIONS: [
-            event("u", "b", noon),
-            event("u", "a", noon + later),
-            event("u", "c", tomorrow.start),  # not known yet
-            event("v", "b", noon),
-            event("w", "c", noon),
-            event("x", "unknown", noon),
-        ],
-    }
-    # w was active, what v met has another title, u met neither.
-    second: dict[Table, Rows] = {
-        SPUS: [spu("s3", title="another title"), spu("s4")],
-        SPU_MEMBERS: [member("d", "s4")],
-        INTERACTIONS: [event("v", "d", tomorrow.start)],
-    }
-    for table, rows in first.items():
-        tables.stage(contract_frame(table, rows), table, night)
-
-    steps = run_night(tables, night)
-
-    users = staged(tables, USER_EMBEDDINGS, night)
+def test_users_get_the_vector_of_what_they_met_until_the_end_of_the_night(story: Story) -> None:
     expected = {
-        "u": user_vector(towers, [title("s2"), title("s1")]),
-        "v": user_vector(towers, [title("s2")]),
-        "w": user_vector(towers, [title("s3")]),
+        "u": [title("s2"), title("s1")],
+        "v": [title("s2")],
+        "w": [title("s3")],
+        "met what is removed": [title("s2")],
+        "lost": [title("s1")],
     }
-    assert set(users) == set(expected)
-    for user_id, vector in expected.items():
-        np.testing.assert_allclose(users[user_id], vector, atol=1e-6)
-    spus = staged(tables, SPU_PREFERENCE_EMBEDDINGS, night)
-    # The item tower is the user tower over a history of one.
-    np.testing.assert_allclose(spus["s2"], users["v"], atol=1e-6)
-    assert steps["user_embeddings"].rows_encoded == 3
-    assert not list(Path(tables.layout.tmp).glob("contents-*"))
 
-    for table in (*first, USER_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS):
-        tables.copy_staged(table, night)
-    for table, rows in second.items():
-        tables.stage(contract_frame(table, rows), table, tomorrow)
+    assert_users_are(story, story.users(0), expected)
+    # Equal histories are encoded once.
+    assert story.steps[0]["user_embeddings"].rows_encoded == 4
 
-    steps = run_night(tables, tomorrow)
 
-    users = staged(tables, USER_EMBEDDINGS, tomorrow)
+def test_the_item_tower_is_the_user_tower_over_a_history_of_one(story: Story) -> None:
+    np.testing.assert_allclose(story.spus(0)["s2"], story.users(0)["v"], atol=1e-6)
+
+
+def test_the_content_matrix_is_removed_after_the_night(story: Story) -> None:
+    assert story.matrices_left == []
+
+
+def test_the_next_night_encodes_those_whose_history_changed_or_whose_vector_is_lost(
+    story: Story,
+) -> None:
     expected = {
-        "u": user_vector(towers, [title("s2"), title("s1"), "another title"]),
-        "v": user_vector(towers, [title("s2"), title("s4")]),
-        "w": user_vector(towers, ["another title"]),
+        "u": [title("s2"), title("s1"), "another title"],
+        "v": [title("s2"), title("s4")],
+        "w": ["another title"],
+        "lost": [title("s1")],
     }
-    assert set(users) == set(expected)
-    for user_id, vector in expected.items():
-        np.testing.assert_allclose(users[user_id], vector, atol=1e-6)
-    assert set(staged(tables, SPU_PREFERENCE_EMBEDDINGS, tomorrow)) == {"s3", "s4"}
-    step = steps["user_embeddings"]
-    assert (step.rows_in, step.rows_out, step.rows_encoded, step.rows_reused) == (3, 3, 3, 0)
+
+    assert_users_are(story, story.users(1), expected)
+    step = story.steps[1]["user_embeddings"]
+    assert (step.rows_in, step.rows_out, step.rows_encoded, step.rows_reused) == (5, 5, 4, 1)
+
+
+def test_a_lost_vector_comes_back_as_it_was(story: Story) -> None:
+    assert story.users(1)["lost"] == story.vector_that_is_lost
+
+
+def test_spus_that_are_new_or_changed_get_vectors_and_removed_ones_tombstones(
+    story: Story,
+) -> None:
+    changed = story.spus(1)
+
+    assert set(changed) == {"s2", "s3", "s4"}
+    assert {spu_id for spu_id, vector in changed.items() if vector is None} == {"s2"}
+
+
+def test_an_item_that_is_removed_stays_in_the_histories_of_those_who_met_it(story: Story) -> None:
+    assert "met what is removed" not in story.users(1)
+    expected = {"met what is removed": [title("s2"), title("s1")]}
+    assert_users_are(story, story.users(2), expected)
