@@ -37,8 +37,8 @@ test: $(VENV)/.ready $(AIRFLOW_VENV)/.ready lint type ## every check, and every 
 	@bash scripts/setup_tests.sh
 	@OMP_NUM_THREADS=1 $(PYTEST) $(IN_PARALLEL) --durations 25
 
-test-fast: $(VENV)/.ready ## the tests that need Python alone: no Spark, Airflow, database or browser
-	@OMP_NUM_THREADS=1 $(PYTEST) $(IN_PARALLEL) -q -m "not (spark or airflow or server or bench or slow)"
+test-fast: $(VENV)/.ready ## the tests that need Python alone, and little time: no Spark, Airflow, database or browser
+	@OMP_NUM_THREADS=1 $(PYTEST) $(IN_PARALLEL) -q -m "not (spark or airflow or server or bench or heavy or slow)"
 
 test-slow: $(VENV)/.ready $(AIRFLOW_VENV)/.ready ## nights under Airflow, on a Spark cluster, on a full disk, killed in every stage, with other backbones; an hour
 	@$(PYTEST) -m slow

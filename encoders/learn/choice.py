@@ -20,14 +20,16 @@ import torch
 from numpy.typing import NDArray
 
 from encoders.learn.batches import History
-from encoders.learn.evaluation import Case, both_ways, compared, rankers, summed_up, tower_ranker
+from encoders.learn.evaluation import Case, both_ways, compared, summed_up, tower_ranker
+from encoders.learn.rules import rules
 from encoders.learn.towers import PreferenceTowers
 from encoders.learn.training import Trained
 from encoders.learn.training_run import FIGURE
 from encoders.resampling import CONFIDENCE, Difference, difference, scores_of_users
 
 Figures = Mapping[str, Mapping[str, float]]
-_RULES = ("popularity", "nearest_text", "neighbour_blend")
+# What metrics hold beside the rules.
+_TOWERS = frozenset({"learn", "untrained", "refused"})
 
 
 @dataclass(frozen=True)
@@ -104,14 +106,13 @@ def _held_out(
     cases: Sequence[Case],
 ) -> tuple[Figures, Difference]:
     """Return the metrics of all on the time held out, and the lead of the best epoch."""
-    towers_and_rules = rankers(trained.towers, content_NC, before)
-    white_NK = trained.untrained.whitened(torch.from_numpy(np.ascontiguousarray(content_NC)))
-    ours = both_ways(towers_and_rules.pop("learn"), cases)
+    white_NK = trained.towers.whitened(torch.from_numpy(np.ascontiguousarray(content_NC)))
+    ours = both_ways(tower_ranker(trained.towers, white_NK), cases)
     untrained = both_ways(tower_ranker(trained.untrained, white_NK), cases)
     figures = {
         "learn": summed_up(ours),
         "untrained": summed_up(untrained),
-        **compared(towers_and_rules, cases),
+        **compared(rules(white_NK, before), cases),
     }
     lead = difference(*(scores_of_users(scores[FIGURE]) for scores in (ours, untrained)))
     return figures, lead
@@ -132,7 +133,9 @@ def _shown(figures: Figures, name: str) -> str:
 
 
 def _best_rule(figures: Figures) -> str:
-    return max(_RULES, key=lambda rule: figures[rule].get(FIGURE, 0.0))
+    # By name where figures are equal: metrics that were saved come back in another order.
+    names = sorted(name for name in figures if name not in _TOWERS)
+    return max(names, key=lambda rule: figures[rule].get(FIGURE, 0.0))
 
 
 def _verdicts(metrics: Mapping[str, Any]) -> list[str]:

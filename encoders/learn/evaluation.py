@@ -1,7 +1,6 @@
-"""Evaluation of LEARN: recall@k and nDCG@k of the items that users meet next, beside baselines.
+"""Evaluation of LEARN: recall@k and nDCG@k of the items that users meet next.
 
-Every item of the catalogue is ranked. The baseline to beat is ``neighbour_blend``, which is not
-trained.
+Every item of the catalogue is ranked. What to beat stands in ``rules.py``.
 
 Shapes: B users, N items, K whitened width, D dimension.
 """
@@ -10,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
@@ -21,9 +19,6 @@ from encoders.retrieval import rank_relevant
 Scores = NDArray[np.float32]
 # Histories of some users, oldest event first -> scores [B, N].
 Ranker = Callable[[Sequence[History]], Scores]
-
-# Weight of the whitened text beside the logarithm of the co-occurrence.
-TEXT_WEIGHT = 2.0
 
 
 @dataclass(frozen=True)
@@ -86,40 +81,6 @@ def summed_up(by_user: Mapping[str, NDArray[np.float64]], *, k: int = 10) -> dic
     }
 
 
-def popularity(sequences: Sequence[History], n_items: int) -> Ranker:
-    """Rank everybody's items by how many users met them."""
-    met = np.zeros(n_items, np.float32)
-    for sequence in sequences:
-        met[np.unique(sequence)] += 1
-    return lambda histories: np.broadcast_to(met, (len(histories), n_items))
-
-
-def nearest_text(white_NK: torch.Tensor) -> Ranker:
-    """Rank items by the cosine of their whitened content with that of the last item."""
-    unit_NK = torch.nn.functional.normalize(white_NK, dim=1).numpy()
-
-    def ranker(histories: Sequence[History]) -> Scores:
-        scores: Scores = unit_NK[[history[-1] for history in histories]] @ unit_NK.T
-        return scores
-
-    return ranker
-
-
-def neighbour_blend(
-    sequences: Sequence[History], white_NK: torch.Tensor, *, text_weight: float = TEXT_WEIGHT
-) -> Ranker:
-    """Rank by log co-occurrence with the last item plus weighted whitened text: untrained."""
-    text = nearest_text(white_NK)
-    together = _co_occurrence(sequences, len(white_NK))
-
-    def ranker(histories: Sequence[History]) -> Scores:
-        last = [history[-1] for history in histories]
-        scores: Scores = np.log1p(together[last].toarray()) + text_weight * text(histories)
-        return scores
-
-    return ranker
-
-
 def tower_ranker(towers: PreferenceTowers, white_NK: torch.Tensor) -> Ranker:
     """Rank items by the cosine of their vector with the user's."""
     with torch.inference_mode():
@@ -137,33 +98,6 @@ def tower_ranker(towers: PreferenceTowers, white_NK: torch.Tensor) -> Ranker:
     return ranker
 
 
-def rankers(
-    towers: PreferenceTowers,
-    content_NC: NDArray[np.float32],
-    sequences: Sequence[History],
-) -> dict[str, Ranker]:
-    """Return the towers as a ranker, and the untrained rules to compare them with.
-
-    Args:
-        sequences: what the towers were trained on.
-    """
-    white_NK = towers.whitened(torch.from_numpy(np.ascontiguousarray(content_NC)))
-    return {"learn": tower_ranker(towers, white_NK), **untrained_rankers(white_NK, sequences)}
-
-
-def untrained_rankers(white_NK: torch.Tensor, sequences: Sequence[History]) -> dict[str, Ranker]:
-    """Return the untrained rules that towers are compared with.
-
-    Args:
-        sequences: what users have met.
-    """
-    return {
-        "popularity": popularity(sequences, len(white_NK)),
-        "nearest_text": nearest_text(white_NK),
-        "neighbour_blend": neighbour_blend(sequences, white_NK),
-    }
-
-
 def _means(by_user: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
     """Return the mean of each metric that has a user."""
     return {name: float(of_users.mean()) for name, of_users in by_user.items() if len(of_users)}
@@ -173,16 +107,3 @@ def _targets(case: Case, mask_seen: bool) -> NDArray[np.int64]:
     """Return a user's different targets; those not in the history where seen items are masked."""
     targets: NDArray[np.int64] = np.unique(case.targets)
     return np.setdiff1d(targets, case.history) if mask_seen else targets
-
-
-def _co_occurrence(sequences: Sequence[History], n_items: int) -> sp.csr_array:
-    """Return how many users met both of two items."""
-    distinct = [np.unique(sequence) for sequence in sequences]
-    users = np.repeat(np.arange(len(distinct)), [len(items) for items in distinct])
-    items = np.concatenate(distinct)
-    met = sp.csr_array(
-        (np.ones(len(items), np.float32), (users, items)), shape=(len(distinct), n_items)
-    )
-    together = (met.T @ met).tocsr()
-    together.setdiag(0)
-    return together

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from encoders.checkpoint import read_checkpoint, remove_checkpoint, write_checkpoint
 from encoders.hardware import choose_hardware
 from encoders.learn.batches import History
-from encoders.learn.evaluation import compared, tower_ranker, untrained_rankers
+from encoders.learn.evaluation import compared, tower_ranker
+from encoders.learn.rules import rules
 from encoders.learn.towers import PreferenceTowers, TowerConfig, fitted_whitening
 from encoders.learn.training_run import (
     FIGURE,
@@ -110,7 +111,7 @@ def _trained(run: TrainingRun) -> Trained:
     rankers = {
         "learn": tower_ranker(best, white_NK),
         "untrained": tower_ranker(untrained, white_NK),
-        **untrained_rankers(white_NK, run.learners),
+        **rules(white_NK, run.learners),
     }
     return Trained(best, untrained, run.curve, compared(rankers, run.cases))
 

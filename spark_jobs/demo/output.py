@@ -174,8 +174,9 @@ def print_quality(
     users = learn["learn"]["users_unmasked"]
     console.print(
         f"  LEARN, next SPUs of {users} users, R@10: {recalls['learn']}; "
-        f"popularity {recalls['popularity']}; nearest text {recalls['nearest_text']}; "
-        f"neighbour blend {recalls['neighbour_blend']}",
+        + "; ".join(
+            f"{name.replace('_', ' ')} {recalls[name]}" for name in recalls if name != "learn"
+        ),
         highlight=False,
     )
 

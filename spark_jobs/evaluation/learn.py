@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from encoders.learn.batches import History
-from encoders.learn.evaluation import Case, Ranker, both_ways, tower_ranker, untrained_rankers
+from encoders.learn.evaluation import Case, Ranker, both_ways, tower_ranker
 from encoders.learn.preference import artifact_towers
+from encoders.learn.rules import rules
 from encoders.resampling import scores_of_users
 from spark_jobs.config import Config
 from spark_jobs.embeddings.model_cache import ensure_spu_content_embeddings
@@ -112,7 +113,7 @@ def rankers(
         for name, artifact in encoders.items()
     }
     learned = {name: tower_ranker(towers[name], white[name]) for name in encoders}
-    return learned | untrained_rankers(next(iter(white.values())), before)
+    return learned | rules(next(iter(white.values())), before)
 
 
 def _content_version(artifact: "Artifact") -> str:

@@ -241,8 +241,12 @@ class Tables:
             writer.mode("append").save(path)
 
     def _ensure(self, path: str, table: Table) -> str:
-        if DeltaTable.isDeltaTable(self.spark, path):
-            return path
+        if not DeltaTable.isDeltaTable(self.spark, path):
+            self.create_at(path, table)
+        return path
+
+    def create_at(self, path: str, table: Table) -> None:
+        """Create a table of a contract, empty, at a path where there is none."""
         # Array columns have no statistics worth their cost; the keys' are what readers prune by.
         keys = ",".join(key for key in table.keys if key not in ("ds", "stage"))
         builder = (
@@ -257,7 +261,6 @@ class Tables:
         if partitions(table):
             builder = builder.partitionedBy(*partitions(table))
         builder.execute()
-        return path
 
 
 def _is_of_versions(versions: Sequence[str]) -> str:

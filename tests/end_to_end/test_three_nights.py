@@ -459,6 +459,7 @@ def test_a_promote_and_a_rollback_killed_before_readers_are_told_are_finished_by
     assert "no release to roll back to" in str(command("rollback").exception)
 
 
+@pytest.mark.slow
 def test_a_night_encodes_for_every_release_that_is_served(
     two_releases: dict, tmp_path: Path
 ) -> None:
@@ -523,6 +524,7 @@ def test_a_retired_release_has_a_history_and_no_way_back(
     assert named_release(tables, "r2").state == "retired"
 
 
+@pytest.mark.slow
 def test_a_release_that_fails_its_audit_is_not_served_and_not_promoted(
     two_releases: dict, command: Callable[..., Result]
 ) -> None:

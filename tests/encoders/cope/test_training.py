@@ -12,6 +12,8 @@ from encoders.cope.sampling import CopeData
 from encoders.cope.training import NothingToTrainOn, TrainedCope, train
 from encoders.settings import CopeConfig
 
+pytestmark = pytest.mark.heavy
+
 MakeWorld = Callable[..., CopeData]
 SMALL = CopeConfig(dim=16, epochs=6, batch_size=16, patience=6)
 

@@ -12,13 +12,11 @@ from encoders.learn.evaluation import (
     Scores,
     both_ways,
     compared,
-    nearest_text,
-    neighbour_blend,
-    popularity,
     summed_up,
     tower_ranker,
     user_scores,
 )
+from encoders.learn.rules import popularity
 from encoders.learn.towers import PreferenceTowers, TowerConfig
 
 
@@ -71,29 +69,6 @@ def test_the_ranker_sees_histories_of_users_that_count_alone() -> None:
 
     assert asked == [1] * 300
     assert metrics["recall@1"].tolist() == [1] * 300
-
-
-def test_popularity_counts_users_and_not_events() -> None:
-    ranker = popularity([np.array([2, 2, 2]), np.array([1]), np.array([1, 0])], 3)
-
-    assert np.argsort(-ranker([np.array([0])])[0]).tolist()[0] == 1
-
-
-def test_nearest_text_compares_with_the_last_item() -> None:
-    white = torch.tensor([[1.0, 0], [0, 1], [0.9, 0.1]])
-
-    scores = nearest_text(white)([np.array([1, 0])])[0]
-
-    assert np.argsort(-scores).tolist() == [0, 2, 1]
-
-
-def test_neighbour_blend_adds_co_occurrence_to_text() -> None:
-    white = torch.eye(4)
-    sequences = [np.array([0, 1]), np.array([0, 1]), np.array([0, 2])]
-
-    scores = neighbour_blend(sequences, white)([np.array([3, 0])])[0]
-
-    np.testing.assert_allclose(scores, [2.0, np.log(3), np.log(2), 0.0], rtol=1e-6)
 
 
 def test_tower_ranker_gives_the_cosine_of_user_and_item() -> None:

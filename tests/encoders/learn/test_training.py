@@ -17,6 +17,8 @@ from encoders.learn.training import TooFewSequences, train
 from encoders.learn.training_run import TrainingRun
 from encoders.settings import LearnConfig
 
+pytestmark = pytest.mark.heavy
+
 SIZES = TowerConfig(
     content_width=16, whitened_width=16, dim=8, width=16, layers=1, heads=2, max_history=6
 )
@@ -87,8 +89,10 @@ def test_what_is_watched_is_what_the_best_epoch_the_untrained_towers_and_rules_r
         "learn",
         "untrained",
         "popularity",
+        "own_items_again",
         "nearest_text",
         "neighbour_blend",
+        "history_blend",
     }
 
 

@@ -172,7 +172,8 @@ def test_learn_ranks_by_the_history_up_to_the_first_night(
 
     found = learn_scores(tables, tmp_path, release, Config(), nights=[NIGHT, NEXT])
 
-    assert list(found) == ["learn", "popularity", "nearest_text", "neighbour_blend"]
+    rules = ["popularity", "own_items_again", "nearest_text", "neighbour_blend", "history_blend"]
+    assert list(found) == ["learn", *rules]
     # u9 has no history, and the event of u3 lies after the last night.
     assert found["learn"]["users_unmasked"] == 3
     assert found["learn"]["users"] == 1

@@ -81,7 +81,13 @@ def test_figures_on_the_night_of_the_training_are_those_that_training_measured(
         expected = {k: v for k, v in measured[name].items() if not k.startswith("users")}
         assert found.figures[column] == pytest.approx(expected)
     assert found.counts == {"users": measured["learn"]["users"], "SPUs": 40}
-    assert set(found.differences) == {"popularity", "nearest_text", "neighbour_blend"}
+    assert set(found.differences) == {
+        "popularity",
+        "own_items_again",
+        "nearest_text",
+        "neighbour_blend",
+        "history_blend",
+    }
 
 
 def test_encoders_of_two_nights_are_judged_on_what_neither_has_seen(

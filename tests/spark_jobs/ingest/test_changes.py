@@ -65,9 +65,15 @@ def test_files_of_a_folder_follow_each_other_by_name(shop, item: Callable) -> No
     assert prices(shop) == {"a": 3.0}
 
 
-@pytest.mark.parametrize("format_", ["jsonl", "csv", "parquet"])
 @pytest.mark.parametrize(
-    "versions", [(10, 9), ("2026-01-31T10:00:00Z", "2026-01-31T11:00:00+02:00"), ("b", "a")]
+    ("format_", "versions"),
+    [
+        ("jsonl", (10, 9)),
+        ("csv", (10, 9)),
+        ("parquet", (10, 9)),
+        ("jsonl", ("2026-01-31T10:00:00Z", "2026-01-31T11:00:00+02:00")),
+        ("csv", ("b", "a")),
+    ],
 )
 def test_the_declared_order_comes_before_that_of_the_file(
     shop, format_: str, versions: tuple[object, object]

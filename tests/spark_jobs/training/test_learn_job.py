@@ -67,8 +67,10 @@ def test_train_learn_saves_three_kinds_that_can_be_loaded_and_again_the_same(
             "learn",
             "untrained",
             "popularity",
+            "own_items_again",
             "nearest_text",
             "neighbour_blend",
+            "history_blend",
         }
     assert metrics["held_out"]["learn"]["users"] > 10  # type: ignore[index]
     assert len(metrics["curve"]) == 3  # type: ignore[arg-type]

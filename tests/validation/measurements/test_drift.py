@@ -32,6 +32,7 @@ def failed(effects: list[Effect]) -> list[str]:
     return [effect.name for effect in effects if effect.value > effect.threshold]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("n", "seeds"), [(25, 20), (50, 20), (200, 20), (1000, 6)])
 def test_no_drift_passes_in_95_percent_of_seeds(n: int, seeds: int) -> None:
     # With floors of 0 the thresholds are chance's alone; unit vectors have no chance of another

@@ -64,6 +64,7 @@ def is_grey(path: Path) -> bool:
     return colours is not None and len(colours) == 1
 
 
+@pytest.mark.heavy
 def test_build_shop_writes_the_same_bytes_for_the_same_seed(
     shop: Shop, small_size: ShopSize, seed: int, tmp_path: Path
 ) -> None:
@@ -72,6 +73,7 @@ def test_build_shop_writes_the_same_bytes_for_the_same_seed(
     assert digests(again.folder) == digests(shop.folder)
 
 
+@pytest.mark.heavy
 def test_build_shop_writes_another_shop_for_another_seed(
     shop: Shop, small_size: ShopSize, seed: int, tmp_path: Path
 ) -> None:
@@ -81,6 +83,7 @@ def test_build_shop_writes_another_shop_for_another_seed(
     assert len(titles & other_titles) < 0.2 * len(titles)
 
 
+@pytest.mark.heavy
 def test_build_shop_in_the_same_folder_again_changes_nothing(
     small_size: ShopSize, seed: int, tmp_path: Path
 ) -> None:

@@ -261,6 +261,7 @@ def test_an_answer_that_is_no_picture_is_refused_and_nothing_stored(
     assert Handler.seen[name] <= 4
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["hangs", "drips", "drips_headers"])
 def test_a_slow_server_is_left_at_the_deadline(server: str, downloads: Callable, name: str) -> None:
     started = time.monotonic()
