@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -95,20 +96,36 @@ def print_evaluation(evaluation: "Evaluation", *, every: bool) -> None:
     counts = ", ".join(f"{count:,} {noun}" for noun, count in evaluation.counts.items())
     console.print(f"\n[bold]{evaluation.title}[/]: {evaluation.held_out}", highlight=False)
     console.print(f"{counts}\n", style="dim", highlight=False)
-    grid = Grid(box=None, header_style="bold", pad_edge=False)
-    grid.add_column("figure", no_wrap=True)
-    for name in evaluation.figures:
-        grid.add_column(name, justify="right", overflow="fold")
-    for figure in next(iter(evaluation.figures.values())):
-        if every or _is_shown(figure):
-            values = (of_column[figure] for of_column in evaluation.figures.values())
-            grid.add_row(figure, *(f"{value:.3f}" for value in values))
-    console.print(grid, "")
+    columns = evaluation.figures
+    shown = [name for name in next(iter(columns.values())) if every or _is_shown(name)]
+    cells = [[f"{of_column[name]:.3f}" for of_column in columns.values()] for name in shown]
+    # What there is more of stands below each other: figures of COPE, rules beside LEARN.
+    if len(columns) > len(shown):
+        _print_grid(shown, [_words(evaluation, name) for name in columns], zip(*cells, strict=True))
+    else:
+        _print_grid([_words(evaluation, name) for name in columns], shown, cells)
     first = next(iter(evaluation.figures))
     for name, difference in evaluation.differences.items():
         console.print(
-            f"{name} against {first}: {evaluation.headline} {_verdict(difference)}", highlight=False
+            f"{_words(evaluation, name)} against {first}: {evaluation.headline} "
+            f"{_verdict(difference)}",
+            highlight=False,
         )
+
+
+def _print_grid(header: Sequence[str], names: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
+    grid = Grid(box=None, header_style="bold", pad_edge=False)
+    grid.add_column("", no_wrap=True)
+    for column in header:
+        grid.add_column(column, justify="right", overflow="fold")
+    for name, cells in zip(names, rows, strict=True):
+        grid.add_row(name, *cells)
+    console.print(grid, "")
+
+
+def _words(evaluation: "Evaluation", name: str) -> str:
+    """Return the name of what was evaluated; that of a rule in words."""
+    return name if name in evaluation.encoders else name.replace("_", " ")
 
 
 def _is_shown(figure: str) -> bool:

@@ -26,7 +26,7 @@ from encoders.settings import LearnConfig
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(14400)]
 
 SEEDS = (0, 1, 2)
-RULES = ("popularity", "nearest_text", "neighbour_blend")
+RULES = ("popularity", "own_items_again", "nearest_text", "neighbour_blend", "history_blend")
 Figures = Mapping[str, float]
 
 

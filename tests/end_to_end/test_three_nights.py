@@ -368,7 +368,7 @@ def test_two_releases_are_evaluated_on_the_same_cases(two_releases: dict) -> Non
     assert shown.exit_code == 0, shown.exception
     assert f"evaluate COPE as of {SECOND}" in shown.output
     assert "r2 against r1: mean R@1" in shown.output
-    assert "neighbour_blend against r1: recall@10" in shown.output
+    assert "neighbour blend against r1: recall@10" in shown.output
     cope, learn = json.loads(plain.stdout)["evaluations"]
     assert set(cope["figures"]) == {"r1", "r2", "backbones alone"}
     assert cope["encoders"]["r2"] == named_release(warehouse.tables, "r2").encoders["cope"]

@@ -41,7 +41,7 @@ def test_figures_stand_beside_each_other_and_a_sentence_says_which_is_better(
     said = " ".join(capsys.readouterr().out.split())  # whatever the width of the terminal
     assert said == (
         "LEARN: what users met next 1,234 users, 20 SPUs "
-        "figure r1 r2 popularity recall@10 0.250 0.500 0.125 "
+        "recall@10 r1 0.250 r2 0.500 popularity 0.125 "
         "r2 against r1: recall@10 +0.250 (95% between +0.125 and +0.375), better "
         "popularity against r1: recall@10 -0.125 (95% between -0.250 and +0.062), "
         "no clear difference"
