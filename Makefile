@@ -40,7 +40,7 @@ test: $(VENV)/.ready $(AIRFLOW_VENV)/.ready lint type ## every check, and every 
 test-fast: $(VENV)/.ready ## the tests that need Python alone, and little time: no Spark, Airflow, database or browser
 	@OMP_NUM_THREADS=1 $(PYTEST) $(IN_PARALLEL) -q -m "not (spark or airflow or server or bench or heavy or slow)"
 
-test-slow: $(VENV)/.ready $(AIRFLOW_VENV)/.ready ## nights under Airflow, on a Spark cluster, on a full disk, killed in every stage, with other backbones; an hour
+test-slow: $(VENV)/.ready $(AIRFLOW_VENV)/.ready ## the longest tests: nights under Airflow, on a cluster, on a full disk, killed in every stage; two hours
 	@$(PYTEST) -m slow
 
 fmt: $(VENV)/.ready ## format, and mend what can be mended

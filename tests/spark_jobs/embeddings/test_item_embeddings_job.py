@@ -192,6 +192,7 @@ def test_only_new_contents_are_encoded_and_a_quiet_night_changes_nothing(
     assert shop.staged(third) == {}
 
 
+@pytest.mark.slow
 def test_missing_features_are_read_once_and_unreadable_items_quarantined(
     shop: Shop, night: Night
 ) -> None:
@@ -214,6 +215,7 @@ def test_missing_features_are_read_once_and_unreadable_items_quarantined(
     assert quarantined(shop.tables, columns) == refused
 
 
+@pytest.mark.slow
 def test_an_item_that_nothing_tells_from_its_domain_is_quarantined_and_ends_no_night(
     shop: Shop, night: Night
 ) -> None:
@@ -231,6 +233,7 @@ def test_an_item_that_nothing_tells_from_its_domain_is_quarantined_and_ends_no_n
     assert quarantined(shop.tables, columns) == refused
 
 
+@pytest.mark.slow
 def test_a_disk_that_fails_ends_the_stage_and_a_rerun_encodes_the_picture(
     shop: Shop, night: Night, tmp_path: Path
 ) -> None:

@@ -90,6 +90,7 @@ def test_figures_on_the_night_of_the_training_are_those_that_training_measured(
     }
 
 
+@pytest.mark.slow
 def test_encoders_of_two_nights_are_judged_on_what_neither_has_seen(
     shop: Tables, tiny_learn: Config, events: Events, night: Night
 ) -> None:
@@ -115,6 +116,7 @@ def test_encoders_of_two_nights_are_judged_on_what_neither_has_seen(
         evaluate_learn(staged(shop, Night.parse("2025-01-31")), tiny_learn, {"old": old})
 
 
+@pytest.mark.slow
 def test_a_published_night_is_read_as_it_was_published(
     shop: Tables, tiny_learn: Config, events: Events, night: Night
 ) -> None:

@@ -31,6 +31,7 @@ def test_the_last_change_in_a_file_is_taken(shop, item: Callable) -> None:
     assert shop.refused() == []
 
 
+@pytest.mark.slow
 def test_a_removal_after_a_change_removes_and_one_before_it_does_not(shop, item: Callable) -> None:
     shop.take(pages=[item("known"), item("again")])
     shop.publish()

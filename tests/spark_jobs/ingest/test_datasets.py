@@ -149,6 +149,7 @@ def test_online_retail_purchases_equal_those_counted_with_pandas(
     assert users == kept["Customer ID"].nunique()
 
 
+@pytest.mark.slow
 def test_online_retail_windows_add_up(spark: SparkSession, datasets: Path) -> None:
     folder = str(datasets / "online_retail_ii")
     cut, end = datetime(2011, 12, 1, tzinfo=UTC), datetime(2011, 12, 6, tzinfo=UTC)
@@ -188,6 +189,7 @@ def test_a_data_set_needs_a_reading_function_and_its_entry(shop, monkeypatch) ->
     assert [row["title"] for row in shop.staged(ITEMS)] == ["red chair", "blue lamp"]
 
 
+@pytest.mark.slow
 def test_a_second_night_reads_the_events_since_the_last_published_night(shop) -> None:
     (shop.folder / "items.csv").write_text("asin,title,category_path\nA,Soap,Beauty\nB,Oil,\n")
     (shop.folder / "user_sequences.txt").write_text("U A B A\nV B A B A\n")

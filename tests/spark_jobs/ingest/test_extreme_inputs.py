@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 
+import pytest
+
 from spark_jobs.contracts import INTERACTIONS
 from spark_jobs.ingest_config import Source
 
@@ -13,6 +15,7 @@ def _counts(step) -> tuple[int, int, int]:
     return step.rows_in, step.rows_out, step.rows_quarantined
 
 
+@pytest.mark.slow
 def test_a_csv_of_thousands_of_columns_is_read_by_name(shop) -> None:
     header = ["domain", *(f"extra {number}" for number in range(3_000)), "item_id", "title"]
     folder = shop.folder / "pages"

@@ -185,6 +185,7 @@ def test_a_snapshot_with_an_unreadable_key_removes_no_absent_item(
         assert "3 items of the night before are absent, and 1 rows have no readable key" in remark
 
 
+@pytest.mark.slow
 def test_a_snapshot_whose_refused_rows_have_readable_keys_removes_absent_items(
     snapshot_of_five, item: Callable, event: Callable
 ) -> None:
@@ -208,6 +209,7 @@ def test_a_snapshot_is_held_back_without_holding_back_another(
     assert shop.changes(NEXT) == [("d", False)]
 
 
+@pytest.mark.slow
 def test_slices_of_a_recording_have_frames_and_a_rerun_is_the_same(shop, item: Callable) -> None:
     file = shop.folder / "clips" / "rec.mp4"
     file.parent.mkdir()

@@ -164,6 +164,7 @@ def test_remarks_give_count_and_example_of_each_reason(
     ]
 
 
+@pytest.mark.slow
 def test_a_media_folder_behind_a_link_is_remarked_and_read_once_it_is_a_root(
     shop, item: Callable
 ) -> None:
@@ -234,6 +235,7 @@ def test_a_stopped_night_records_its_quarantine_counts_and_state(stopped) -> Non
     assert "feed 'events': 19 of 20 rows refused" in state["detail"]
 
 
+@pytest.mark.slow
 def test_no_stage_runs_on_a_stopped_night_until_its_feeds_are_corrected(
     stopped, item: Callable, event: Callable
 ) -> None:

@@ -153,6 +153,7 @@ def test_events_of_a_clickstream_are_renamed_left_out_or_refused(
     assert "left out by [sources.columns] values: 1 rows" in clicks.remarks
 
 
+@pytest.mark.slow
 def test_what_a_snapshot_leaves_out_by_a_rule_is_removed(
     tables: Tables, night: Night, tmp_path: Path
 ) -> None:

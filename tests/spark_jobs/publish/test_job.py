@@ -304,6 +304,7 @@ def test_a_night_on_mended_input_replaces_its_values_and_a_new_release_is_filled
     pd.testing.assert_frame_equal(pinned, read, check_like=True)
 
 
+@pytest.mark.slow
 def test_publishing_a_night_again_keeps_rows_of_a_backfill(
     published: Published, staging: ModuleType
 ) -> None:
@@ -330,6 +331,7 @@ def test_publishing_a_night_again_keeps_rows_of_a_backfill(
     assert found == {("u1", version), ("u2", staging.ENCODERS["learn_user"])}
 
 
+@pytest.mark.slow
 def test_rows_of_an_encoder_go_when_the_mended_night_has_none_of_it(
     published: Published, staging: ModuleType
 ) -> None:
@@ -345,6 +347,7 @@ def test_rows_of_an_encoder_go_when_the_mended_night_has_none_of_it(
     assert served.filter(f"encoder_version = '{version}'").isEmpty()
 
 
+@pytest.mark.slow
 def test_rows_that_a_killed_publish_copied_go_when_the_night_is_mended(
     published: Published, staging: ModuleType
 ) -> None:
@@ -359,6 +362,7 @@ def test_rows_that_a_killed_publish_copied_go_when_the_night_is_mended(
     assert tables.read(SPUS).filter(f"ds = '{later.ds}'").isEmpty()
 
 
+@pytest.mark.slow
 def test_a_night_that_was_encoded_before_a_release_was_validated_is_refused(
     published: Published, staging: ModuleType
 ) -> None:

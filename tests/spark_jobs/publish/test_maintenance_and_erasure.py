@@ -44,6 +44,8 @@ from spark_jobs.warehouse.tables import Tables
 if TYPE_CHECKING:
     from feast import FeatureStore
 
+pytestmark = pytest.mark.slow
+
 FIRST, SECOND = Night.parse("2026-01-31"), Night.parse("2026-02-01")
 ANNA, BERT, CARL = "anna-5f0e1c77a2b94d0c8b1a6d3e9f2c4b5a", "bert", "carl"
 CONFIG = Config(

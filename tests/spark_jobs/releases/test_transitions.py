@@ -90,6 +90,7 @@ def test_a_rollback_goes_back_one_release_at_a_time(tables: Tables) -> None:
     assert rollback(tables).name == "r1"
 
 
+@pytest.mark.slow
 def test_a_rollback_that_was_killed_before_its_export_is_finished_by_the_next(
     tables: Tables,
 ) -> None:
@@ -102,6 +103,7 @@ def test_a_rollback_that_was_killed_before_its_export_is_finished_by_the_next(
     assert json.loads(export.read_text())["live"] == "r2"
 
 
+@pytest.mark.slow
 def test_a_rollback_skips_a_retired_release(tables: Tables) -> None:
     _promoted(tables, "r1", "r2", "r3")
     retire(tables, "r2")

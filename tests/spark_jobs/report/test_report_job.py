@@ -177,6 +177,7 @@ def test_the_index_lists_the_night_and_links_it(shop: Shop) -> None:
     assert "published" in index
 
 
+@pytest.mark.slow
 def test_a_stopped_night_shows_what_it_staged_and_an_older_page_stays_the_same(
     shop: Shop, contract_frame
 ) -> None:
@@ -202,6 +203,7 @@ def test_a_stopped_night_shows_what_it_staged_and_an_older_page_stays_the_same(
     }
 
 
+@pytest.mark.slow
 def test_backfills_and_maintenance_leave_the_page_of_a_night_as_it_was(shop: Shop) -> None:
     tables, index = shop.tables, shop.pages / "index.html"
     before = [shop.page(FIRST), index.read_text(encoding="utf-8")]

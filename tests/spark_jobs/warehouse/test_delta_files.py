@@ -97,6 +97,7 @@ def test_int96_times_are_found_and_rewritten(tables: Tables) -> None:
     assert min(years).year == 1
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_in_a_data_file_is_an_error_or_changes_nothing(tables: Tables) -> None:
     rows = [(f"hash {n}", "cope@000000000001", [float(n), n / 3]) for n in range(500)]
     tables.add_to_cache(local_frame(tables.spark, rows, COLUMNS), SPU_CONTENT_EMBEDDINGS)

@@ -195,6 +195,7 @@ def test_migrated_tables_have_the_contracts_columns_with_comments_and_not_null(o
         assert before == [name for name in before if not found[name].nullable]
 
 
+@pytest.mark.slow
 def test_twice_is_once(old: Tables) -> None:
     migrate(old)
     before = {table: (old.version(table), old.checksum(table)) for table in OLD_DDL}
@@ -228,6 +229,7 @@ def test_killed_on_the_way_and_run_again_is_run_once(
     assert old.recorded(NIGHTS, NIGHT, "publish").collect()[0]["state"] == "published"
 
 
+@pytest.mark.slow
 def test_publish_reads_the_migrated_rows(old: Tables) -> None:
     migrate(old)
 
@@ -238,6 +240,7 @@ def test_publish_reads_the_migrated_rows(old: Tables) -> None:
     assert old.last_published() == NIGHT
 
 
+@pytest.mark.slow
 def test_the_report_reads_the_migrated_rows(old: Tables) -> None:
     migrate(old)
 
@@ -256,6 +259,7 @@ def test_the_report_reads_the_migrated_rows(old: Tables) -> None:
     assert (line.coverage, line.encoded, line.checks) == (0.5, 5, len(CHECKS) - 1)
 
 
+@pytest.mark.slow
 def test_a_backfill_goes_on_after_the_migration_and_leaves_the_nights_rows(old: Tables) -> None:
     migrate(old)
     backfill = Tables(old.spark, old.warehouse, backfills="r2")
@@ -269,6 +273,7 @@ def test_a_backfill_goes_on_after_the_migration_and_leaves_the_nights_rows(old: 
     assert sorted(map(tuple, rows), key=str) == sorted([(None, ""), ("r2", "again")], key=str)
 
 
+@pytest.mark.slow
 def test_a_reader_beside_another_run_copes_with_the_old_form(old: Tables) -> None:
     with warehouse_lock(old.warehouse):
         assert not migrate_if_free(old)
@@ -279,6 +284,7 @@ def test_a_reader_beside_another_run_copes_with_the_old_form(old: Tables) -> Non
     assert len(read_history(old)) == 1
 
 
+@pytest.mark.slow
 def test_a_reader_migrates_where_nobody_is_writing(old: Tables) -> None:
     assert migrate_if_free(old)
     assert outdated_ledgers(old) == []

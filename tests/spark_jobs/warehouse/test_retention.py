@@ -30,6 +30,7 @@ def test_a_night_whose_staged_rows_are_gone_is_run_again_before_it_is_published(
     check_staged(tables, night, "publish")
 
 
+@pytest.mark.slow
 def test_the_stages_of_a_backfill_do_not_stand_for_the_nights_own(
     tables: Tables, night: Night
 ) -> None:
