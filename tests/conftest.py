@@ -1,7 +1,6 @@
 """Fixtures: one Spark session for all tests, and a warehouse of its own for each test."""
 
 import gc
-import hashlib
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -18,7 +17,6 @@ from spark_jobs.config import SparkConfig
 from spark_jobs.contracts import Table
 from spark_jobs.engine.session import QUICK_JAVA, build_session
 from spark_jobs.night import Night
-from spark_jobs.warehouse.schemas import schema
 from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
@@ -91,16 +89,18 @@ def empty_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     To create a table takes as long as to write to it, and most tests begin with an empty warehouse.
     """
     create, folder, lock = Tables.create_at, tmp_path_factory.mktemp("empty-tables"), Lock()
+    created: dict[Table, Path] = {}
 
     def copied(tables: Tables, path: str, table: Table) -> None:
         # By contract and not by name: a test may change one.
-        empty = folder / hashlib.sha256(repr((table, schema(table))).encode()).hexdigest()
         with lock:
-            if not empty.exists():
+            if table not in created:
+                empty = folder / str(len(created))
                 create(tables, str(empty), table)
+                created[table] = empty
         log = Path(path, "_delta_log")
         copy = log.with_name(f"copy-{uuid4()}")
-        shutil.copytree(empty / "_delta_log", copy)
+        shutil.copytree(created[table] / "_delta_log", copy)
         copy.rename(log)
 
     with pytest.MonkeyPatch.context() as patch:

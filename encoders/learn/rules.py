@@ -39,37 +39,48 @@ def rules(white_NK: torch.Tensor, sequences: Sequence[History]) -> dict[str, Ran
         white_NK: whitened contents of the items.
         sequences: what users have met, oldest first: what the rules know.
     """
-    transitions = log_transitions(sequences, len(white_NK))
+    unit_NK = torch.nn.functional.normalize(white_NK, dim=1).numpy()
+    popular = popularity(sequences, len(unit_NK))
+    transitions = log_transitions(sequences, len(unit_NK))
     return {
-        "popularity": popularity(sequences, len(white_NK)),
-        "own_items_again": own_items_again(sequences, len(white_NK)),
-        "nearest_text": nearest_text(white_NK),
-        **{name: blend(transitions, white_NK, decay=decay) for name, decay in _DECAYS.items()},
+        "popularity": popular,
+        "own_items_again": own_items_again(popular),
+        "nearest_text": nearest_text(unit_NK),
+        **{name: blend(transitions, unit_NK, decay=decay) for name, decay in _DECAYS.items()},
     }
 
 
 def popularity(sequences: Sequence[History], n_items: int) -> Ranker:
     """Rank everybody's items by how many users met them."""
-    met_N = _users_of(sequences, n_items)
+    met_N = np.zeros(n_items, np.float32)
+    for sequence in sequences:
+        met_N[np.unique(sequence)] += 1
     return lambda histories: np.broadcast_to(met_N, (len(histories), n_items))
 
 
-def own_items_again(sequences: Sequence[History], n_items: int) -> Ranker:
-    """Rank the items that a user met most often first, then all others by popularity."""
-    met_N = _users_of(sequences, n_items)
+def own_items_again(popular: Ranker) -> Ranker:
+    """Rank the items that a user met most often first, then all others by popularity.
+
+    Args:
+        popular: ``popularity``.
+    """
 
     def ranker(histories: Sequence[History]) -> Scores:
-        scores = _weighed_histories(histories, n_items, decay=1.0).toarray()
+        popular_BN = popular(histories)
+        scores = _weighed_histories(histories, popular_BN.shape[1], decay=1.0).toarray()
         scores *= _OWN
-        scores += met_N
+        scores += popular_BN
         return scores
 
     return ranker
 
 
-def nearest_text(white_NK: torch.Tensor) -> Ranker:
-    """Rank items by the cosine of their whitened content with that of the last item."""
-    unit_NK = torch.nn.functional.normalize(white_NK, dim=1).numpy()
+def nearest_text(unit_NK: NDArray[np.float32]) -> Ranker:
+    """Rank items by the cosine of their whitened content with that of the last item.
+
+    Args:
+        unit_NK: whitened contents, unit norm.
+    """
 
     def ranker(histories: Sequence[History]) -> Scores:
         scores: Scores = unit_NK[[history[-1] for history in histories]] @ unit_NK.T
@@ -78,14 +89,14 @@ def nearest_text(white_NK: torch.Tensor) -> Ranker:
     return ranker
 
 
-def blend(transitions_NN: sp.csr_array, white_NK: torch.Tensor, *, decay: float) -> Ranker:
+def blend(transitions_NN: sp.csr_array, unit_NK: NDArray[np.float32], *, decay: float) -> Ranker:
     """Rank by transitions from the items of a history plus the likeness of their whitened text.
 
     Args:
         transitions_NN: ``log_transitions``.
+        unit_NK: whitened contents, unit norm.
         decay: weight of an item beside the one after it.
     """
-    unit_NK = torch.nn.functional.normalize(white_NK, dim=1).numpy()
 
     def ranker(histories: Sequence[History]) -> Scores:
         weight_BN = _weighed_histories(histories, len(unit_NK), decay=decay)
@@ -116,14 +127,6 @@ def log_transitions(sequences: Sequence[History], n_items: int) -> sp.csr_array:
     forward = followed.log1p()
     both: sp.csr_array = sp.csr_array(forward + _BACKWARD * forward.T)
     return both
-
-
-def _users_of(sequences: Sequence[History], n_items: int) -> NDArray[np.float32]:
-    """Return how many users met each item [N]."""
-    met_N = np.zeros(n_items, np.float32)
-    for sequence in sequences:
-        met_N[np.unique(sequence)] += 1
-    return met_N
 
 
 def _weighed_histories(histories: Sequence[History], n_items: int, *, decay: float) -> sp.csr_array:

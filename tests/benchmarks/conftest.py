@@ -6,11 +6,14 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import learn_shops
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 HERE = Path(__file__).parent
 CHECKOUT = HERE.parents[1]
@@ -68,6 +71,27 @@ def write_results(request: pytest.FixtureRequest) -> WriteResults:
             sys.stdout.write("\n" + text)
 
     return write
+
+
+@pytest.fixture(scope="module")
+def sections(request: pytest.FixtureRequest, write_results: WriteResults) -> Iterator[list[str]]:
+    """What the tests of a module add to one page of results, which its ``PAGE`` names."""
+    parts: list[str] = []
+    yield parts
+    write_results(*request.module.PAGE, parts)
+
+
+@pytest.fixture(scope="module", params=[learn_shops.online_retail_ii, learn_shops.amazon_beauty14])
+def shop(request: pytest.FixtureRequest, datasets: Path) -> learn_shops.Shop:
+    """Each public shop with behaviour."""
+    return request.param(datasets)
+
+
+@pytest.fixture(scope="module")
+def contents_NC(shop: learn_shops.Shop, pytestconfig: pytest.Config) -> NDArray[np.float32]:
+    """Contents of the shop's items, encoded once a cache."""
+    assert pytestconfig.cache is not None
+    return learn_shops.contents(shop, pytestconfig.cache.mkdir("learn-contents"))
 
 
 def _context(config: pytest.Config) -> str:

@@ -5,14 +5,14 @@
 Nothing is drawn: a second run gives the same figures.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-import learn_shops
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from learn_shops import Shop
+from numpy.typing import NDArray
 from result_tables import table
 
 from encoders.learn.batches import History
@@ -26,24 +26,12 @@ pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 METRICS = ("recall@10", "ndcg@10", "recall@10_unmasked", "ndcg@10_unmasked")
 
 
-@pytest.fixture(scope="module")
-def sections(write_results: Callable[..., None]) -> Iterator[list[str]]:
-    """What the shops that were run add to one page of results."""
-    parts: list[str] = []
-    yield parts
-    write_results("learn-rules", "LEARN: rules without training", parts)
+PAGE = ("learn-rules", "LEARN: rules without training")
 
 
-@pytest.mark.parametrize("shop_of", [learn_shops.online_retail_ii, learn_shops.amazon_beauty14])
 def test_rules_rank_what_users_meet_next(
-    shop_of: Callable[[Path], learn_shops.Shop],
-    datasets: Path,
-    pytestconfig: pytest.Config,
-    sections: list[str],
+    shop: Shop, contents_NC: NDArray[np.float32], sections: list[str]
 ) -> None:
-    assert pytestconfig.cache is not None
-    shop = shop_of(datasets)
-    contents_NC = learn_shops.contents(shop, pytestconfig.cache.mkdir("learn-contents"))
     content, defaults = torch.from_numpy(contents_NC), LearnConfig()
     whitening = fitted_whitening(content, max_width=defaults.whitened_width, ridge=defaults.ridge)
     white_NK = whitening(content)
@@ -74,7 +62,7 @@ def last_item_blend(sequences: Sequence[History], white_NK: torch.Tensor) -> Ran
     met = sp.csr_array((np.ones(len(users), np.float32), pairs), (len(distinct), len(white_NK)))
     together = (met.T @ met).tocsr()
     together.setdiag(0)
-    text = nearest_text(white_NK)
+    text = nearest_text(torch.nn.functional.normalize(white_NK, dim=1).numpy())
 
     def ranker(histories: Sequence[History]) -> np.ndarray:
         last = [history[-1] for history in histories]

@@ -5,9 +5,8 @@
 Every epoch is trained once a seed; the two ways to choose look at the same epochs.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import learn_shops
 import numpy as np
@@ -25,6 +24,7 @@ from encoders.settings import LearnConfig
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(14400)]
 
+PAGE = ("learn-early-stopping", "LEARN: which epoch comes out of a training")
 SEEDS = (0, 1, 2)
 RULES = ("popularity", "own_items_again", "nearest_text", "neighbour_blend", "history_blend")
 Figures = Mapping[str, float]
@@ -46,25 +46,9 @@ class Outcome:
     held_out: Mapping[str, Figures]
 
 
-@pytest.fixture(scope="module")
-def sections(write_results: Callable[..., None]) -> Iterator[list[str]]:
-    """What the shops that were run add to one page of results."""
-    parts: list[str] = []
-    yield parts
-    write_results("learn-early-stopping", "LEARN: which epoch comes out of a training", parts)
-
-
-@pytest.mark.parametrize("shop_of", [learn_shops.online_retail_ii, learn_shops.amazon_beauty14])
 def test_epochs_chosen_by_loss_and_by_ranking(
-    shop_of: Callable[[Path], learn_shops.Shop],
-    datasets: Path,
-    pytestconfig: pytest.Config,
-    sections: list[str],
+    shop: learn_shops.Shop, contents_NC: NDArray[np.float32], sections: list[str]
 ) -> None:
-    assert pytestconfig.cache is not None
-    shop = shop_of(datasets)
-    contents_NC = learn_shops.contents(shop, pytestconfig.cache.mkdir("learn-contents"))
-
     outcomes = [outcome(shop, contents_NC, seed) for seed in SEEDS]
 
     sections.append(section(shop, outcomes))

@@ -27,15 +27,15 @@ def test_popularity_counts_users_and_not_events() -> None:
 def test_own_items_come_first_the_most_frequent_before_the_others() -> None:
     sequences = [np.array([3]), np.array([3]), np.array([2])]
 
-    scores = own_items_again(sequences, 4)([np.array([1, 0, 1])])[0]
+    scores = own_items_again(popularity(sequences, 4))([np.array([1, 0, 1])])[0]
 
     assert ranked(scores) == [1, 0, 3, 2]
 
 
 def test_nearest_text_compares_with_the_last_item() -> None:
-    white = torch.tensor([[1.0, 0], [0, 1], [0.9, 0.1]])
+    white = torch.nn.functional.normalize(torch.tensor([[1.0, 0], [0, 1], [0.9, 0.1]]), dim=1)
 
-    assert ranked(nearest_text(white)([np.array([1, 0])])[0]) == [0, 2, 1]
+    assert ranked(nearest_text(white.numpy())([np.array([1, 0])])[0]) == [0, 2, 1]
 
 
 def test_transitions_weigh_pairs_by_their_distance_and_the_way_back_by_half() -> None:
@@ -53,10 +53,9 @@ def test_no_transition_leads_from_one_user_to_the_next_or_from_an_item_to_itself
 
 
 def test_a_blend_adds_transitions_to_the_likeness_of_texts() -> None:
-    white = torch.eye(4)
     transitions = log_transitions([np.array([0, 1]), np.array([0, 1]), np.array([0, 2])], 4)
 
-    (scores,) = blend(transitions, white, decay=0.5)([np.array([3, 0])])
+    (scores,) = blend(transitions, np.eye(4, dtype=np.float32), decay=0.5)([np.array([3, 0])])
 
     np.testing.assert_allclose(scores, [2.0, np.log(3), np.log(2), 0.5 * 2], rtol=1e-6)
 
