@@ -1,7 +1,9 @@
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -16,9 +18,19 @@ from spark_jobs.contracts import STAGE_RUNS
 from spark_jobs.engine.disk import DiskFull, free_bytes
 from spark_jobs.engine.worker_errors import FileDamaged, OutOfMemory, WorkerFailed
 from spark_jobs.night import Night
-from spark_jobs.runs.stage import NightStopped, RowsLost, Run, Step, run_stage
+from spark_jobs.runs.stage import JOBS, NightStopped, RowsLost, Run, Step, run_stage
 from spark_jobs.warehouse.layout import Layout
 from spark_jobs.warehouse.tables import Tables
+
+
+@pytest.mark.parametrize("job", [*JOBS.values(), "spark_jobs.operations.maintenance.job"])
+def test_nothing_beside_a_job_hides_a_package(job: str) -> None:
+    """spark-submit looks in the job's own folder first: requests.py there is Feast's requests."""
+    folder = Path(*job.split(".")[:-1])
+    beside = {path.stem for path in (Path(__file__).resolve().parents[3] / folder).iterdir()}
+
+    assert Path(job).suffix and "__init__" in beside
+    assert not beside & ({*packages_distributions()} | sys.stdlib_module_names)
 
 
 def test_run_stage_records_what_each_step_did(tables: Tables, night: Night) -> None:

@@ -9,7 +9,12 @@ from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, File
 from feast.types import Float32, String
 from feast.value_type import ValueType
 
-from spark_jobs.publish.requests import UnusableRequest, check_events, join_keys, online_keys
+from spark_jobs.publish.feature_requests import (
+    UnusableRequest,
+    check_events,
+    join_keys,
+    online_keys,
+)
 
 TIME = pd.Timestamp("2026-01-31", tz="UTC")
 
