@@ -14,6 +14,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import LOG_COLUMN_NAMES, Table
+from spark_jobs.engine.cached_frames import cached
 from spark_jobs.releases.ledger import served_releases
 from spark_jobs.releases.release import Release
 from spark_jobs.runs.stage import Step
@@ -154,11 +155,10 @@ def _changes(rows: VectorRows, wanted: Wanted) -> Iterator[_Changes]:
         keys = wanted.candidates.columns
         before = before.join(wanted.candidates, on=keys, how="left_semi")
     tonight = wanted.tonight.withColumn("encoder_version", F.lit(rows.encoder_version))
-    changed = changed_rows(
+    changes = changed_rows(
         before, tonight.select(*rows.columns), keys=rows.table.keys, payload=("content_hash",)
-    ).persist()
-    contents = _contents(rows, changed).persist()
-    try:
+    )
+    with cached(changes) as changed, cached(_contents(rows, changed)) as contents:
         total, known, changed_keys = contents.agg(
             F.count("*"), F.count("_known"), F.coalesce(F.sum("_keys"), F.lit(0))
         ).collect()[0]
@@ -168,9 +168,6 @@ def _changes(rows: VectorRows, wanted: Wanted) -> Iterator[_Changes]:
             computed = wanted.compute(missing, total - known).select("content_hash", *outputs)
             vectors = vectors.unionByName(computed) if known else computed
         yield _Changes(_with_vectors(changed, vectors, outputs), changed_keys, total - known)
-    finally:
-        contents.unpersist()
-        changed.unpersist()
 
 
 def _contents(rows: VectorRows, changed: DataFrame) -> DataFrame:

@@ -17,6 +17,7 @@ from spark_jobs.config import Config, EncodingConfig
 from spark_jobs.contracts import COPE_FEATURES, ITEM_EMBEDDINGS, ITEM_FEATURES, ITEMS
 from spark_jobs.embeddings.incremental import Wanted, releases_to_encode, stage_vectors
 from spark_jobs.embeddings.model_cache import ensure_item_features
+from spark_jobs.engine.cached_frames import cached
 from spark_jobs.engine.inference import encoded
 from spark_jobs.night import Night
 from spark_jobs.runs.stage import Step, job_main
@@ -40,13 +41,10 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     encoders = [encoder_info(tables, version) for version in versions]
     features = dict.fromkeys(encoder.reads[COPE_FEATURES.name] for encoder in encoders)
     steps = [ensure_item_features(snapshot, config, version) for version in features]
-    items = snapshot.state(ITEMS, ["domain", "item_id", "content_hash"]).persist()
-    try:
+    with cached(snapshot.state(ITEMS, ["domain", "item_id", "content_hash"])) as items:
         wanted = [_wanted(tables, config, items, encoder) for encoder in encoders]
         staged = stage_vectors(snapshot, ITEM_EMBEDDINGS, wanted)
         return [*steps, *_with_alike_quarantined(snapshot, wanted, staged)]
-    finally:
-        items.unpersist()
 
 
 def encodable_items(items: DataFrame, features: DataFrame) -> DataFrame:

@@ -17,6 +17,7 @@ from encoders.artifacts import EncoderInfo
 from encoders.learn.prompt import prompt_hash, spu_prompt
 from spark_jobs.config import Config
 from spark_jobs.contracts import COPE_FEATURES, ITEMS, KINDS, SPUS, Kind, Table
+from spark_jobs.engine.cached_frames import cached
 from spark_jobs.engine.inference import PROBLEMS, encoded
 from spark_jobs.runs.stage import Step
 from spark_jobs.warehouse.encoder_store import encoder_info
@@ -138,18 +139,15 @@ class _Cache:
             How many contents were encoded, were there already, and are in ``quarantine``.
         """
         started = time.monotonic()
-        cached = self.snapshot.tables.read(self.table).filter(
+        cache = self.snapshot.tables.read(self.table).filter(
             F.col("encoder_version") == self.encoder.version
         )
-        known = cached.select("content_hash", F.lit(True).alias("_known"))
-        flagged = contents.join(known, on="content_hash", how="left").persist()
-        try:
+        known = cache.select("content_hash", F.lit(True).alias("_known"))
+        with cached(contents.join(known, on="content_hash", how="left")) as flagged:
             total, reused = flagged.agg(F.count("*"), F.count("_known")).collect()[0]
             missing = flagged.filter(F.col("_known").isNull()).drop("_known")
             count = total - reused
             refused = self._encode(missing, count, owners, source) if count else 0
-        finally:
-            flagged.unpersist()
         return Step(
             self.table.name,
             encoder_version=self.encoder.version,

@@ -36,6 +36,7 @@ from spark_jobs.embeddings.pooling import (
     spu_contents,
     without_vector,
 )
+from spark_jobs.engine.cached_frames import cached
 from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.engine.inference import encoded
 from spark_jobs.night import Night
@@ -97,12 +98,10 @@ def semantic_ids(
 
 def _stage_pooled(snapshot: Snapshot, versions: Iterable[str]) -> list[Step]:
     with ExitStack() as stack:
-        spus = snapshot.state(SPUS, ["spu_id"]).persist()
-        stack.callback(spus.unpersist)
+        spus = stack.enter_context(cached(snapshot.state(SPUS, ["spu_id"])))
         keys, wanted = spus.count(), []
         for version in versions:
-            contents = _contents(snapshot, spus, version).persist()
-            stack.callback(contents.unpersist)
+            contents = stack.enter_context(cached(_contents(snapshot, spus, version)))
             log = snapshot.log(ITEM_EMBEDDINGS).filter(_is(version) & F.col("is_active"))
             pool = _pooling(contents, log)
             wanted.append(Wanted(version, contents, pool, keys, contents.count()))

@@ -28,6 +28,7 @@ from spark_jobs.embeddings.content_matrix import ContentMatrix, numbered_content
 from spark_jobs.embeddings.histories import histories, item_contents, touched_users
 from spark_jobs.embeddings.incremental import VectorRows, Wanted, releases_to_encode, stage_vectors
 from spark_jobs.embeddings.model_cache import PROMPT_COLUMNS, spu_prompts
+from spark_jobs.engine.cached_frames import cached
 from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.engine.inference import encoded
 from spark_jobs.night import Night
@@ -135,9 +136,7 @@ class _Inputs:
     stack: ExitStack
 
     def cached(self, rows: DataFrame) -> DataFrame:
-        persisted = rows.persist()
-        self.stack.callback(persisted.unpersist)
-        return persisted
+        return self.stack.enter_context(cached(rows))
 
     @cached_property
     def last_prompts(self) -> DataFrame:

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import INTERACTIONS, ITEMS
+from spark_jobs.engine.cached_frames import cached, with_short_plan
 from spark_jobs.ingest.columns import FEED
 from spark_jobs.ingest.feed_contents import (
     FeedContent,
@@ -100,8 +101,9 @@ def checked_feeds(tables: Tables, config: Config, night: Night) -> Iterator[Chec
         store=tables.layout.media,
         partitions=tables.spark.sparkContext.defaultParallelism,
     )
-    with _kept(before), _kept(items):
+    with cached(before) as before, _persisted(items):
         counted = collected_counts(count_rows(items, "items"), feeds)
+        items = with_short_plan(items)
         whole, held = snapshots(feeds, counted)
         tonight = items_tonight(before, items, whole)
         interactions = rows_of_kind(tables, feeds, "interactions")
@@ -113,8 +115,9 @@ def checked_feeds(tables: Tables, config: Config, night: Night) -> Iterator[Chec
             night=night,
             limits=config.ingest,
         )
-        with _kept(events):
+        with _persisted(events):
             counted |= collected_counts(count_rows(events, "interactions"), feeds)
+            events = with_short_plan(events)
             # Rows of forgotten users are read, and left out before the checks.
             has_forgotten = kept is not interactions
             read = rows_by_file([items, interactions if has_forgotten else events])
@@ -174,7 +177,7 @@ def _held_back(
 
 
 @contextmanager
-def _kept(rows: DataFrame) -> Iterator[None]:
+def _persisted(rows: DataFrame) -> Iterator[None]:
     """Persist a frame that is read several times: pictures are read and events sorted once."""
     rows.persist()
     try:

@@ -122,12 +122,15 @@ def known_items(before: DataFrame, tonight: DataFrame, *, end: datetime) -> Data
     Returns:
         domain, item_id, known_until: when an item was removed, at the latest ``end``.
     """
-    removed_at = F.when(F.col("is_active"), F.lit(end)).otherwise(F.col("event_timestamp"))
-    removed = before.join(tonight, on=list(ITEM_KEYS), how="left_anti").select(
-        *ITEM_KEYS, removed_at.alias("known_until")
+    is_active = F.coalesce("_tonight", "is_active")
+    return before.join(
+        tonight.select(*ITEM_KEYS, F.lit(True).alias("_tonight")),
+        on=list(ITEM_KEYS),
+        how="full_outer",
+    ).select(
+        *ITEM_KEYS,
+        F.when(is_active, F.lit(end)).otherwise(F.col("event_timestamp")).alias("known_until"),
     )
-    active = tonight.select(*ITEM_KEYS, F.lit(end).alias("known_until"))
-    return active.unionByName(removed)
 
 
 def absent_items(before: DataFrame, checked: DataFrame, feeds: Sequence[str]) -> DataFrame:

@@ -19,6 +19,7 @@ from spark_jobs.contracts import (
     USER_EMBEDDINGS,
     Table,
 )
+from spark_jobs.engine.cached_frames import cached
 from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.report.model import NO_PICTURE, Item, Key, Picture, Records, Sample, to_spu
@@ -75,9 +76,8 @@ def open_catalogue(snapshot: Snapshot, encoders: Mapping[str, str]) -> Iterator[
         _vectors(snapshot, SPU_EMBEDDINGS, encoders.get("cope", ""), ["spu_id"]),
     )
     with ExitStack() as stack:
-        for frame in frames:
-            stack.callback(frame.persist().unpersist)
-        yield Catalogue(snapshot, encoders, *frames)
+        kept = [stack.enter_context(cached(frame)) for frame in frames]
+        yield Catalogue(snapshot, encoders, *kept)
 
 
 def active_counts(catalogue: Catalogue) -> dict[str, int]:

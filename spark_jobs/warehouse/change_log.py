@@ -36,19 +36,25 @@ def changed_rows(
         keys, the other columns of ``tonight``, is_active: new and changed keys with their new
         values, and vanished keys with their old ones and ``is_active = false``.
     """
-    fingerprint = F.xxhash64(F.to_json(F.struct(*payload))).alias("_fingerprint")
-    known = before.select(*keys, fingerprint)
     columns = [column for column in tonight.columns if column != "is_active"]
-    new_or_changed = (
-        tonight.withColumn("_tonight", F.xxhash64(F.to_json(F.struct(*payload))))
-        .join(known, on=list(keys), how="left")
-        .filter(~F.col("_tonight").eqNullSafe(F.col("_fingerprint")))
-        .select(*columns, F.lit(True).alias("is_active"))
+    fingerprint = F.xxhash64(F.to_json(F.struct(*payload)))
+
+    def of_state(state: DataFrame, name: str) -> DataFrame:
+        return state.select(
+            *keys, F.struct(*columns).alias(name), fingerprint.alias(f"{name}_fingerprint")
+        )
+
+    is_changed = ~F.col("_before_fingerprint").eqNullSafe(F.col("_tonight_fingerprint"))
+    return (
+        of_state(before, "_before")
+        .join(of_state(tonight, "_tonight"), on=list(keys), how="full_outer")
+        .filter(is_changed)
+        .select(
+            F.coalesce("_tonight", "_before").alias("_row"),
+            F.col("_tonight").isNotNull().alias("is_active"),
+        )
+        .select("_row.*", "is_active")
     )
-    vanished = before.join(tonight.select(*keys), on=list(keys), how="left_anti").select(
-        *columns, F.lit(False).alias("is_active")
-    )
-    return new_or_changed.unionByName(vanished)
 
 
 def active_rows(log: DataFrame, table: Table, columns: Sequence[str] | None = None) -> DataFrame:

@@ -21,6 +21,7 @@ from spark_jobs.contracts import (
     TABLES,
     Table,
 )
+from spark_jobs.engine.cached_frames import cached
 from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.warehouse.schemas import schema, schema_differences
 from spark_jobs.warehouse.snapshot import Snapshot
@@ -86,30 +87,27 @@ def _observations(snapshot: Snapshot, encoders: Mapping[str, Sequence[str]]) -> 
     logs = [
         states.narrow(snapshot.log(TABLES[name]), TABLES[name], night) for name in states.ENTITIES
     ]
-    folded = states.fold(logs).persist()
-    everything = [
-        folded,
-        states.spus_of_members(folded),
-        states.events_of_spus(snapshot.changes(SPU_EVENTS)),
-        states.events_of_items(snapshot.changes(INTERACTIONS)),
-        states.histories(folded, snapshot.log(INTERACTIONS)),
-    ]
-    about_states = {
-        "tally": states.tally(reduce(DataFrame.unionByName, everything), encoders),
-        "codes": states.code_counts(folded),
-    }
-    about_tonight = {
-        "pictures": counts.shared_pictures(snapshot.changes(ITEMS).filter("is_active")),
-        "steps": counts.steps(tables.read(STAGE_RUNS), night),
-        "reasons": counts.reasons(tables.read(QUARANTINE), night),
-    }
-    try:
+    with cached(states.fold(logs)) as folded:
+        everything = [
+            folded,
+            states.spus_of_members(folded),
+            states.events_of_spus(snapshot.changes(SPU_EVENTS)),
+            states.events_of_items(snapshot.changes(INTERACTIONS)),
+            states.histories(folded, snapshot.log(INTERACTIONS)),
+        ]
+        about_states = {
+            "tally": states.tally(reduce(DataFrame.unionByName, everything), encoders),
+            "codes": states.code_counts(folded),
+        }
+        about_tonight = {
+            "pictures": counts.shared_pictures(snapshot.changes(ITEMS).filter("is_active")),
+            "steps": counts.steps(tables.read(STAGE_RUNS), night),
+            "reasons": counts.reasons(tables.read(QUARANTINE), night),
+        }
         parts = run_concurrently(
             partial(observed, frames) for frames in (about_states, about_tonight)
         )
-        return {name: rows for part in parts for name, rows in part.items()}
-    finally:
-        folded.unpersist()
+    return {name: rows for part in parts for name, rows in part.items()}
 
 
 def _samples(

@@ -8,6 +8,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import ENCODED, SPU_SEMANTIC_IDS, Table
+from spark_jobs.engine.cached_frames import with_short_plan
 from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.night import Night
 from spark_jobs.releases.ledger import served_releases
@@ -83,7 +84,7 @@ def cached_profiles(
     try:
         counts = run_concurrently(frame.count for frame in frames.values())
         yield {
-            name: Profile(frame, rows)
+            name: Profile(with_short_plan(frame), rows)
             for (name, frame), rows in zip(frames.items(), counts, strict=True)
         }
     finally:
