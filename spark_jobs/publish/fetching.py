@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from pyspark.sql import SparkSession
 
-from spark_jobs.publish.materialization import feast_output_logged, feast_session
 from spark_jobs.publish.feature_requests import check_events, online_keys
+from spark_jobs.publish.materialization import feast_output_logged, feast_session
 
 if TYPE_CHECKING:
     from feast import FeatureStore
