@@ -20,6 +20,9 @@ Scores = NDArray[np.float32]
 # Histories of some users, oldest event first -> scores [B, N].
 Ranker = Callable[[Sequence[History]], Scores]
 
+# Items by how many events there were of them before the cut, at least and at most.
+_FREQUENCIES = {"cold": (0, 0), "tail": (1, 5), "head": (6, np.inf)}
+
 
 @dataclass(frozen=True)
 class Case:
@@ -63,6 +66,35 @@ def both_ways(
     unmasked = user_scores(ranker, cases, k=k, mask_seen=False)
     masked = user_scores(ranker, cases, k=k)
     return masked | {f"{metric}_unmasked": of_users for metric, of_users in unmasked.items()}
+
+
+def recall_by_frequency(
+    ranker: Ranker, cases: Sequence[Case], events_N: NDArray[np.int64], *, k: int = 10
+) -> dict[str, float]:
+    """Return recall@k of rare and of frequent items alone, seen items ranked like any other.
+
+    Args:
+        events_N: how many events there were of each item before the cut.
+
+    Returns:
+        ``recall@k_cold`` of items without an event, ``recall@k_tail`` of those with at most five,
+        ``recall@k_head`` of all others; those of which there are no targets are left out.
+    """
+    found = {}
+    for group, (least, most) in _FREQUENCIES.items():
+        is_in_N = (events_N >= least) & (events_N <= most)
+        of_group = [Case(case.history, case.targets[is_in_N[case.targets]]) for case in cases]
+        by_user = user_scores(ranker, of_group, k=k, mask_seen=False)[f"recall@{k}"]
+        if len(by_user):
+            found[f"recall@{k}_{group}"] = float(by_user.mean())
+    return found
+
+
+def repeated_share(cases: Sequence[Case]) -> float:
+    """Return the share of the users' different targets that were in their history."""
+    targets = [np.unique(case.targets) for case in cases]
+    repeats = [np.isin(its, case.history) for case, its in zip(cases, targets, strict=True)]
+    return float(np.concatenate(repeats).mean())
 
 
 def compared(

@@ -9,7 +9,14 @@ import torch
 from numpy.typing import NDArray
 
 from encoders.learn.batches import History
-from encoders.learn.evaluation import Case, Ranker, both_ways, tower_ranker
+from encoders.learn.evaluation import (
+    Case,
+    Ranker,
+    both_ways,
+    recall_by_frequency,
+    repeated_share,
+    tower_ranker,
+)
 from encoders.learn.preference import artifact_towers
 from encoders.learn.rules import rules
 from encoders.resampling import scores_of_users
@@ -53,18 +60,21 @@ def evaluate_learn(
             "user with a history met an SPU for the first time after that. Evaluate on a later "
             "night (--ds)."
         )
-    scores = {
-        name: both_ways(ranker, cases)
-        for name, ranker in rankers(encoders, contents, parts.before).items()
-    }
+    ranked = rankers(encoders, contents, parts.before)
+    events_N = np.bincount(np.concatenate(parts.before), minlength=len(spu_ids))
+    scores = {name: both_ways(ranker, cases) for name, ranker in ranked.items()}
     by_user = {name: scores_of_users(metrics[_HEADLINE]) for name, metrics in scores.items()}
     return Evaluation(
         title="LEARN",
         held_out=f"what users met first after {parts.cut:%Y-%m-%d %H:%M} UTC, not trained on: is "
-        "it among the ten SPUs ranked highest?",
+        f"it among the ten SPUs ranked highest? {repeated_share(cases):.0%} of what they met then "
+        "they had met before: unmasked figures count it.",
         counts={"users": len(next(iter(scores.values()))[_HEADLINE]), "SPUs": len(spu_ids)},
         figures={
-            name: {metric: float(of_users.mean()) for metric, of_users in metrics.items()}
+            name: {
+                **{metric: float(of_users.mean()) for metric, of_users in metrics.items()},
+                **recall_by_frequency(ranked[name], cases, events_N),
+            }
             for name, metrics in scores.items()
         },
         encoders={name: artifact.version for name, artifact in encoders.items()},

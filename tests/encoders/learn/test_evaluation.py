@@ -12,6 +12,8 @@ from encoders.learn.evaluation import (
     Scores,
     both_ways,
     compared,
+    recall_by_frequency,
+    repeated_share,
     summed_up,
     tower_ranker,
     user_scores,
@@ -55,6 +57,24 @@ def test_a_user_who_only_repeats_counts_only_where_seen_items_do() -> None:
         "users": 0,
         "users_unmasked": 1,
     }
+
+
+def test_recall_is_told_apart_for_items_of_few_and_of_many_events() -> None:
+    events = np.array([0, 1, 5, 6, 900])
+    cases = [_case([4], [0, 1, 2, 3]), _case([3], [2, 4]), _case([4], [3])]
+    # The first two of five are found, 4 and then 2, whether they were seen or not.
+    scores = np.tile(np.float32([1, 2, 4, 3, 5]), (3, 1))
+
+    found = recall_by_frequency(lambda users: scores[: len(users)], cases, events, k=2)
+
+    # By user: of 1 and 2 one is found, 2 is found; 3 is not found, 4 is, 3 is not.
+    assert found == {"recall@2_cold": 0, "recall@2_tail": 0.75, "recall@2_head": 1 / 3}
+    alone = recall_by_frequency(lambda _: scores[:1], [_case([0], [4])], events, k=2)
+    assert alone == {"recall@2_head": 1}
+
+
+def test_repeated_share_counts_different_targets() -> None:
+    assert repeated_share([_case([1, 1, 2], [1, 1, 3]), _case([0], [0, 0, 5, 6])]) == 0.4
 
 
 def test_the_ranker_sees_histories_of_users_that_count_alone() -> None:

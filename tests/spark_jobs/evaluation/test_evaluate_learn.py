@@ -79,7 +79,11 @@ def test_figures_on_the_night_of_the_training_are_those_that_training_measured(
     assert isinstance(measured, dict)
     for column, name in (("r1", "learn"), ("popularity", "popularity")):
         expected = {k: v for k, v in measured[name].items() if not k.startswith("users")}
-        assert found.figures[column] == pytest.approx(expected)
+        assert {k: found.figures[column][k] for k in expected} == pytest.approx(expected)
+    by_frequency = {k: v for k, v in found.figures["own_items_again"].items() if "_unm" not in k}
+    assert set(by_frequency) == {"recall@10", "ndcg@10", "recall@10_tail", "recall@10_head"}
+    assert by_frequency["recall@10_tail"] < by_frequency["recall@10_head"]
+    assert "had met before" in found.held_out
     assert found.counts == {"users": measured["learn"]["users"], "SPUs": 40}
     assert set(found.differences) == {
         "popularity",
