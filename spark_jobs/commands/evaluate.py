@@ -129,6 +129,8 @@ def _words(evaluation: "Evaluation", name: str) -> str:
 
 
 def _is_shown(figure: str) -> bool:
+    if figure.endswith(("_cold", "_tail", "_head")):
+        return False
     return figure.startswith("mean ") or figure.endswith("R@1") or "@10" in figure.partition(">")[0]
 
 

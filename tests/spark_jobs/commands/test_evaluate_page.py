@@ -20,9 +20,9 @@ FOUND = Evaluation(
     held_out="what users met next",
     counts={"users": 1234, "SPUs": 20},
     figures={
-        "r1": {"recall@10": 0.25, "recall@5": 0.125},
-        "r2": {"recall@10": 0.5, "recall@5": 0.25},
-        "popularity": {"recall@10": 0.125, "recall@5": 0.0625},
+        "r1": {"recall@10": 0.25, "recall@5": 0.125, "recall@10_tail": 0.1},
+        "r2": {"recall@10": 0.5, "recall@5": 0.25, "recall@10_tail": 0.2},
+        "popularity": {"recall@10": 0.125, "recall@5": 0.0625, "recall@10_tail": 0.0},
     },
     encoders={"r1": "learn_user@0123456789ab", "r2": "learn_user@ba9876543210"},
     headline="recall@10",
