@@ -102,6 +102,7 @@ def checked_feeds(tables: Tables, config: Config, night: Night) -> Iterator[Chec
         partitions=tables.spark.sparkContext.defaultParallelism,
     )
     with cached(before) as before, _persisted(items):
+        # Counted first: an error of reading names its feed there.
         counted = collected_counts(count_rows(items, "items"), feeds)
         items = with_short_plan(items)
         whole, held = snapshots(feeds, counted)
