@@ -80,14 +80,13 @@ def recall_by_frequency(
         ``recall@k_cold`` of items without an event, ``recall@k_tail`` of those with at most five,
         ``recall@k_head`` of all others; those of which there are no targets are left out.
     """
-    found = {}
+    by_user = {}
     for group, (least, most) in _FREQUENCIES.items():
         is_in_N = (events_N >= least) & (events_N <= most)
         of_group = [Case(case.history, case.targets[is_in_N[case.targets]]) for case in cases]
-        by_user = user_scores(ranker, of_group, k=k, mask_seen=False)[f"recall@{k}"]
-        if len(by_user):
-            found[f"recall@{k}_{group}"] = float(by_user.mean())
-    return found
+        scores = user_scores(ranker, of_group, k=k, mask_seen=False)
+        by_user[f"recall@{k}_{group}"] = scores[f"recall@{k}"]
+    return _means(by_user)
 
 
 def repeated_share(cases: Sequence[Case]) -> float:

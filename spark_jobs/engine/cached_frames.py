@@ -13,13 +13,23 @@ from pyspark.sql import DataFrame
 
 
 @contextmanager
-def cached(rows: DataFrame) -> Iterator[DataFrame]:
-    """Persist a frame for the block, and give it with a plan of one step."""
-    rows.persist()
+def persisted(rows: DataFrame) -> Iterator[DataFrame]:
+    """Persist a frame for the block: its rows are computed once, by the first step that reads it.
+
+    For ``cached`` where that step has to come first: it names what cannot be read, or computes
+    several frames at a time.
+    """
     try:
-        yield with_short_plan(rows)
+        yield rows.persist()
     finally:
         rows.unpersist()
+
+
+@contextmanager
+def cached(rows: DataFrame) -> Iterator[DataFrame]:
+    """Persist a frame for the block, and give it with a plan of one step."""
+    with persisted(rows):
+        yield with_short_plan(rows)
 
 
 def with_short_plan(persisted: DataFrame) -> DataFrame:

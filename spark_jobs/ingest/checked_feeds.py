@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import INTERACTIONS, ITEMS
-from spark_jobs.engine.cached_frames import cached, with_short_plan
+from spark_jobs.engine.cached_frames import cached, persisted, with_short_plan
 from spark_jobs.ingest.columns import FEED
 from spark_jobs.ingest.feed_contents import (
     FeedContent,
@@ -101,7 +101,8 @@ def checked_feeds(tables: Tables, config: Config, night: Night) -> Iterator[Chec
         store=tables.layout.media,
         partitions=tables.spark.sparkContext.defaultParallelism,
     )
-    with cached(before) as before, _persisted(items):
+    # Pictures are read once, and events sorted once.
+    with cached(before) as before, persisted(items):
         # Counted first: an error of reading names its feed there.
         counted = collected_counts(count_rows(items, "items"), feeds)
         items = with_short_plan(items)
@@ -116,7 +117,7 @@ def checked_feeds(tables: Tables, config: Config, night: Night) -> Iterator[Chec
             night=night,
             limits=config.ingest,
         )
-        with _persisted(events):
+        with persisted(events):
             counted |= collected_counts(count_rows(events, "interactions"), feeds)
             events = with_short_plan(events)
             # Rows of forgotten users are read, and left out before the checks.
@@ -175,13 +176,3 @@ def _held_back(
         for feed in held
         if feed in absent
     }
-
-
-@contextmanager
-def _persisted(rows: DataFrame) -> Iterator[None]:
-    """Persist a frame that is read several times: pictures are read and events sorted once."""
-    rows.persist()
-    try:
-        yield
-    finally:
-        rows.unpersist()

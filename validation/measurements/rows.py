@@ -1,14 +1,14 @@
 """Row profiles: what the row checks read of each staged row. Vectors go no further than this."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import ENCODED, SPU_SEMANTIC_IDS, Table
-from spark_jobs.engine.cached_frames import with_short_plan
+from spark_jobs.engine.cached_frames import persisted, with_short_plan
 from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.night import Night
 from spark_jobs.releases.ledger import served_releases
@@ -80,16 +80,16 @@ def cached_profiles(
 
     They are dropped from memory at the end of the context.
     """
-    frames = {table.name: _profile(snapshot, table, limits).persist() for table in profiled}
-    try:
+    with ExitStack() as stack:
+        frames = {
+            table.name: stack.enter_context(persisted(_profile(snapshot, table, limits)))
+            for table in profiled
+        }
         counts = run_concurrently(frame.count for frame in frames.values())
         yield {
             name: Profile(with_short_plan(frame), rows)
             for (name, frame), rows in zip(frames.items(), counts, strict=True)
         }
-    finally:
-        for frame in frames.values():
-            frame.unpersist()
 
 
 def _profile(snapshot: Snapshot, table: Table, limits: Limits) -> DataFrame:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from spark_jobs.engine.cached_frames import persisted
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.ingest.columns import FEED_COLUMNS, PAYLOAD, REASON, UNREADABLE
 from spark_jobs.ingest.feed_counts import FeedCounts, collected_counts, count_rows, feed_problems
@@ -64,15 +65,12 @@ def sniffed_rows(tables: Tables, source: Source, limits: IngestConfig) -> Iterat
     """
     night = Night(datetime.now(UTC).date())
     (feed,) = read_feeds(tables, [source], night)
-    checked = _checked(tables, feed, night, limits).persist()
-    try:
+    with persisted(_checked(tables, feed, night, limits)) as checked:
         counted = collected_counts(count_rows(checked, source.kind), [feed])
         counts = counted.get(feed.name, FeedCounts())
         found = refusals({source.kind: checked})
         lines = [*feed.remarks, *feed_remarks({feed.name: counts}, found, {})[feed.name]]
         yield SniffedRows(source, checked, counts, lines, feed_problems(feed, counts))
-    finally:
-        checked.unpersist()
 
 
 def _checked(tables: Tables, feed: Feed, night: Night, limits: IngestConfig) -> DataFrame:
