@@ -50,7 +50,7 @@ def _cope(artifact: Artifact, *_: str | None) -> Encoder:
 
 
 def _semantic_id(artifact: Artifact, *_: str | None) -> Encoder:
-    from encoders.semantic_ids import load_codebooks
+    from encoders.semantic_ids.codebooks import load_codebooks
 
     return load_codebooks(artifact)
 

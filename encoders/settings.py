@@ -107,7 +107,14 @@ class LearnConfig:
 
 @dataclass(frozen=True, config=_STRICT)
 class SemanticIdConfig:
-    """Residual k-means codebooks."""
+    """Residual k-means codebooks.
+
+    Attributes:
+        codebook_size: codes a level; doubled until a catalogue has eight triples an SPU.
+        aligned_to: codebooks whose codes the new ones keep the numbers of: an encoder version,
+            ``live`` for those of the live release where there is one, or ``none``.
+    """
 
     codebook_size: PositiveInt = 32
+    aligned_to: str = "live"
     seed: NonNegativeInt = 0

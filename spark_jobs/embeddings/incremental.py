@@ -1,7 +1,8 @@
 """Incremental encoding: stage vectors of new or changed content only.
 
 A vector is a pure function of its content hash and encoder version, so the hashes alone tell what
-changed, before any model runs.
+changed, before any model runs. Codes, which also depend on what is taken, are reused while they are
+in use (``Wanted.reusable``).
 """
 
 import time
@@ -42,6 +43,8 @@ class Wanted:
         keys: how many keys should have a vector.
         eligible: how many of them were not quarantined.
         candidates: the keys that may have changed, where ``tonight`` holds those alone.
+        reusable: content_hash, the encoder's outputs and event_timestamp of the contents that are
+            not computed again; None: those of which the table ever had a vector.
     """
 
     encoder_version: str
@@ -50,6 +53,7 @@ class Wanted:
     keys: int
     eligible: int
     candidates: DataFrame | None = None
+    reusable: DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,8 @@ class VectorRows:
 def stage_vectors(snapshot: Snapshot, table: Table, wanted: Sequence[Wanted]) -> list[Step]:
     """Stage what changes in a vector table, all encoder versions together; rows of others stay.
 
-    Only contents that the table never had a vector of are computed, each once. A content that turns
-    out to have no vector makes a tombstone.
+    Only contents that have no vector to reuse are computed, each once. A content that turns out to
+    have no vector makes a tombstone.
     """
     started = time.monotonic()
     with ExitStack() as stack:
@@ -158,11 +162,12 @@ def _changes(rows: VectorRows, wanted: Wanted) -> Iterator[_Changes]:
     changes = changed_rows(
         before, tonight.select(*rows.columns), keys=rows.table.keys, payload=("content_hash",)
     )
-    with cached(changes) as changed, cached(_contents(rows, changed)) as contents:
+    earlier = rows.earlier() if wanted.reusable is None else wanted.reusable
+    with cached(changes) as changed, cached(_contents(earlier, changed)) as contents:
         total, known, changed_keys = contents.agg(
             F.count("*"), F.count("_known"), F.coalesce(F.sum("_keys"), F.lit(0))
         ).collect()[0]
-        vectors = first_vectors(rows.earlier(), contents.filter("_known"), outputs)
+        vectors = first_vectors(earlier, contents.filter("_known"), outputs)
         if total > known:
             missing = contents.filter("_known IS NULL").select("content_hash")
             computed = wanted.compute(missing, total - known).select("content_hash", *outputs)
@@ -170,10 +175,10 @@ def _changes(rows: VectorRows, wanted: Wanted) -> Iterator[_Changes]:
         yield _Changes(_with_vectors(changed, vectors, outputs), changed_keys, total - known)
 
 
-def _contents(rows: VectorRows, changed: DataFrame) -> DataFrame:
+def _contents(earlier: DataFrame, changed: DataFrame) -> DataFrame:
     """Return each new or changed content, its number of keys, and whether it has a vector."""
     wanted = changed.filter("is_active").groupBy("content_hash").agg(F.count("*").alias("_keys"))
-    known = rows.earlier().select("content_hash").distinct().withColumn("_known", F.lit(True))
+    known = earlier.select("content_hash").distinct().withColumn("_known", F.lit(True))
     return wanted.join(known, on="content_hash", how="left")
 
 

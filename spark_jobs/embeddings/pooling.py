@@ -96,7 +96,7 @@ def pooled_vectors(wanted: DataFrame, contents: DataFrame, item_vectors: DataFra
 
 def pooled(
     emb_ND: NDArray[np.float32], spu_N: NDArray[np.int64], domain_N: NDArray[np.int64]
-) -> NDArray[np.float32]:
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return one vector an SPU, as ``pooled_vectors`` does, in the order of the SPUs' numbers.
 
     Args:
@@ -105,17 +105,19 @@ def pooled(
         domain_N: number of each item's domain.
 
     Returns:
-        [S, D], L2 norm 1. SPUs without a vector, or whose mean has no direction, are left out.
+        The SPUs' numbers, int64 [S], and their vectors, float32 [S, D], L2 norm 1. SPUs without a
+        vector, or whose mean has no direction, are left out.
     """
     has_vector_N = ~np.isnan(emb_ND[:, 0])
     pairs = np.stack((spu_N[has_vector_N], domain_N[has_vector_N]), axis=1)
     groups, group_N = np.unique(pairs, axis=0, return_inverse=True)
     by_domain = _means(emb_ND[has_vector_N].astype(np.float64), group_N.ravel())
-    mean_SD = _means(by_domain, np.unique(groups[:, 0], return_inverse=True)[1])
+    numbers_S, number_N = np.unique(groups[:, 0], return_inverse=True)
+    mean_SD = _means(by_domain, number_N)
     norm_S1 = np.linalg.norm(mean_SD, axis=1, keepdims=True)
     directed_S = norm_S1[:, 0] > _MIN_NORM
     unit_SD: NDArray[np.float32] = (mean_SD[directed_S] / norm_S1[directed_S]).astype(np.float32)
-    return unit_SD
+    return numbers_S[directed_S], unit_SD
 
 
 def _means(x_ND: NDArray[np.float64], group_N: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """Train COPE's heads, and the semantic ids on top, on the warehouse's own items and SPUs.
 
-Reads ``items``, ``spu_members`` and ``item_features`` as of a night; writes encoder versions.
+Reads ``items``, ``spus``, ``spu_members``, ``spu_semantic_ids`` and ``item_features`` as of a
+night; writes encoder versions.
 
     embedmill train cope --config spark_jobs/conf/local.toml --ds 2026-01-31
 """
@@ -9,6 +10,8 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import functions as F
 
 from spark_jobs.config import Config
@@ -30,6 +33,7 @@ logger = logging.getLogger(__name__)
 MAX_ITEMS = 100_000
 
 Progress = Callable[[int, int], None]
+Vectors = NDArray[np.float32]
 
 
 def train_cope(
@@ -49,6 +53,7 @@ def train_cope(
     from encoders.checkpoint import remove_checkpoint
     from encoders.cope.model import heads_artifact
     from encoders.cope.training import train
+    from spark_jobs.training.codebooks import train_codebooks
 
     snapshot = snapshot_of_night(tables, night)
     features_version, _ = warm_item_features(snapshot, config)
@@ -63,7 +68,11 @@ def train_cope(
     )
     cope = heads_artifact(trained.heads, features_version, trained.metrics)
     save_artifact(cope, tables.layout.encoders)
-    versions = {"cope": cope.version, "semantic_id": _codebooks(tables, config, data, cope.version)}
+    spu_ids, vectors = _spu_vectors(tables, data, cope.version)
+    codebook = train_codebooks(
+        snapshot, config.semantic_ids, spu_ids=spu_ids, vectors=vectors, encoder=cope.version
+    )
+    versions = {"cope": cope.version, "semantic_id": codebook}
     remove_checkpoint(checkpoint)
     logger.info("train cope night=%s items=%d versions=%s", night, len(data.items), versions)
     return versions
@@ -83,11 +92,9 @@ def _collected(snapshot: Snapshot, features_version: str) -> "CopeData":
     return cope_data(rows.toArrow(), encoder_info(tables, features_version).outputs)
 
 
-def _codebooks(tables: Tables, config: Config, data: "CopeData", cope_version: str) -> str:
-    """Fit and save the codebooks of SPU vectors; return their version."""
-    from encoders.artifacts import save_artifact
+def _spu_vectors(tables: Tables, data: "CopeData", cope_version: str) -> tuple[list[str], Vectors]:
+    """Return the SPUs that have a vector of an encoder version, and their vectors."""
     from encoders.loading import load_encoder
-    from encoders.semantic_ids import codebook_artifact, codebook_metrics, fit
 
     encoder = load_encoder(tables.layout.encoder(cope_version))
     batch = {
@@ -96,10 +103,5 @@ def _codebooks(tables: Tables, config: Config, data: "CopeData", cope_version: s
         "text_features": list(data.items.text_BT.numpy()),
     }
     embeddings = encoder.encode(batch).vectors["embedding"]
-    vectors = pooled(embeddings, data.spu_N.numpy(), data.items.domain_B.numpy())
-    settings = config.semantic_ids
-    codebooks = fit(vectors, codebook_size=settings.codebook_size, seed=settings.seed)
-    metrics = codebook_metrics(codebooks.codes(vectors), vectors, codebooks)
-    artifact = codebook_artifact(codebooks, metrics, cope_version)
-    save_artifact(artifact, tables.layout.encoders)
-    return artifact.version
+    rows, vectors = pooled(embeddings, data.spu_N.numpy(), data.items.domain_B.numpy())
+    return [data.spu_ids[row] for row in rows], vectors

@@ -22,7 +22,7 @@ from encoders.learn.content import content_artifact
 from encoders.learn.preference import tower_artifacts
 from encoders.learn.towers import PreferenceTowers, TowerConfig
 from encoders.loading import load_encoder
-from encoders.semantic_ids import Codebooks, codebook_artifact
+from encoders.semantic_ids.codebooks import Codebooks, codebook_artifact
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from pyspark.sql import DataFrame
 
-from encoders import semantic_ids
 from encoders.artifacts import Artifact, save_artifact
 from encoders.learn.prompt import prompt_hash, spu_prompt
+from encoders.semantic_ids import codebooks as semantic_ids
 from spark_jobs.config import Config, EncodingConfig
 from spark_jobs.contracts import (
     ITEM_EMBEDDINGS,

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from encoders.artifacts import EncoderInfo, read_info, save_artifact
-from encoders.semantic_ids import Codebooks, codebook_artifact
+from encoders.semantic_ids.codebooks import Codebooks, codebook_artifact
 from spark_jobs.config import EncodingConfig
 from spark_jobs.engine import inference
 from spark_jobs.engine.inference import encoded

@@ -6,13 +6,13 @@ import torch
 
 from encoders.artifacts import Artifact, InvalidArtifact, save_artifact
 from encoders.loading import load_encoder
-from encoders.semantic_ids import (
+from encoders.semantic_ids.codebooks import (
     Codebooks,
     TooFewVectors,
     codebook_artifact,
-    codebook_metrics,
     fit,
     load_codebooks,
+    sufficient_size,
 )
 
 
@@ -67,25 +67,34 @@ def test_codes_do_not_depend_on_the_batch(vectors: np.ndarray, codebooks: Codebo
     np.testing.assert_array_equal(codebooks.codes(vectors), alone)
 
 
-def test_metrics_of_known_codes() -> None:
-    codes = np.array([[0, 1, 0], [0, 1, 0], [1, 1, 0], [1, 0, 0]])
-    vectors = np.array([[1, 0], [0, 1], [2, 0], [0, 2]], np.float32)
-    books = Codebooks(np.zeros((3, 2, 2), np.float32))
+def test_fit_goes_on_from_earlier_codebooks_and_keeps_their_numbers(
+    vectors: np.ndarray, codebooks: Codebooks
+) -> None:
+    swapped = Codebooks(codebooks.centroids_VKD[:, ::-1].copy())
 
-    metrics = codebook_metrics(codes, vectors, books)
+    same = fit(vectors, codebook_size=6, seed=9, start=swapped)
+    fewer = fit(vectors[:110], codebook_size=6, seed=9, start=swapped)
 
-    assert metrics["c1_utilisation"] == 1
-    assert metrics["c1_entropy"] == pytest.approx(1)
-    assert metrics["c2_entropy"] == pytest.approx(-(0.75 * np.log2(0.75) + 0.25 * np.log2(0.25)))
-    assert metrics["c3_utilisation"] == 0.5
-    assert metrics["collision_rate"] == 0.5
+    assert same is swapped
+    is_kept = fewer.codes(vectors)[:, 0] == swapped.codes(vectors)[:, 0]
+    assert is_kept.mean() > 0.95
 
 
-def test_equal_vectors_are_no_collision() -> None:
-    codes = np.zeros((3, 3), np.int64)
-    books = Codebooks(np.zeros((3, 2, 2), np.float32))
+def test_fit_leaves_out_codebooks_of_another_size(
+    vectors: np.ndarray, codebooks: Codebooks
+) -> None:
+    found = fit(vectors, codebook_size=5, start=codebooks)
 
-    assert codebook_metrics(codes, np.ones((3, 2), np.float32), books)["collision_rate"] == 0
+    expected = fit(vectors, codebook_size=5)
+    np.testing.assert_array_equal(found.centroids_VKD, expected.centroids_VKD)
+
+
+def test_sufficient_size_doubles_until_each_vector_has_eight_triples() -> None:
+    assert sufficient_size(0, 32) == 32
+    assert sufficient_size(4096, 32) == 32  # 32,768 triples
+    assert sufficient_size(4097, 32) == 64
+    assert sufficient_size(12_101, 24) == 48
+    assert sufficient_size(1_000_000, 256) == 256
 
 
 def test_fewer_vectors_than_codes_get_a_code_each() -> None:
