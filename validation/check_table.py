@@ -265,7 +265,8 @@ CHECKS = (
                  "of a new release. Where products are that much alike, raise "
                  "audit.max_collisions.",
           evidence="A ranker reads codes as ids: where half of the SPUs share theirs, ids say no "
-                   "more than a category. The demo: 37%, with 16 codes a level for 202 SPUs."),
+                   "more than a category. A night gives no two contents the same codes while there "
+                   "are triples left; those that shared theirs before December 2026 keep them."),
 
     # Feeds and stages.
     Check("few_refused", [QUARANTINE.name], figures=["refused", "unreadable_parts"],

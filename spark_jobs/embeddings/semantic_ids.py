@@ -7,7 +7,7 @@ task holds the vectors that are new tonight, 0.5 GB for a million of 128 numbers
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 
 import numpy as np
 import pyarrow as pa
@@ -80,7 +80,7 @@ def assigned(
     """Assign codes to each wanted content of an SPU.
 
     Args:
-        wanted: content_hash, distinct.
+        wanted: content_hash, distinct. How many there are does not matter.
         claimed: from ``claimed_codes``.
         held: c1, c2, c3 that are in use.
         vectors: content_hash, embedding, event_timestamp: log of the codebook's COPE version.
@@ -97,9 +97,7 @@ def assigned(
         contents.withColumn("role", F.lit(_WANTED)),
         held.select(*_CODES).distinct().withColumn("role", F.lit(_TAKEN)),
     ]
-    rows = parts[0]
-    for part in parts[1:]:
-        rows = rows.unionByName(part, allowMissingColumns=True)
+    rows = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), parts)
     columns = ", ".join(f"{code} int" for code in _CODES)
     return rows.repartition(1).mapInArrow(
         partial(_assigned_partition, encoder.folder), f"content_hash string, {columns}"
@@ -173,8 +171,9 @@ def _places(hashes: pa.ChunkedArray, known: pa.Array) -> Codes:
 
 
 def _matrix(vectors: pa.ChunkedArray) -> Vectors:
-    flat = np.asarray(vectors.combine_chunks().flatten(), np.float32)
-    return flat.reshape(len(vectors), -1)
+    # Chunk by chunk: together, the numbers of all may be more than a list array can count.
+    chunks = [np.asarray(chunk.flatten(), np.float32) for chunk in vectors.chunks]
+    return np.concatenate(chunks).reshape(len(vectors), -1)
 
 
 def _codes(rows: pa.Table) -> Codes:
