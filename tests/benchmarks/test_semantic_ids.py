@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.bench, pytest.mark.timeout(3600)]
 
 PAGE = ("semantic-ids", "Semantic ids: own triples, alignment, behaviour")
 
-SIZES = (32, 64, 128, 256)
+SIZES = (32, 46, 64, 256)
 ALIGNED_SIZES = (64, 256)
 OTHER_WIDTH = 128
 

@@ -110,6 +110,15 @@ def test_every_spu_has_vectors_codes_and_members(story: dict) -> None:
         assert keys(tables.current(table), "spu_id") == spus
 
 
+def test_no_two_contents_share_a_semantic_id(story: dict) -> None:
+    codes = story["warehouse"].tables.current(contracts.SPU_SEMANTIC_IDS)
+
+    of_triple = codes.groupBy("encoder_version", "c1", "c2", "c3")
+    shared = of_triple.agg(F.count_distinct("content_hash").alias("n")).filter("n > 1")
+
+    assert shared.isEmpty()
+
+
 def test_bad_rows_of_the_first_feed_are_all_quarantined(story: dict, trained) -> None:
     lines = (trained / "truth" / "bad_input.jsonl").read_text().splitlines()
     planted = {(bad["reason"], bad["item_id"]) for bad in map(json.loads, lines)}
