@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from encoders.artifacts import Artifact, InvalidArtifact, load_artifact
 from encoders.protocol import Encoder
+from encoders.spaces.rotation import with_rotation
 
 # Of artifact, device, precision and context: path of a matrix that some encoders read beside their
 # weights.
@@ -31,7 +32,7 @@ def load_encoder(
         raise InvalidArtifact(
             f"encoder {artifact.version}: kind should be one of {known}, but is {kind!r}."
         )
-    return _LOADERS[kind](artifact, device, precision, context)
+    return with_rotation(_LOADERS[kind](artifact, device, precision, context), artifact)
 
 
 # Each kind imports its own libraries, and no other's.

@@ -4,7 +4,7 @@
 was trained with stands in its own ``config.json`` and ``metrics.json``.
 """
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 
 from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
@@ -12,8 +12,6 @@ from pydantic.dataclasses import dataclass
 _STRICT = ConfigDict(extra="forbid")
 
 Share = Annotated[float, Field(ge=0, le=1)]
-ItemTower = Literal["shared_causal", "shared_single", "content"]
-ITEM_TOWERS: tuple[str, ...] = get_args(ItemTower)
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -62,45 +60,43 @@ class LearnConfig:
     Attributes:
         language_model: a name of ``encoders/backbones/language_model.py``.
         dim: of the vectors.
-        width: of the transformer.
+        hidden: width of the network inside a tower.
+        factors: of behaviour, of each side.
         max_history: a longer history loses its oldest events.
-        max_target: events after the cut that count as target.
-        sampled_positions: of each history and each target.
-        item_tower: ``shared_causal``: the user's weights, over the sequence of targets in
-            training, one item at a time in use. ``shared_single``: one at a time always.
-            ``content``: whitened content as it is.
-        positions: learn an embedding of the position; without, the causal mask alone carries order.
-        whitened_width: most directions of the catalogue that are kept.
-        recency: sample positions by recency weight; evenly without.
+        whitened_width: most directions of the catalogue's contents that are kept.
         ridge: of the whitening, in units of the largest variance.
-        validation_share: of users, not learned from but watched, to choose the epoch by.
+        batch_size: histories that a step learns from, at most.
+        candidates: items drawn evenly beside those that were met next, as negatives.
+        histories_per_user: cuts of a user's sequence that an epoch learns from, at most.
+        rule_share: share of the label that comes from the best rule's ranking; the rest is what was
+            met next.
+        behaviour_dropout: share of items that lose their factors in a step of training, so that
+            those without an event have a place in the space.
+        watched_share: share of the events, the latest, that training watches and does not learn
+            from until the number of epochs is chosen.
         max_watched: users; more would cost a large part of an epoch to rank for.
         patience: epochs without a better ranking before training stops.
-        threads: of a CPU. Towers of this size are no faster with two, and a hundred times slower
-            where another process wants the second core. Their number changes the last bits.
+        threads: of a CPU. Their number changes the last bits.
     """
 
     language_model: str = "smollm2-135m"
     dim: PositiveInt = 64
-    width: PositiveInt = 64
-    layers: PositiveInt = 2
-    heads: PositiveInt = 4
-    max_history: PositiveInt = 80
-    max_target: PositiveInt = 40
-    sampled_positions: PositiveInt = 10
-    epochs: NonNegativeInt = 10
-    batch_size: PositiveInt = 64
+    hidden: PositiveInt = 256
+    factors: PositiveInt = 128
+    max_history: PositiveInt = 256
+    whitened_width: PositiveInt = 1024
+    ridge: NonNegativeFloat = 0.03
+    epochs: NonNegativeInt = 4
+    batch_size: PositiveInt = 512
+    candidates: PositiveInt = 1024
+    histories_per_user: PositiveInt = 16
     learning_rate: PositiveFloat = 3e-3
     weight_decay: NonNegativeFloat = 1e-2
-    temperature: PositiveFloat = 0.05
-    item_tower: ItemTower = "shared_causal"
-    positions: bool = False
-    whitened_width: PositiveInt = 256
-    recency: bool = True
-    ridge: NonNegativeFloat = 0.03
-    validation_share: Share = 0.1
+    rule_share: Share = 0.8
+    behaviour_dropout: Share = 0.1
+    watched_share: Share = 0.15
     max_watched: PositiveInt = 2_000
-    patience: PositiveInt = 4
+    patience: PositiveInt = 2
     threads: PositiveInt = 1
     seed: NonNegativeInt = 0
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 from pyspark.sql import SparkSession
 
 from spark_jobs.config import SparkConfig
@@ -21,6 +22,10 @@ from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Page, Request
+
+# An example that takes long on a busy machine is no failure.
+settings.register_profile("embedmill", deadline=None)
+settings.load_profile("embedmill")
 
 DATASETS = Path(__file__).resolve().parents[2] / "shared" / "datasets"
 

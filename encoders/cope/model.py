@@ -24,6 +24,7 @@ from torch.nn import functional
 from encoders.artifacts import Artifact, InvalidArtifact
 from encoders.protocol import Batch, Encoded
 from encoders.settings import CopeConfig
+from encoders.spaces.rotation import weights
 
 KIND = "cope"
 
@@ -193,7 +194,7 @@ def heads_artifact(
 
 
 def artifact_heads(artifact: Artifact) -> CopeHeads:
-    """Return trained heads.
+    """Return trained heads; a rotation of the version is left out.
 
     Raises:
         InvalidArtifact: the weights do not fit the sizes that the config gives.
@@ -209,7 +210,7 @@ def artifact_heads(artifact: Artifact) -> CopeHeads:
     }
     try:
         heads = CopeHeads(HeadsConfig(**sizes))
-        heads.load_state_dict(dict(artifact.tensors))
+        heads.load_state_dict(weights(artifact))
     except (TypeError, RuntimeError) as error:
         message = f"encoder {artifact.version}: weights and config do not fit: {error}"
         raise InvalidArtifact(message) from error

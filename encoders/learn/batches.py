@@ -1,124 +1,103 @@
-"""Batches of training: users' sequences, each cut into a history and a target.
+"""Batches of training: histories cut at a moment, and the items that were met at the next one.
 
 All that is random is drawn from seed and epoch: a resumed run sees the batches of an uninterrupted
 one.
 
-Shapes: B users, T positions, L known items.
+Shapes: B cut histories, P pairs of one and an item that was met next, C candidates.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-# Items of one user, oldest first, as rows of the content matrix.
-History = NDArray[np.int64]
+from encoders.learn.history import History, Rows
 
-# Users are sorted by length within so many batches: little padding, and batches that still differ.
-_SORTED_BATCHES = 8
-
-
-@dataclass(frozen=True)
-class Window:
-    """What of a sequence training reads.
-
-    Attributes:
-        max_history: newest events before the cut.
-        max_target: first events after it.
-    """
-
-    max_history: int
-    max_target: int
+# Items of one moment that a step learns from, at most.
+_MAX_NEXT = 32
 
 
 @dataclass(frozen=True)
-class CutBatch:
-    """Histories and targets of some users, padded on the right.
+class Batch:
+    """Cut histories, and what was met next.
 
     Attributes:
-        history_BT: items; 0 where padded.
-        history_length_B: at least 1.
-        target_BT: items; 0 where padded.
-        target_length_B: at least 1.
-        known_BL: items of both, -1 where padded.
+        histories: of one item at least [B].
+        known: all items that the user of each ever met, in training [B].
+        target_P: items met next.
+        of_P: the history of each, rising.
+        is_new_P: whether it is not in that history.
     """
 
-    history_BT: torch.Tensor
-    history_length_B: torch.Tensor
-    target_BT: torch.Tensor
-    target_length_B: torch.Tensor
-    known_BL: torch.Tensor
-
-
-def drawn_cuts(sequences: Sequence[History], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw for each sequence how many events lie before its cut; both sides get one at least."""
-    lengths = np.array([len(sequence) for sequence in sequences])
-    return rng.integers(1, lengths)
-
-
-def cut_batches(
-    sequences: Sequence[History], cuts: NDArray[np.int64], window: Window, *, batch_size: int
-) -> Iterator[CutBatch]:
-    """Yield all sequences in batches, in their order, each cut in two."""
-    for start in range(0, len(sequences), batch_size):
-        rows = range(start, min(start + batch_size, len(sequences)))
-        yield _cut_batch([sequences[row] for row in rows], cuts[start : start + batch_size], window)
-
-
-def cut_in_two(
-    sequences: Sequence[History], cuts: NDArray[np.int64], *, max_target: int
-) -> Iterator[tuple[History, History]]:
-    """Yield what lies before each sequence's cut, and up to ``max_target`` events after it."""
-    for sequence, cut in zip(sequences, cuts, strict=True):
-        yield sequence[:cut], sequence[cut : cut + max_target]
+    histories: Sequence[History]
+    known: Sequence[Rows]
+    target_P: Rows
+    of_P: Rows
+    is_new_P: NDArray[np.bool_]
 
 
 def shuffled_batches(
-    sequences: Sequence[History], window: Window, *, batch_size: int, seed: tuple[int, int]
-) -> Iterator[CutBatch]:
-    """Yield all sequences once, freshly cut and shuffled, in batches of about the same length.
+    histories: Sequence[History],
+    *,
+    batch_size: int,
+    cuts_per_user: int,
+    max_history: int,
+    seed: tuple[int, int],
+) -> Iterator[Batch]:
+    """Yield every user's history, cut at up to ``cuts_per_user`` moments, in shuffled batches.
 
     Args:
         seed: of the run, and the epoch.
     """
     rng = np.random.default_rng(seed)
-    cuts = drawn_cuts(sequences, rng)
-    order = rng.permutation(len(sequences))
-    step = batch_size * _SORTED_BATCHES
-    spans = [order[start : start + step] for start in range(0, len(order), step)]
-    spans = [span[np.argsort(cuts[span], kind="stable")] for span in spans]
-    batches = [
-        span[start : start + batch_size]
-        for span in spans
-        for start in range(0, len(span), batch_size)
+    cuts = [
+        (user, cut)
+        for user, history in enumerate(histories)
+        for cut in _drawn_cuts(history, cuts_per_user, rng)
     ]
-    for number in rng.permutation(len(batches)):
-        rows = batches[number]
-        # A lone user has no negatives to learn from.
-        if len(rows) > 1:
-            yield _cut_batch([sequences[row] for row in rows], cuts[rows], window)
+    order = rng.permutation(len(cuts))
+    for start in range(0, len(order), batch_size):
+        yield _batch(
+            histories, [cuts[row] for row in order[start : start + batch_size]], max_history, rng
+        )
 
 
-def _cut_batch(sequences: Sequence[History], cuts: NDArray[np.int64], window: Window) -> CutBatch:
-    pairs = list(zip(sequences, cuts, strict=True))
-    histories = [sequence[max(0, cut - window.max_history) : cut] for sequence, cut in pairs]
-    targets = [sequence[cut : cut + window.max_target] for sequence, cut in pairs]
-    known = [np.concatenate(both) for both in zip(histories, targets, strict=True)]
-    return CutBatch(
-        _padded(histories, 0),
-        _lengths(histories),
-        _padded(targets, 0),
-        _lengths(targets),
-        _padded(known, -1),
+def n_cuts(histories: Sequence[History], cuts_per_user: int) -> int:
+    """Return how many cut histories an epoch learns from."""
+    return sum(min(cuts_per_user, int(h.moments[-1])) for h in histories if len(h))
+
+
+def _drawn_cuts(history: History, count: int, rng: np.random.Generator) -> list[int]:
+    """Draw moments that have one before them."""
+    last = int(history.moments[-1]) if len(history) else 0
+    return sorted((rng.permutation(last)[:count] + 1).tolist())
+
+
+def _batch(
+    histories: Sequence[History],
+    cuts: Sequence[tuple[int, int]],
+    max_history: int,
+    rng: np.random.Generator,
+) -> Batch:
+    seen, targets, is_new = [], [], []
+    for user, cut in cuts:
+        history = histories[user]
+        start, stop = np.searchsorted(history.moments, [cut, cut + 1])
+        seen.append(history.until(int(start)).newest(max_history))
+        met = np.unique(history.items[start:stop])
+        targets.append(met if len(met) <= _MAX_NEXT else rng.permutation(met)[:_MAX_NEXT])
+        is_new.append(~np.isin(targets[-1], seen[-1].items))
+    of_P = np.repeat(np.arange(len(cuts)), [len(met) for met in targets])
+    known = [np.unique(histories[user].items) for user, _ in cuts]
+    return Batch(seen, known, np.concatenate(targets), of_P, np.concatenate(is_new))
+
+
+def drawn_candidates(
+    target_P: Rows, n_items: int, count: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return the targets and ``count`` items drawn evenly, each once, rising [C]."""
+    drawn: NDArray[np.int64] = np.unique(
+        np.concatenate([target_P, rng.integers(0, n_items, count)])
     )
-
-
-def _padded(sequences: Sequence[History], value: int) -> torch.Tensor:
-    tensors = [torch.from_numpy(sequence) for sequence in sequences]
-    return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value)
-
-
-def _lengths(sequences: Sequence[History]) -> torch.Tensor:
-    return torch.tensor([len(sequence) for sequence in sequences])
+    return drawn

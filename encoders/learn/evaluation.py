@@ -2,39 +2,34 @@
 
 Every item of the catalogue is ranked. What to beat stands in ``rules.py``.
 
-Shapes: B users, N items, K whitened width, D dimension.
+Shapes: B users, N items, X width of the towers' input, D dimension.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from encoders.learn.batches import History
-from encoders.learn.towers import PreferenceTowers
+from encoders.learn.history import Case, History
+from encoders.learn.rules import Ranker, Scores
 from encoders.retrieval import rank_relevant
-
-Scores = NDArray[np.float32]
-# Histories of some users, oldest event first -> scores [B, N].
-Ranker = Callable[[Sequence[History]], Scores]
 
 # Items by how many events there were of them before the cut, at least and at most.
 _FREQUENCIES = {"cold": (0, 0), "tail": (1, 5), "head": (6, np.inf)}
 
 
-@dataclass(frozen=True)
-class Case:
-    """A user's items before and after a moment.
+class VectorTowers(Protocol):
+    """Towers whose vectors of users and items are compared by their cosine."""
 
-    Attributes:
-        history: items before the cut, oldest first; one at least.
-        targets: items after it.
-    """
+    def items(self, inputs_NX: torch.Tensor) -> torch.Tensor:
+        """Return item vectors, unit norm [N, D]."""
+        ...
 
-    history: History
-    targets: History
+    def users(self, inputs_NX: torch.Tensor, histories: Sequence[History]) -> torch.Tensor:
+        """Return user vectors, unit norm [B, D], of histories of one item at least."""
+        ...
 
 
 def user_scores(
@@ -51,10 +46,11 @@ def user_scores(
     """
     targets = [_targets(case, mask_seen) for case in cases]
     histories = [case.history for case, its in zip(cases, targets, strict=True) if len(its)]
+    seen = [history.items for history in histories]
     ranks = rank_relevant(
         lambda users: ranker(histories[users]),
         [its for its in targets if len(its)],
-        masked=histories if mask_seen else None,
+        masked=seen if mask_seen else None,
     )
     return {f"recall@{k}": ranks.recall(k), f"ndcg@{k}": ranks.ndcg(k)}
 
@@ -92,7 +88,7 @@ def recall_by_frequency(
 def repeated_share(cases: Sequence[Case]) -> float:
     """Return the share of the users' different targets that were in their history."""
     targets = [np.unique(case.targets) for case in cases]
-    repeats = [np.isin(its, case.history) for case, its in zip(cases, targets, strict=True)]
+    repeats = [np.isin(its, case.history.items) for case, its in zip(cases, targets, strict=True)]
     return float(np.concatenate(repeats).mean())
 
 
@@ -112,18 +108,18 @@ def summed_up(by_user: Mapping[str, NDArray[np.float64]], *, k: int = 10) -> dic
     }
 
 
-def tower_ranker(towers: PreferenceTowers, white_NK: torch.Tensor) -> Ranker:
-    """Rank items by the cosine of their vector with the user's."""
+def tower_ranker(towers: VectorTowers, inputs_NX: torch.Tensor) -> Ranker:
+    """Rank items by the cosine of their vector with the user's.
+
+    Args:
+        inputs_NX: what the towers read of each item.
+    """
     with torch.inference_mode():
-        items_ND = torch.cat([towers.items(chunk) for chunk in torch.split(white_NK, 4096)])
+        items_ND = torch.cat([towers.items(chunk) for chunk in torch.split(inputs_NX, 4096)])
 
     def ranker(histories: Sequence[History]) -> Scores:
-        newest = [torch.from_numpy(h[-towers.config.max_history :]) for h in histories]
-        padded = torch.nn.utils.rnn.pad_sequence(newest, batch_first=True)
-        lengths_B = torch.tensor([len(history) for history in newest])
         with torch.inference_mode():
-            users_BD = towers.users(white_NK[padded], lengths_B)
-            scores: Scores = (users_BD @ items_ND.T).cpu().numpy()
+            scores: Scores = (towers.users(inputs_NX, histories) @ items_ND.T).cpu().numpy()
         return scores
 
     return ranker
@@ -137,4 +133,4 @@ def _means(by_user: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
 def _targets(case: Case, mask_seen: bool) -> NDArray[np.int64]:
     """Return a user's different targets; those not in the history where seen items are masked."""
     targets: NDArray[np.int64] = np.unique(case.targets)
-    return np.setdiff1d(targets, case.history) if mask_seen else targets
+    return np.setdiff1d(targets, case.history.items) if mask_seen else targets

@@ -1,12 +1,15 @@
 """Preference encoders: trained towers as ``learn_user`` and ``learn_item``.
 
-Both kinds come out of one training run and hold the same weights.
+Both kinds come out of one training run and hold the same weights, and the behaviour of each SPU
+that users met until then.
 
-Shapes: B rows, T positions, C content width, K whitened width, D dimension, N contents.
+Shapes: B rows, C content width, F behaviour's width, X width of the towers' input, D dimension,
+N contents.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,14 +17,23 @@ from numpy.typing import NDArray
 
 from encoders.artifacts import Artifact, InvalidArtifact
 from encoders.hardware import Hardware, choose_hardware
-from encoders.learn.towers import PreferenceTowers, TowerConfig
+from encoders.learn.behaviour import Behaviour, is_behaviour
+from encoders.learn.history import History
+from encoders.learn.towers import TowerConfig, Towers
+from encoders.learn.transformer_towers import TransformerConfig, TransformerTowers
 from encoders.protocol import Batch, Encoded, Problem
+from encoders.spaces.rotation import weights
 
 USER, ITEM = "learn_user", "learn_item"
+# As ``config.json`` names it; versions without a name have transformer towers.
+ARCHITECTURE = "faded_sum"
+
+AnyTowers = Towers | TransformerTowers
 
 
 def tower_artifacts(
-    towers: PreferenceTowers,
+    towers: Towers,
+    behaviour: Behaviour,
     content_version: str,
     metrics: Mapping[str, object],
     summary: str = "",
@@ -32,13 +44,26 @@ def tower_artifacts(
         content_version: of the ``learn_content`` encoder whose states the towers read.
         summary: of the metrics, for the card: lines of text.
     """
-    directions = {USER: "history of contents -> user", ITEM: "one content -> SPU"}
+    directions = {USER: "history -> user", ITEM: "content and behaviour -> SPU"}
+    inputs = {USER: LearnUser.inputs, ITEM: LearnItem.inputs}
+    tensors = {name: tensor.detach().cpu() for name, tensor in towers.state_dict().items()}
+    tensors |= {name: torch.from_numpy(array) for name, array in behaviour.arrays.items()}
     return {
         kind: Artifact(
             name=kind,
-            config={"kind": kind, "content": content_version, "towers": asdict(towers.config)},
-            preprocessing={"content": "whitened", "history": "oldest first, the newest kept"},
-            tensors={name: tensor.detach().cpu() for name, tensor in towers.state_dict().items()},
+            config={
+                "kind": kind,
+                "architecture": ARCHITECTURE,
+                "inputs": list(inputs[kind]),
+                "content": content_version,
+                "towers": asdict(towers.config),
+            },
+            preprocessing={
+                "content": "whitened, unit norm",
+                "behaviour": "factors of the transitions and log of the events, up to the training",
+                "history": "oldest first, the newest kept; ages in moments",
+            },
+            tensors=tensors,
             metrics=metrics,
             description=(
                 f"LEARN, {direction}; users and SPUs share a space. Reads {content_version}."
@@ -49,169 +74,213 @@ def tower_artifacts(
     }
 
 
-def artifact_towers(artifact: Artifact) -> PreferenceTowers:
-    """Return trained towers; both kinds hold the same.
+def artifact_towers(artifact: Artifact) -> AnyTowers:
+    """Return trained towers; both kinds hold the same. A rotation of the version is left out.
 
     Raises:
         InvalidArtifact: the weights do not fit the config.
     """
+    own = {name: tensor for name, tensor in weights(artifact).items() if not is_behaviour(name)}
+    sizes = cast("Mapping[str, int]", artifact.config.get("towers"))
     try:
-        towers = PreferenceTowers(TowerConfig(**artifact.config["towers"]))  # type: ignore[arg-type]
-        towers.load_state_dict(dict(artifact.tensors))
+        towers: AnyTowers = (
+            Towers(TowerConfig(**sizes))
+            if artifact.config.get("architecture") == ARCHITECTURE
+            else TransformerTowers(TransformerConfig(**sizes))  # type: ignore[arg-type]
+        )
+        towers.load_state_dict(own)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         message = f"encoder {artifact.version}: weights and config do not fit: {error}"
         raise InvalidArtifact(message) from error
     return towers.eval()
 
 
+def artifact_inputs(
+    artifact: Artifact,
+    towers: AnyTowers,
+    spu_ids: Sequence[str],
+    content_NC: NDArray[np.float32],
+) -> torch.Tensor:
+    """Return what the towers of a version read of SPUs, as of its training [N, X].
+
+    Args:
+        towers: ``artifact_towers`` of the version.
+    """
+    known = Behaviour.from_arrays({name: t.numpy() for name, t in artifact.tensors.items()})
+    behaviour_NF = np.zeros((len(spu_ids), 0), np.float32) if known is None else known.of(spu_ids)
+    content = torch.from_numpy(np.ascontiguousarray(content_NC))
+    with torch.inference_mode():
+        return towers.inputs(content, torch.from_numpy(behaviour_NF))
+
+
 def load_user(
     artifact: Artifact, device: str = "auto", precision: str = "auto", context: str | None = None
 ) -> "LearnUser":
-    """Load the user tower.
+    """Load the user side of the towers.
 
     Args:
-        context: path of a ``.npy`` float32 [N, C]: the contents that histories number.
+        context: path of a ``.npy`` float32 [N, C + F]: the contents that histories number, and
+            their behaviour where the version reads it.
 
     Raises:
         InvalidArtifact: the weights do not fit the config.
         ValueError: no context, or not such a matrix.
     """
-    tower = _Tower.load(artifact, device, precision)
+    towers = _Loaded.of(artifact, device, precision)
     if context is None:
         raise ValueError(
             f"encoder {artifact.version} reads contents by number: "
             "give context, the path of their .npy matrix."
         )
-    content_NC = np.load(context, mmap_mode="r", allow_pickle=False)
-    if content_NC.ndim != 2 or content_NC.shape[1] != tower.config.content_width:
+    matrix = np.load(context, mmap_mode="r", allow_pickle=False)
+    width = towers.config.content_width + towers.config.behaviour_width
+    if matrix.ndim != 2 or matrix.shape[1] != width:
         raise ValueError(
-            f"context {context!r} should be [n, {tower.config.content_width}], "
-            f"but is {list(content_NC.shape)}."
+            f"context {context!r} should be [n, {width}], but is {list(matrix.shape)}."
         )
-    return LearnUser(tower, content_NC)
+    return LearnUser(towers, matrix)
 
 
 def load_item(artifact: Artifact, device: str = "auto", precision: str = "auto") -> "LearnItem":
-    """Load the item tower.
+    """Load the item side of the towers.
 
     Raises:
         InvalidArtifact: the weights do not fit the config.
     """
-    return LearnItem(_Tower.load(artifact, device, precision))
+    return LearnItem(_Loaded.of(artifact, device, precision))
 
 
 @dataclass(frozen=True)
-class _Tower:
+class _Loaded:
     version: str
-    network: PreferenceTowers
+    towers: AnyTowers
     hardware: Hardware
 
     @classmethod
-    def load(cls, artifact: Artifact, device: str, precision: str) -> "_Tower":
+    def of(cls, artifact: Artifact, device: str, precision: str) -> "_Loaded":
         # On a CPU float64 costs little beside the language model, and a vector that comes out the
         # same to the last bit in every batch is no false change of a user.
         dtype = {"auto": torch.float64, "float32": torch.float32, "bfloat16": torch.float32}
         chosen = choose_hardware(device, "float32" if precision == "auto" else precision)
         on_cpu = chosen.device.type == "cpu"
         hardware = Hardware(chosen.device, dtype[precision] if on_cpu else torch.float32)
-        network = artifact_towers(artifact).to(device=hardware.device, dtype=hardware.dtype)
-        return cls(artifact.version, network.requires_grad_(False), hardware)
+        towers = artifact_towers(artifact).to(device=hardware.device, dtype=hardware.dtype)
+        return cls(artifact.version, towers.requires_grad_(False), hardware)
 
     @property
-    def config(self) -> TowerConfig:
-        return self.network.config
+    def config(self) -> TowerConfig | TransformerConfig:
+        return self.towers.config
 
-    def whitened(self, content_BC: NDArray[np.float32]) -> torch.Tensor:
-        given = torch.from_numpy(np.array(content_BC)).to(self.hardware.device, self.hardware.dtype)
-        return self.network.whitened(given)
+    def inputs(self, matrix_NW: NDArray[np.float32]) -> torch.Tensor:
+        """Return what the towers read, of contents with their behaviour beside them [N, C + F]."""
+        given = torch.from_numpy(np.array(matrix_NW)).to(self.hardware.device, self.hardware.dtype)
+        width = self.config.content_width
+        return self.towers.inputs(given[:, :width], given[:, width:])
 
 
 class LearnUser:
     """The ``learn_user`` encoder; see ``encoders/protocol.py``."""
 
-    inputs = ("history",)
+    inputs: tuple[str, ...] = ("history", "ages")
 
-    def __init__(self, tower: _Tower, content_NC: NDArray[np.float32]) -> None:
-        self._tower, self._content_NC = tower, content_NC
+    def __init__(self, loaded: _Loaded, matrix_NW: NDArray[np.float32]) -> None:
+        self._loaded, self._matrix_NW = loaded, matrix_NW
+        if isinstance(loaded.towers, TransformerTowers):
+            self.inputs = ("history",)
 
     @property
     def version(self) -> str:
-        return self._tower.version
+        return self._loaded.version
 
     @property
     def outputs(self) -> Mapping[str, int]:
-        return {"embedding": self._tower.config.dim}
+        return {"embedding": self._loaded.config.dim}
 
     def length(self, row: Mapping[str, object]) -> int:
         history = row["history"]
-        return min(len(history), self._tower.config.max_history) if history is not None else 0  # type: ignore[arg-type]
+        return min(len(history), self._loaded.config.max_history) if history is not None else 0  # type: ignore[arg-type]
 
     def encode(self, batch: Batch) -> Encoded:
-        """Encode histories, lists of row numbers of the context, oldest first.
+        """Encode histories: lists of row numbers of the context, oldest first, and their ages.
 
         A user without history gets NaN.
 
         Raises:
-            ValueError: a number is not a row of the context.
+            ValueError: a number is not a row of the context, or items and ages do not pair up.
         """
-        histories = [self._rows(history) for history in batch["history"]]
-        emb_BD = np.full((len(histories), self._tower.config.dim), np.nan, np.float32)
+        rows = batch["history"]
+        ages = batch.get("ages", [None] * len(rows))
+        histories = [self._history(*pair) for pair in zip(rows, ages, strict=True)]
+        emb_BD = np.full((len(histories), self._loaded.config.dim), np.nan, np.float32)
         present = [row for row, history in enumerate(histories) if len(history)]
         if present:
             emb_BD[present] = self._encode([histories[row] for row in present])
         return Encoded({"embedding": emb_BD})
 
-    def _rows(self, history: object) -> NDArray[np.int64]:
-        given = np.asarray([] if history is None else history, dtype=np.int64)
-        rows: NDArray[np.int64] = given[-self._tower.config.max_history :]
-        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self._content_NC):
+    def _history(self, rows: object, ages: object) -> History:
+        items = np.asarray([] if rows is None else rows, dtype=np.int64)
+        if len(items) and not 0 <= items.min() <= items.max() < len(self._matrix_NW):
             raise ValueError(
-                f"history should hold rows of the context, 0 to {len(self._content_NC) - 1}, "
-                f"but holds {rows.min()} to {rows.max()}."
+                f"history should hold rows of the context, 0 to {len(self._matrix_NW) - 1}, "
+                f"but holds {items.min()} to {items.max()}."
             )
-        return rows
+        given = History.one_by_one(items) if ages is None else _aged(items, ages)
+        return given.newest(self._loaded.config.max_history)
 
-    def _encode(self, histories: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
-        distinct, where = np.unique(np.concatenate(histories), return_inverse=True)
+    def _encode(self, histories: Sequence[History]) -> NDArray[np.float32]:
+        distinct, where = np.unique(
+            np.concatenate([history.items for history in histories]), return_inverse=True
+        )
+        ends = np.cumsum([len(history) for history in histories])[:-1]
+        numbered = [
+            History(rows, history.moments)
+            for rows, history in zip(np.split(where, ends), histories, strict=True)
+        ]
         with torch.inference_mode():
-            white_NK = self._tower.whitened(self._content_NC[distinct])
-            lengths_B = torch.tensor([len(history) for history in histories])
-            ends = np.cumsum([len(history) for history in histories])[:-1]
-            numbered = [torch.from_numpy(rows) for rows in np.split(where, ends)]
-            padded = torch.nn.utils.rnn.pad_sequence(numbered, batch_first=True)
-            device = self._tower.hardware.device
-            emb_BD = self._tower.network.users(white_NK[padded.to(device)], lengths_B.to(device))
+            inputs_NX = self._loaded.inputs(self._matrix_NW[distinct])
+            emb_BD = self._loaded.towers.users(inputs_NX, numbered)
         return emb_BD.cpu().numpy().astype(np.float32)
 
 
 class LearnItem:
     """The ``learn_item`` encoder; see ``encoders/protocol.py``."""
 
-    inputs = ("content_embedding",)
+    inputs: tuple[str, ...] = ("content_embedding", "behaviour")
 
-    def __init__(self, tower: _Tower) -> None:
-        self._tower = tower
+    def __init__(self, loaded: _Loaded) -> None:
+        self._loaded = loaded
+        if isinstance(loaded.towers, TransformerTowers):
+            self.inputs = ("content_embedding",)
 
     @property
     def version(self) -> str:
-        return self._tower.version
+        return self._loaded.version
 
     @property
     def outputs(self) -> Mapping[str, int]:
-        return {"embedding": self._tower.config.dim}
+        return {"embedding": self._loaded.config.dim}
 
     def length(self, row: Mapping[str, object]) -> int:
         return 1
 
     def encode(self, batch: Batch) -> Encoded:
-        """Encode content embeddings; NaN, and a fatal problem, where there is none."""
+        """Encode contents with their behaviour; NaN, and a fatal problem, without a content.
+
+        An SPU that nobody met has no behaviour, or zeros.
+        """
         contents = batch["content_embedding"]
-        emb_BD = np.full((len(contents), self._tower.config.dim), np.nan, np.float32)
+        behaviours = batch.get("behaviour", [None] * len(contents))
+        emb_BD = np.full((len(contents), self._loaded.config.dim), np.nan, np.float32)
         present = [row for row, content in enumerate(contents) if content is not None]
         if present:
-            given = np.stack([np.asarray(contents[row], np.float32) for row in present])
+            nothing = np.zeros(self._loaded.config.behaviour_width, np.float32)
+            given = [
+                (contents[row], nothing if behaviours[row] is None else behaviours[row])
+                for row in present
+            ]
+            matrix = np.stack([np.concatenate(pair).astype(np.float32) for pair in given])  # type: ignore[arg-type]
             with torch.inference_mode():
-                vectors = self._tower.network.items(self._tower.whitened(given))
+                vectors = self._loaded.towers.items(self._loaded.inputs(matrix))
             emb_BD[present] = vectors.cpu().numpy().astype(np.float32)
         missing = sorted(set(range(len(contents))) - set(present))
         detail = "the SPU's prompt has no content embedding"
@@ -219,3 +288,13 @@ class LearnItem:
             {"embedding": emb_BD},
             [Problem(row, "content_missing", detail, fatal=True) for row in missing],
         )
+
+
+def _aged(items: NDArray[np.int64], ages: object) -> History:
+    given = np.asarray(ages, dtype=np.int64)
+    if len(given) != len(items):
+        raise ValueError(
+            f"ages should be as many as the items of the history, {len(items)}, "
+            f"but are {len(given)}."
+        )
+    return History(items, given.max(initial=0) - given)

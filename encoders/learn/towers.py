@@ -1,23 +1,38 @@
-"""Towers: LEARN's networks, from the contents a user has met, or from one content, to a vector.
+"""Towers: LEARN's networks, from what is known of items to vectors of items and of users.
 
-After LEARN (Jia et al., AAAI 2025, section 3.3): an adaptor, a causal transformer, a projection, L2
-norm; a user is the last position of the history. The towers start as a neighbour rule that
-training then betters: contents are whitened with the catalogue's own statistics, adaptor and
-projection start as the identity, residual branches at zero.
+An item goes through two towers. The key tower says what the item is like to be met; the query tower
+what is met after it. A user is the sum of the queries of the history, each faded by its age in
+moments, a dimension at its own pace. The score of an item for a user is the product of the two,
+plus the item's popularity: a cosine of contents cannot carry that.
 
-Shapes: B rows, T positions, C content width, K whitened width, W width of the transformer,
-D dimension, N contents.
+Vectors come out with unit norm, and their cosine ranks as that score does: a user's vector has a
+constant beside the sum, an item's its popularity, and one more number which brings all items to one
+length (Bachrach et al., RecSys 2014).
+
+Shapes: B users, N items, C content width, K whitened width, F behaviour factors of a side, X input
+width, E latent width, D dimension, P pairs of a user and an item of the history.
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from encoders.settings import ITEM_TOWERS, ItemTower, LearnConfig
+from encoders.learn.behaviour import behaviour_width
+from encoders.learn.history import History
+from encoders.learn.whitening import Whitening
+from encoders.settings import LearnConfig
 
 _DEFAULTS = LearnConfig()
+# Numbers of a vector beside the latent ones: popularity, and what makes up for the norm.
+_EXTRA = 2
+# Root mean square of the coordinates that the towers read: of text, and of behaviour.
+_TEXT_SCALE, _BEHAVIOUR_SCALE = 0.25, 0.5
+# The logarithm of ten thousand events becomes about 1.
+_EVENTS_SCALE = 0.1
 
 
 @dataclass(frozen=True)
@@ -27,182 +42,181 @@ class TowerConfig:
     Attributes:
         content_width: C, of the language model's states.
         whitened_width: K, leading directions of the catalogue that are kept.
+        factors: F.
         dim: D.
-        width: W.
     """
 
     content_width: int
     whitened_width: int
+    factors: int = _DEFAULTS.factors
     dim: int = _DEFAULTS.dim
-    width: int = _DEFAULTS.width
-    layers: int = _DEFAULTS.layers
-    heads: int = _DEFAULTS.heads
+    hidden: int = _DEFAULTS.hidden
     max_history: int = _DEFAULTS.max_history
-    positions: bool = _DEFAULTS.positions
-    item_tower: ItemTower = _DEFAULTS.item_tower
 
     def __post_init__(self) -> None:
-        problems = []
-        if self.width % self.heads:
-            problems.append(f"width {self.width} should be a multiple of heads {self.heads}")
-        if self.item_tower not in ITEM_TOWERS:
-            problems.append(
-                f"item_tower should be one of {ITEM_TOWERS}, but is {self.item_tower!r}"
-            )
-        if self.whitened_width > self.content_width:
-            problems.append(
-                f"whitened_width {self.whitened_width} is over content_width {self.content_width}"
-            )
-        if problems:
-            raise ValueError(f"LEARN's towers cannot be built: {'; '.join(problems)}.")
+        if self.dim < _EXTRA + 2:
+            raise ValueError(f"LEARN's dim should be at least {_EXTRA + 2}, but is {self.dim}.")
+
+    @property
+    def behaviour_width(self) -> int:
+        """Numbers of an item's behaviour: both sides' factors, and the log of its events."""
+        return behaviour_width(self.factors)
 
 
-def tower_config(settings: LearnConfig, content_width: int) -> TowerConfig:
-    """Return the sizes that settings give over contents of some width.
-
-    Raises:
-        ValueError: towers of these sizes cannot be built.
-    """
-    names = [each.name for each in fields(TowerConfig) if each.name != "content_width"]
-    sizes = {name: getattr(settings, name) for name in names}
-    sizes["whitened_width"] = min(content_width, settings.whitened_width)
-    return TowerConfig(content_width, **sizes)
-
-
-@dataclass(frozen=True)
-class Whitening:
-    """The linear map after which the catalogue's directions weigh the same.
-
-    Attributes:
-        mean_C: of the catalogue.
-        map_CK: projection on the leading directions, each divided by its standard deviation.
-    """
-
-    mean_C: torch.Tensor
-    map_CK: torch.Tensor
-
-    def __call__(self, content_BC: torch.Tensor) -> torch.Tensor:
-        """Return whitened contents [..., K], most variable direction first."""
-        return (content_BC - self.mean_C) @ self.map_CK
+def tower_config(settings: LearnConfig, content_width: int, whitened_width: int) -> TowerConfig:
+    """Return the sizes that settings give over contents of some width."""
+    return TowerConfig(
+        content_width=content_width,
+        whitened_width=whitened_width,
+        factors=settings.factors,
+        dim=settings.dim,
+        hidden=settings.hidden,
+        max_history=settings.max_history,
+    )
 
 
-def fitted_whitening(content_NC: torch.Tensor, *, max_width: int, ridge: float) -> Whitening:
-    """Fit a whitening to a catalogue.
-
-    Args:
-        content_NC: contents, at least three of them, and not all the same.
-        max_width: most directions to keep; fewer are kept where there are few contents.
-        ridge: added to each direction's variance, in units of the largest. Without it fewer
-            contents than directions end up all equally far from each other.
-
-    Raises:
-        ValueError: there is nothing to fit to.
-    """
-    content = content_NC.double()
-    mean_C = content.mean(dim=0)
-    _, scale, directions = torch.linalg.svd(content - mean_C, full_matrices=False)
-    variance = scale**2 / max(len(content) - 1, 1)
-    rank = int((variance > variance.max() * 1e-9).sum()) if len(content) > 2 else 0
-    if rank == 0:
-        raise ValueError(
-            "whitening needs three different contents or more, "
-            f"but was given {len(content)} of rank {rank}."
-        )
-    width = min(max_width, rank)
-    deviation = (variance[:width] + ridge * variance[0]).sqrt()
-    # The sign of a direction is arbitrary: fix it, or two machines make two versions of one model.
-    kept = directions[:width]
-    largest = kept.gather(1, kept.abs().argmax(dim=1, keepdim=True))
-    return Whitening(mean_C.float(), (kept * largest.sign() / deviation[:, None]).T.float())
-
-
-class Block(nn.Module):
-    """A pre-norm transformer layer that starts as the identity."""
-
-    def __init__(self, config: TowerConfig) -> None:
-        super().__init__()
-        width = config.width
-        self.heads = config.heads
-        self.attention_norm = nn.LayerNorm(width)
-        self.query_key_value = nn.Linear(width, 3 * width)
-        self.attention_out = nn.Linear(width, width)
-        self.feed_norm = nn.LayerNorm(width)
-        self.feed_in = nn.Linear(width, 4 * width)
-        self.feed_out = nn.Linear(4 * width, width)
-        for branch_end in (self.attention_out, self.feed_out):
-            nn.init.zeros_(branch_end.weight)
-            nn.init.zeros_(branch_end.bias)
-
-    def forward(self, x_BTW: torch.Tensor) -> torch.Tensor:
-        """Return the layer's states [B, T, W]; a position sees itself and those before it."""
-        x_BTW = x_BTW + self.attention_out(self._attended(self.attention_norm(x_BTW)))
-        hidden = functional.gelu(self.feed_in(self.feed_norm(x_BTW)))
-        fed: torch.Tensor = x_BTW + self.feed_out(hidden)
-        return fed
-
-    def _attended(self, x_BTW: torch.Tensor) -> torch.Tensor:
-        rows, length, width = x_BTW.shape
-        split = self.query_key_value(x_BTW).view(rows, length, 3, self.heads, width // self.heads)
-        query, key, value = split.permute(2, 0, 3, 1, 4)
-        seen = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        return seen.transpose(1, 2).reshape(rows, length, width)
-
-
-class PreferenceTowers(nn.Module):
-    """LEARN's user tower and item tower: one set of weights."""
+class Towers(nn.Module):
+    """The query tower and the key tower."""
 
     def __init__(self, config: TowerConfig) -> None:
         super().__init__()
         self.config = config
+        latent, inputs = config.dim - _EXTRA, config.whitened_width + config.behaviour_width
         self.mean_C: torch.Tensor
         self.map_CK: torch.Tensor
+        self.popularity_scale: torch.Tensor
+        self.longest_key: torch.Tensor
         self.register_buffer("mean_C", torch.zeros(config.content_width))
         self.register_buffer("map_CK", torch.eye(config.content_width, config.whitened_width))
-        self.adaptor = nn.Linear(config.whitened_width, config.width)
-        self.positions = (
-            nn.Parameter(torch.zeros(config.max_history, config.width))
-            if config.positions
-            else None
-        )
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.head = nn.Linear(config.width, config.dim)
-        for linear in (self.adaptor, self.head):
-            nn.init.eye_(linear.weight)
-            nn.init.zeros_(linear.bias)
+        self.register_buffer("popularity_scale", torch.ones(()))
+        self.register_buffer("longest_key", torch.ones(()))
+        self.query = _Tower(inputs, latent, config.hidden)
+        self.key = _Tower(inputs, latent, config.hidden)
+        self.popularity = nn.Linear(inputs, 1)
+        self.events_weight = nn.Parameter(torch.tensor(0.3))
+        self.fading_E = nn.Parameter(torch.zeros(latent))
+        self.log_scale = nn.Parameter(torch.tensor(latent**-0.5).log())
+        nn.init.zeros_(self.popularity.weight)
+        nn.init.zeros_(self.popularity.bias)
 
     def use(self, whitening: Whitening) -> None:
         """Take over a fitted whitening."""
         self.mean_C.copy_(whitening.mean_C)
         self.map_CK.copy_(whitening.map_CK)
 
-    def whitened(self, content_BC: torch.Tensor) -> torch.Tensor:
-        """Return whitened contents [..., K]: what both towers read."""
-        return Whitening(self.mean_C, self.map_CK)(content_BC)
+    @torch.no_grad()
+    def fade_from(self, decay: float) -> None:
+        """Let queries start to fade by ``decay`` a moment."""
+        self.fading_E.fill_(float(torch.logit(torch.tensor(decay))))
 
-    def sequence(self, white_BTK: torch.Tensor) -> torch.Tensor:
-        """Return the vector at each position, of all up to it, unit norm [B, T, D]."""
-        x_BTW = self.adaptor(white_BTK)
-        if self.positions is not None:
-            x_BTW = x_BTW + self.positions[: x_BTW.shape[1]]
-        for block in self.blocks:
-            x_BTW = block(x_BTW)
-        return functional.normalize(self.head(x_BTW), dim=-1)
+    def inputs(self, content_NC: torch.Tensor, behaviour_NB: torch.Tensor) -> torch.Tensor:
+        """Return what the towers read of each item [N, X].
 
-    def users(self, white_BTK: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
-        """Return user vectors [B, D]: the last positions of histories padded on the right."""
-        emb_BTD = self.sequence(white_BTK)
-        return emb_BTD[torch.arange(len(lengths_B), device=lengths_B.device), lengths_B - 1]
+        Args:
+            behaviour_NB: ``behaviour``; zeros of an item that nobody met.
+        """
+        white_NK = functional.normalize(Whitening(self.mean_C, self.map_CK)(content_NC), dim=1)
+        factors = self.config.factors
+        factors_NF, events_N1 = behaviour_NB[:, :-1], behaviour_NB[:, -1:]
+        return torch.cat(
+            [
+                white_NK * (_TEXT_SCALE * self.config.whitened_width**0.5),
+                factors_NF * (_BEHAVIOUR_SCALE * factors**0.5),
+                events_N1 * _EVENTS_SCALE,
+            ],
+            dim=1,
+        )
 
-    def items(self, white_BK: torch.Tensor) -> torch.Tensor:
-        """Return item vectors, unit norm [B, D], each on its own."""
-        if self.config.item_tower == "content":
-            width = min(self.config.dim, white_BK.shape[-1])
-            padding = (0, self.config.dim - width)
-            return functional.normalize(functional.pad(white_BK[..., :width], padding), dim=-1)
-        return self.sequence(white_BK[:, None])[:, 0]
+    def without_behaviour(self, inputs_NX: torch.Tensor, where_N: torch.Tensor) -> torch.Tensor:
+        """Return the inputs with the factors of some items zeroed; their text and events stay."""
+        width = self.config.whitened_width
+        is_factor_X = torch.zeros(inputs_NX.shape[1], dtype=torch.bool, device=inputs_NX.device)
+        is_factor_X[width:-1] = True
+        return inputs_NX.masked_fill(where_N[:, None] & is_factor_X, 0)
 
-    def targets(self, white_BTK: torch.Tensor) -> torch.Tensor:
-        """Return the vectors [B, T, D] of target sequences that training compares with."""
-        if self.config.item_tower == "shared_causal":
-            return self.sequence(white_BTK)
-        return self.items(white_BTK.flatten(0, 1)).view(*white_BTK.shape[:2], -1)
+    def keys(self, inputs_NX: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the latent key [N, E] and the popularity [N] of each item."""
+        key_NE = self.key(inputs_NX) * self.log_scale.exp()
+        log_events_N = inputs_NX[:, -1] / _EVENTS_SCALE
+        return key_NE, self.popularity(inputs_NX)[:, 0] + self.events_weight * log_events_N
+
+    def sums(
+        self,
+        query_NE: torch.Tensor,
+        items_P: torch.Tensor,
+        ages_P: torch.Tensor,
+        of_P: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the faded sum of queries [B, E].
+
+        Args:
+            query_NE: of each item.
+            items_P: of each pair of a user and an item of the history.
+            ages_P: in moments.
+            of_P: user of each; every user is there.
+        """
+        fading_PE = torch.sigmoid(self.fading_E) ** ages_P[:, None]
+        sum_BE = query_NE.new_zeros(int(of_P.max()) + 1, query_NE.shape[1])
+        return sum_BE.index_add(0, of_P, query_NE[items_P] * fading_PE)
+
+    @torch.no_grad()
+    def calibrate(self, inputs_NX: torch.Tensor) -> None:
+        """Fix the scales of the vectors for a catalogue; the order of the scores stays.
+
+        Popularity gets about the length of the keys, so that the cosine of two items is of both.
+        """
+        key_NE, popularity_N = self.keys(inputs_NX)
+        length = key_NE.norm(dim=1).median().clamp(min=1e-6)
+        self.popularity_scale.copy_((popularity_N.abs().max() / length).clamp(min=1.0))
+        scaled_N = popularity_N / self.popularity_scale
+        self.longest_key.copy_((key_NE.square().sum(dim=1) + scaled_N.square()).max().sqrt())
+
+    def items(self, inputs_NX: torch.Tensor) -> torch.Tensor:
+        """Return item vectors, unit norm [N, D]."""
+        key_NE, popularity_N = self.keys(inputs_NX)
+        key_NL = torch.cat([key_NE, popularity_N[:, None] / self.popularity_scale], dim=1)
+        missing_N1 = self.longest_key.square() - key_NL.square().sum(dim=1, keepdim=True)
+        # Of an item more extreme than all in training nothing is missing: it is cut to unit norm.
+        return functional.normalize(torch.cat([key_NL, missing_N1.clamp(min=0).sqrt()], 1), dim=1)
+
+    def users(self, inputs_NX: torch.Tensor, histories: Sequence[History]) -> torch.Tensor:
+        """Return user vectors, unit norm [B, D].
+
+        Args:
+            histories: rows of ``inputs_NX``, one item at least; the newest are read.
+        """
+        newest = [history.newest(self.config.max_history) for history in histories]
+        items_P, ages_P, of_P = (part.to(inputs_NX.device) for part in flat_histories(newest))
+        sum_BE = self.sums(self.query(inputs_NX), items_P, ages_P, of_P)
+        constant_B1 = self.popularity_scale.expand(len(sum_BE), 1)
+        return functional.normalize(
+            torch.cat([sum_BE, constant_B1, torch.zeros_like(constant_B1)], dim=1), dim=1
+        )
+
+
+def flat_histories(
+    histories: Sequence[History],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return item [P], age [P] and number of the history [P] of every item of every history."""
+    of_P = np.repeat(np.arange(len(histories)), [len(history) for history in histories])
+    items_P, ages_P = (
+        np.concatenate([np.empty(0, np.int64), *parts])
+        for parts in ([h.items for h in histories], [h.ages for h in histories])
+    )
+    return torch.from_numpy(items_P), torch.from_numpy(ages_P), torch.from_numpy(of_P)
+
+
+class _Tower(nn.Module):
+    """A linear map, normalised, and a network beside it that starts at zero."""
+
+    def __init__(self, inputs: int, outputs: int, hidden: int) -> None:
+        super().__init__()
+        self.linear, self.norm = nn.Linear(inputs, outputs), nn.LayerNorm(outputs)
+        self.hidden, self.residual = nn.Linear(inputs, hidden), nn.Linear(hidden, outputs)
+        nn.init.zeros_(self.residual.weight)
+        nn.init.zeros_(self.residual.bias)
+
+    def forward(self, inputs_NX: torch.Tensor) -> torch.Tensor:
+        residual_NE: torch.Tensor = self.residual(functional.gelu(self.hidden(inputs_NX)))
+        linear_NE: torch.Tensor = self.norm(self.linear(inputs_NX))
+        return linear_NE + residual_NE

@@ -1,38 +1,44 @@
-"""Training of LEARN's towers on the order in which users met contents.
+"""Training of LEARN's towers: the number of epochs is chosen, then they learn from everything.
 
-After LEARN (Jia et al., AAAI 2025, section 3.3). Everything random is drawn from the seed and the
-epoch: a training that was killed and resumed ends with the weights of an uninterrupted one.
+First the towers learn from what lies before the events that are watched, and after every epoch
+they rank the catalogue for the users of those: nDCG@10 of what they met then and had not met
+before. Epoch 0, the untrained towers, competes. Then new towers learn from all events, for as many
+epochs as ranked best. A loss decides nothing: it falls while the ranking gets worse
+(``docs/results/2026-11-29-learn-early-stopping.md``).
 
-Shapes: N contents, C content width, K whitened width.
+A training that was killed and resumed ends with the weights of an uninterrupted one.
+
+Shapes: N items, C content width, F behaviour's width.
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
-from encoders.checkpoint import read_checkpoint, remove_checkpoint, write_checkpoint
+from encoders.checkpoint import Checkpoint, read_checkpoint, remove_checkpoint, write_checkpoint
 from encoders.hardware import choose_hardware
-from encoders.learn.batches import History
-from encoders.learn.evaluation import compared, tower_ranker
-from encoders.learn.rules import rules
-from encoders.learn.towers import PreferenceTowers, TowerConfig, fitted_whitening
-from encoders.learn.training_run import (
-    FIGURE,
-    VALIDATION_STREAM,
-    Curve,
-    TrainingRun,
-    best_epoch,
-)
+from encoders.learn.evaluation import compared, tower_ranker, user_scores
+from encoders.learn.history import Case, History
+from encoders.learn.rules import Ranker, Rules, added
+from encoders.learn.towers import Towers, tower_config
+from encoders.learn.training_run import TrainingRun, copied
+from encoders.learn.whitening import fitted_whitening
 from encoders.settings import LearnConfig
 
-__all__ = ["TooFewSequences", "Trained", "train"]
+# Of the users watched: what the number of epochs is chosen by.
+FIGURE = "ndcg@10"
+_WATCHED_STREAM = 1 << 31
+# Of the cosine beside a rule, whose scores grow with the history.
+_WEIGHTS = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0)
 
+Curve = list[dict[str, float]]
+Figures = dict[str, dict[str, float]]
 # Of finished epochs and all epochs.
 Progress = Callable[[int, int], None]
 
@@ -43,83 +49,221 @@ class TooFewSequences(ValueError):
 
 @dataclass(frozen=True)
 class Trained:
-    """Towers as they were after their best epoch.
+    """Towers that learned from all events.
 
     Attributes:
-        untrained: as they were before the first one.
-        curve: a row an epoch: epoch, ndcg@10, validation_loss, train_loss; epoch 0 is before
-            training and has no train_loss.
+        behaviour_NF: what they read of each item beside its content.
+        untrained: as they were before the first epoch.
+        curve: a row an epoch of the run that is watched: epoch, ndcg@10, loss; epoch 0 has no loss.
         watched: on the users watched, the metrics of the best epoch (``learn``), of the towers
-            ``untrained``, and of the rules without training, which know what the towers learned
-            from and no more.
+            ``untrained``, and of the rules, which know what the towers learned from and no more.
+        teacher: the blend that ranks best for them.
+        weight: of the towers' cosine beside the teacher's scores, with which both together rank
+            best for them.
     """
 
-    towers: PreferenceTowers
-    untrained: PreferenceTowers
+    towers: Towers
+    untrained: Towers
+    behaviour_NF: NDArray[np.float32]
     curve: Curve
-    watched: dict[str, dict[str, float]]
+    watched: Figures
+    teacher: str
+    weight: float
 
     @property
     def best_epoch(self) -> int:
         return best_epoch(self.curve)
 
 
+def best_epoch(curve: Curve) -> int:
+    """Return the epoch that ranked best for the users watched; the earliest of equals."""
+    return int(max(curve, key=lambda row: row[FIGURE])["epoch"])
+
+
 def train(
     content_NC: NDArray[np.float32],
-    sequences: Sequence[History],
-    sizes: TowerConfig,
+    histories: Sequence[History],
     config: LearnConfig,
     *,
+    watched_from: Sequence[int],
     checkpoint: str | None = None,
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Trained:
-    """Train towers on users' sequences, each cut in history and target afresh every epoch.
+    """Train towers on what users met.
 
     Args:
         content_NC: content of each item.
-        sequences: items of each user, oldest first. Those of a single event teach nothing.
-        sizes: ``whitened_width`` is the most; few contents give fewer directions.
+        histories: of each user, all that training may know.
+        watched_from: of each user, how many items lie before the moment from which on events are
+            watched.
         checkpoint: file, on any fsspec location, to resume from after a kill; removed at the end.
         progress: told of finished epochs and all.
 
     Raises:
-        TooFewSequences: fewer than four users with two events.
+        TooFewSequences: fewer than four users met things at two moments.
     """
+    _check(histories)
+    tell = progress or (lambda _, __: None)
     with _threads(config.threads):
-        run = _started(content_NC, sequences, sizes, config=config, device=device)
-        identity = _identity(content_NC, sequences, run.towers.config, config)
-        _resume(run, checkpoint, identity)
-        for epoch in range(len(run.curve), config.epochs + 1):
-            if run.has_converged():
-                break
-            run.one_epoch(epoch)
-            if checkpoint:
-                write_checkpoint(checkpoint, run.checkpoint(identity))
-            if progress:
-                progress(epoch, config.epochs)
-    if progress:
-        progress(config.epochs, config.epochs)
-    if checkpoint:
-        remove_checkpoint(checkpoint)
-    return _trained(run)
+        runs = _Runs(content_NC, config, device)
+        checkpoints = _Checkpoints(
+            checkpoint, _identity(content_NC, histories, watched_from, config)
+        )
+        learners = [h.until(size) for h, size in zip(histories, watched_from, strict=True)]
+        cases = _watched_cases(histories, watched_from, config)
+        known = runs.rules(learners)
+        teacher = _best_blend(known, cases)
+        watched = runs.started(learners, known, teacher)
+        curve, rankers = _watched_run(watched, cases, checkpoints, tell)
+        figures = compared(rankers, cases)
+        weight = _best_weight(rankers["learn"], rankers[teacher], cases)
+        final = runs.started(histories, runs.rules(histories), teacher)
+        untrained = _towers(final, copied(final.towers))
+        _learn_again(final, best_epoch(curve), checkpoints, tell)
+    checkpoints.remove()
+    tell(2 * config.epochs, 2 * config.epochs)
+    towers = _towers(final, copied(final.towers))
+    return Trained(towers, untrained, final.behaviour_NF, curve, figures, teacher, weight)
 
 
-def _trained(run: TrainingRun) -> Trained:
-    best, untrained = (_towers(run, weights) for weights in (run.best, run.untrained))
-    white_NK = run.white_NK.cpu()
-    rankers = {
-        "learn": tower_ranker(best, white_NK),
-        "untrained": tower_ranker(untrained, white_NK),
-        **rules(white_NK, run.learners),
+class _Runs:
+    """Runs over the same contents, from the same first weights."""
+
+    def __init__(self, content_NC: NDArray[np.float32], config: LearnConfig, device: str) -> None:
+        self._config, self._device = config, choose_hardware(device, "float32").device
+        self._content = torch.from_numpy(np.ascontiguousarray(content_NC))
+        self._whitening = fitted_whitening(
+            self._content, max_width=config.whitened_width, ridge=config.ridge
+        )
+
+    def rules(self, histories: Sequence[History]) -> Rules:
+        return Rules(self._whitening(self._content), histories)
+
+    def started(self, histories: Sequence[History], rules: Rules, teacher: str) -> TrainingRun:
+        torch.manual_seed(self._config.seed)
+        towers = Towers(tower_config(self._config, *self._whitening.map_CK.shape))
+        towers.use(self._whitening)
+        towers.fade_from(rules.blends[teacher].decay)
+        run = TrainingRun(
+            towers.to(self._device), self._content, histories, rules, self._config, teacher=teacher
+        )
+        towers.eval().calibrate(run.inputs_NX)
+        return run
+
+
+@dataclass(frozen=True)
+class _Checkpoints:
+    """Files of the two runs, beside each other; none where training is not to be resumed."""
+
+    path: str | None
+    identity: str
+
+    def read(self, run: str) -> Checkpoint | None:
+        return read_checkpoint(f"{self.path}.{run}", self.identity) if self.path else None
+
+    def write(self, run: str, curve: Curve, tensors: Mapping[str, torch.Tensor]) -> None:
+        if self.path:
+            state = Checkpoint(self.identity, {"curve": curve}, tensors)
+            write_checkpoint(f"{self.path}.{run}", state)
+
+    def remove(self) -> None:
+        for run in ("watched", "final") if self.path else ():
+            remove_checkpoint(f"{self.path}.{run}")
+
+
+def _watched_run(
+    run: TrainingRun, cases: Sequence[Case], checkpoints: _Checkpoints, tell: Progress
+) -> tuple[Curve, dict[str, Ranker]]:
+    """Learn until no epoch ranks better; return the curve, and all rankers by name."""
+    config, untrained = run.config, _towers(run, copied(run.towers))
+    saved = checkpoints.read("watched")
+    if saved:
+        run.restore(saved)
+        curve, best = list(saved.state["curve"]), saved.part("best.")
+    else:
+        curve, best = [{"epoch": 0, FIGURE: _figure(run, cases)}], copied(run.towers)
+    for epoch in range(len(curve), config.epochs + 1):
+        if epoch - 1 - best_epoch(curve) >= config.patience:
+            break
+        loss = run.one_epoch(epoch)
+        curve.append({"epoch": epoch, FIGURE: _figure(run, cases), "loss": loss})
+        if best_epoch(curve) == epoch:
+            best = copied(run.towers)
+        tensors = {f"best.{name}": value for name, value in best.items()}
+        checkpoints.write("watched", curve, {**run.tensors(), **tensors})
+        tell(epoch, 2 * config.epochs)
+    inputs_NX = run.inputs_NX
+    return curve, {
+        "learn": tower_ranker(_towers(run, best), inputs_NX),
+        "untrained": tower_ranker(untrained, inputs_NX),
+        **run.rules.by_name,
     }
-    return Trained(best, untrained, run.curve, compared(rankers, run.cases))
 
 
-def _towers(run: TrainingRun, weights: Mapping[str, torch.Tensor]) -> PreferenceTowers:
-    towers = PreferenceTowers(run.towers.config)
+def _best_blend(rules: Rules, cases: Sequence[Case]) -> str:
+    """Return the blend that ranks best for the users watched."""
+    figures = compared(rules.blends, cases)
+    return max(rules.blends, key=lambda name: figures[name].get(FIGURE, 0.0))
+
+
+def _best_weight(learned: Ranker, rule: Ranker, cases: Sequence[Case]) -> float:
+    """Return the weight of the cosine beside the rule with which both rank best; least of equals.
+
+    0 where the towers add nothing.
+    """
+    figures = {
+        weight: float(user_scores(added(rule, learned, weight), cases)[FIGURE].sum())
+        for weight in _WEIGHTS
+    }
+    return max(figures, key=lambda weight: figures[weight])
+
+
+def _learn_again(run: TrainingRun, epochs: int, checkpoints: _Checkpoints, tell: Progress) -> None:
+    saved = checkpoints.read("final")
+    curve: Curve = []
+    if saved:
+        run.restore(saved)
+        curve = list(saved.state["curve"])
+    for epoch in range(len(curve) + 1, epochs + 1):
+        curve.append({"epoch": epoch, "loss": run.one_epoch(epoch)})
+        checkpoints.write("final", curve, run.tensors())
+        tell(run.config.epochs + epoch, 2 * run.config.epochs)
+
+
+def _figure(run: TrainingRun, cases: Sequence[Case]) -> float:
+    """Return nDCG@10 of the users watched; 0 where none of them met anything new."""
+    of_users = user_scores(tower_ranker(run.towers, run.inputs_NX), cases)[FIGURE]
+    return float(of_users.mean()) if len(of_users) else 0.0
+
+
+def _towers(run: TrainingRun, weights: Mapping[str, torch.Tensor]) -> Towers:
+    towers = Towers(run.towers.config)
     towers.load_state_dict(weights)
-    return towers.eval()
+    return towers.to(run.inputs_NX.device).eval()
+
+
+def _watched_cases(
+    histories: Sequence[History], watched_from: Sequence[int], config: LearnConfig
+) -> list[Case]:
+    """Return users with items on both sides of the moment, a sample of them if they are many."""
+    both = [
+        Case(history.until(size), history.items[size:])
+        for history, size in zip(histories, watched_from, strict=True)
+        if 0 < size < len(history)
+    ]
+    rng = np.random.default_rng((config.seed, _WATCHED_STREAM))
+    chosen = sorted(rng.permutation(len(both))[: config.max_watched].tolist())
+    return [both[row] for row in chosen]
+
+
+def _check(histories: Sequence[History]) -> None:
+    usable = sum(len(history) > 0 and history.moments[-1] > 0 for history in histories)
+    if usable < 4:
+        raise TooFewSequences(
+            f"LEARN needs four users who met something at two moments or more, but only {usable} "
+            f"of {len(histories)} did. Train later, or on a longer span of time."
+        )
 
 
 @contextmanager
@@ -127,69 +271,23 @@ def _threads(count: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        yield
+        # Sums taken by several threads come out in another order each time.
+        with threadpool_limits(count):
+            yield
     finally:
         torch.set_num_threads(before)
 
 
-def _resume(run: TrainingRun, checkpoint: str | None, identity: str) -> None:
-    """Go back to the checkpoint, or look once at the untrained towers."""
-    saved = read_checkpoint(checkpoint, identity) if checkpoint else None
-    if saved is None:
-        run.look_at_untrained()
-    else:
-        run.restore(saved)
-
-
-def _started(
-    content_NC: NDArray[np.float32],
-    sequences: Sequence[History],
-    sizes: TowerConfig,
-    *,
-    config: LearnConfig,
-    device: str,
-) -> TrainingRun:
-    learners, watched = _split(sequences, config)
-    content = torch.from_numpy(np.ascontiguousarray(content_NC))
-    whitening = fitted_whitening(content, max_width=sizes.whitened_width, ridge=config.ridge)
-    torch.manual_seed(config.seed)
-    towers = PreferenceTowers(replace(sizes, whitened_width=whitening.map_CK.shape[1]))
-    towers.use(whitening)
-    towers.to(choose_hardware(device, "float32").device)
-    white_NK = towers.whitened(content.to(towers.mean_C.device))
-    return TrainingRun(towers, white_NK, config, learners=learners, watched=watched)
-
-
-def _split(
-    sequences: Sequence[History], config: LearnConfig
-) -> tuple[list[History], list[History]]:
-    """Return the sequences to learn from, and those to watch."""
-    usable = [np.asarray(s, dtype=np.int64) for s in sequences if len(s) > 1]
-    if len(usable) < 4:
-        raise TooFewSequences(
-            f"LEARN needs four users with two events or more, but only {len(usable)} of "
-            f"{len(sequences)} have them. Train later, or on a longer span of time."
-        )
-    rng = np.random.default_rng((config.seed, VALIDATION_STREAM + 1))
-    order = rng.permutation(len(usable))
-    watched = max(2, min(config.max_watched, round(config.validation_share * len(usable))))
-    return [usable[row] for row in order[watched:]], [usable[row] for row in order[:watched]]
-
-
 def _identity(
     content_NC: NDArray[np.float32],
-    sequences: Sequence[History],
-    sizes: TowerConfig,
+    histories: Sequence[History],
+    watched_from: Sequence[int],
     config: LearnConfig,
 ) -> str:
-    """Return the hash of all that decides how a training goes, and what its epochs are judged by.
-
-    A checkpoint from before the figure has curves that cannot be gone on with.
-    """
-    digest = hashlib.sha256(FIGURE.encode())
-    digest.update(json.dumps([asdict(sizes), asdict(config)], sort_keys=True).encode())
+    """Return the hash of all that decides how a training goes, and how its epochs are judged."""
+    digest = hashlib.sha256(f"{FIGURE} {asdict(config)}".encode())
     digest.update(np.ascontiguousarray(content_NC).tobytes())
-    for sequence in sequences:
-        digest.update(np.asarray(sequence, dtype=np.int64).tobytes())
-        digest.update(b"|")
+    digest.update(np.asarray(watched_from, np.int64).tobytes())
+    for history in histories:
+        digest.update(history.items.tobytes() + b"|" + history.moments.tobytes() + b"|")
     return digest.hexdigest()

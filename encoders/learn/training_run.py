@@ -1,18 +1,9 @@
-"""Training run: towers, optimizer and the curve of figures, an epoch at a time.
-
-The best epoch is the one that ranks best: nDCG@10 over the whole catalogue, items of the history
-ranked last, of users that training does not see. Epoch 0, the untrained towers, competes. The
-contrastive loss of the same users stands in the curve for information: it falls while the ranking
-gets worse (``docs/results/2026-11-29-learn-early-stopping.md``).
-
-Each watched user is cut once, at an event drawn as training draws it; the targets are the first
-``max_target`` events after the cut, of which those in the history do not count. The held-out time
-is measured alike. Where users repeat purchases the figure sees the new ones alone.
+"""Training run: towers that learn from histories, an epoch at a time.
 
 Everything random is drawn from the seed and the epoch, so nothing but what a checkpoint holds
 decides how a run goes on.
 
-Shapes: B users, T positions, N contents, K whitened width, P and Q sampled positions.
+Shapes: N items, X width of the towers' input, B cut histories, C candidates, F behaviour's width.
 """
 
 import math
@@ -20,36 +11,29 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from encoders.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer
-from encoders.learn.batches import (
-    CutBatch,
-    History,
-    Window,
-    cut_batches,
-    cut_in_two,
-    drawn_cuts,
-    shuffled_batches,
+from encoders.learn.batches import Batch, drawn_candidates, n_cuts, shuffled_batches
+from encoders.learn.behaviour import behaviour
+from encoders.learn.history import History
+from encoders.learn.losses import (
+    NEVER,
+    known_candidates,
+    log_inclusion,
+    next_item_loss,
+    rule_labels,
 )
-from encoders.learn.evaluation import Case, tower_ranker, user_scores
-from encoders.learn.losses import dense_all_action_loss, known_targets, sampled_positions
-from encoders.learn.towers import PreferenceTowers
+from encoders.learn.rules import Rules
+from encoders.learn.towers import Towers, flat_histories
 from encoders.settings import LearnConfig
 
-# First number of the random streams that are not an epoch's.
-VALIDATION_STREAM = 1 << 31
-# More than any training has: streams of two seeds never meet.
+# Where more of what is met was met before, towers learn to rank it too, beside what is new.
+_USUAL_REPEATS = 0.2
+# A small shop has smaller batches, so that an epoch has so many steps, but none under this size.
+_LEAST_STEPS, _LEAST_BATCH = 128, 16
+# More than any training has: streams of batches and of candidates never meet.
 _EPOCHS = 1_000_003
-
-# Of the users watched: what the best epoch is chosen by.
-FIGURE = "ndcg@10"
-
-Curve = list[dict[str, float]]
-
-
-def best_epoch(curve: Curve) -> int:
-    """Return the epoch that ranked best for the users watched; the earliest of equals."""
-    return int(max(curve, key=lambda row: row[FIGURE])["epoch"])
 
 
 class TrainingRun:
@@ -57,131 +41,155 @@ class TrainingRun:
 
     def __init__(
         self,
-        towers: PreferenceTowers,
-        white_NK: torch.Tensor,
+        towers: Towers,
+        content: torch.Tensor,
+        histories: Sequence[History],
+        rules: Rules,
         config: LearnConfig,
         *,
-        learners: Sequence[History],
-        watched: Sequence[History],
+        teacher: str,
     ) -> None:
         """Start a run.
 
         Args:
-            white_NK: whitened content of each item.
-            learners: sequences to learn from, each of two events or more.
-            watched: sequences to choose the epoch by, each of two events or more.
+            content: of each item [N, C].
+            histories: to learn from, behaviour included.
+            rules: over the same histories.
+            teacher: the blend among them whose ranking is learned from too.
         """
-        self.towers, self.white_NK, self.config = towers, white_NK, config
-        self.learners, self.watched = learners, watched
-        self.window = Window(towers.config.max_history, config.max_target)
-        self.curve: Curve = []
-        self.cuts = drawn_cuts(watched, np.random.default_rng((config.seed, VALIDATION_STREAM)))
-        parts = cut_in_two(watched, self.cuts, max_target=config.max_target)
-        self.cases = [Case(history, targets) for history, targets in parts]
-        self.untrained = self.best = _copied(towers)
-        self.optimizer = torch.optim.AdamW(
-            towers.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        self.towers, self.histories, self.config = towers, histories, config
+        self.rules, self._teacher = rules, rules.blends[teacher]
+        self.behaviour_NF = behaviour(
+            histories, rules.transitions_NN, factors=config.factors, seed=config.seed
+        )
+        device = towers.mean_C.device
+        known = torch.from_numpy(self.behaviour_NF).to(device)
+        self.inputs_NX = towers.inputs(content.to(device), known)
+        self.repeats_are_usual = repeated_share(histories) > _USUAL_REPEATS
+        events_N = np.expm1(self.behaviour_NF[:, -1].astype(np.float64))
+        self._popularity_N = events_N / max(events_N.sum(), 1.0)
+        cuts = n_cuts(histories, config.histories_per_user)
+        self._batch_size = min(config.batch_size, max(_LEAST_BATCH, cuts // _LEAST_STEPS))
+        self._steps = math.ceil(cuts / self._batch_size)
+        weights = [p for p in towers.parameters() if p.ndim > 1]
+        others = [p for p in towers.parameters() if p.ndim <= 1]
+        self._optimizer = torch.optim.AdamW(
+            [
+                {"params": weights, "weight_decay": config.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            lr=config.learning_rate,
         )
 
-    def look_at_untrained(self) -> None:
-        """Begin the curve with epoch 0."""
-        self.curve.append({"epoch": 0, **self._watched_figures()})
-
-    def one_epoch(self, epoch: int) -> None:
-        """Go once over the learners, then look at those watched."""
+    def one_epoch(self, epoch: int) -> float:
+        """Go once over the histories; return the mean loss."""
         self.towers.train()
+        config, losses = self.config, []
         batches = shuffled_batches(
-            self.learners,
-            self.window,
-            batch_size=self.config.batch_size,
-            seed=(self.config.seed, epoch),
+            self.histories,
+            batch_size=self._batch_size,
+            cuts_per_user=config.histories_per_user,
+            max_history=config.max_history,
+            seed=(config.seed, epoch),
         )
-        generator = torch.Generator().manual_seed(self.config.seed * _EPOCHS + epoch)
-        losses = []
+        rng = np.random.default_rng((config.seed, epoch + _EPOCHS))
         for step, batch in enumerate(batches):
-            for group in self.optimizer.param_groups:
+            for group in self._optimizer.param_groups:
                 group["lr"] = self._learning_rate(epoch, step)
-            self.optimizer.zero_grad()
-            loss = self._loss(batch, generator)
+            self._optimizer.zero_grad()
+            loss = self._loss(batch, rng)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.towers.parameters(), 1.0)
-            self.optimizer.step()
+            self._optimizer.step()
             losses.append(loss.item())
-        row = {"epoch": epoch, **self._watched_figures()}
-        self.curve.append({**row, "train_loss": float(np.mean(losses))})
-        if best_epoch(self.curve) == epoch:
-            self.best = _copied(self.towers)
-
-    def ranking_quality(self) -> float:
-        """Return nDCG@10 of the users watched; 0 where none of them met anything new."""
         self.towers.eval()
-        of_users = user_scores(tower_ranker(self.towers, self.white_NK), self.cases)[FIGURE]
-        return float(of_users.mean()) if len(of_users) else 0.0
+        self.towers.calibrate(self.inputs_NX)
+        return float(np.mean(losses)) if losses else 0.0
 
-    def validation_loss(self) -> float:
-        """Return the loss of the users watched, at the same cuts and positions every time."""
-        self.towers.eval()
-        generator = torch.Generator().manual_seed(self.config.seed)
-        batches = cut_batches(
-            self.watched, self.cuts, self.window, batch_size=self.config.batch_size
-        )
-        with torch.inference_mode():
-            losses = [
-                (self._loss(batch, generator).item(), len(batch.known_BL)) for batch in batches
-            ]
-        # A batch of one has no negatives, and so no loss.
-        counted = [(loss, users) for loss, users in losses if users > 1]
-        return sum(loss * users for loss, users in counted) / sum(users for _, users in counted)
-
-    def has_converged(self) -> bool:
-        """Say whether the best epoch is ``patience`` epochs old."""
-        return int(self.curve[-1]["epoch"]) - best_epoch(self.curve) >= self.config.patience
-
-    def checkpoint(self, identity: str) -> Checkpoint:
-        """Return the state, copied."""
-        weights = {f"towers.{name}": value for name, value in _copied(self.towers).items()}
-        best = {f"best.{name}": value for name, value in self.best.items()}
-        tensors = {**optimizer_tensors(self.optimizer), **weights, **best}
-        return Checkpoint(identity, {"curve": self.curve}, tensors)
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return all that the next epoch depends on."""
+        weights = {f"towers.{name}": value for name, value in copied(self.towers).items()}
+        return {**optimizer_tensors(self._optimizer), **weights}
 
     def restore(self, saved: Checkpoint) -> None:
-        """Go back to a checkpoint."""
-        self.curve = list(saved.state["curve"])
+        """Go back to a checkpoint of ``tensors``."""
         self.towers.load_state_dict(saved.part("towers."))
-        self.best = {
-            name: value.to(self.white_NK.device) for name, value in saved.part("best.").items()
-        }
-        restore_optimizer(self.optimizer, saved)
+        restore_optimizer(self._optimizer, saved)
 
-    def _watched_figures(self) -> dict[str, float]:
-        return {FIGURE: self.ranking_quality(), "validation_loss": self.validation_loss()}
+    def _loss(self, batch: Batch, rng: np.random.Generator) -> torch.Tensor:
+        device, n_items = self.inputs_NX.device, len(self.inputs_NX)
+        config = self.config
+        candidates_C = drawn_candidates(batch.target_P, n_items, config.candidates, rng)
+        rule_BC = self._teacher.among(batch.histories, candidates_C)
+        known_BC = known_candidates(batch, candidates_C)
+        logits_BC = self._logits(batch, candidates_C, rng) - log_inclusion(
+            self._popularity_N[candidates_C],
+            targets=len(batch.target_P),
+            drawn_share=config.candidates / n_items,
+        ).to(device)
+        target_P = np.searchsorted(candidates_C, batch.target_P)
 
-    def _loss(self, batch: CutBatch, generator: torch.Generator) -> torch.Tensor:
-        device, count = self.white_NK.device, self.config.sampled_positions
-        seen, next_ = (
-            sampled_positions(lengths, count, generator=generator, recency=self.config.recency).to(
-                device
+        def loss(excluded_BC: NDArray[np.bool_], counts_P: NDArray[np.bool_]) -> torch.Tensor:
+            return next_item_loss(
+                logits_BC.masked_fill(torch.from_numpy(excluded_BC).to(device), NEVER),
+                rule_labels(rule_BC, excluded_BC).to(device),
+                target_P=torch.from_numpy(target_P[counts_P]).to(device),
+                of_P=torch.from_numpy(batch.of_P[counts_P]).to(device),
+                rule_share=config.rule_share,
             )
-            for lengths in (batch.history_length_B, batch.target_length_B)
+
+        of_new = loss(known_BC, batch.is_new_P)
+        if not self.repeats_are_usual:
+            return of_new
+        # In one softmax, own items would leave the order of new ones to noise.
+        everything = np.ones_like(batch.is_new_P)
+        return (of_new + loss(np.zeros_like(known_BC), everything)) / 2
+
+    def _logits(
+        self, batch: Batch, candidates_C: NDArray[np.int64], rng: np.random.Generator
+    ) -> torch.Tensor:
+        """Return the towers' scores of the candidates for every history [B, C]."""
+        items_P, ages_P, of_P = flat_histories(batch.histories)
+        read, where_P = torch.unique(items_P, return_inverse=True)
+        rows = torch.cat([read, torch.from_numpy(candidates_C)])
+        # An item loses its factors on both sides at once.
+        dropped_N = torch.from_numpy(
+            rng.random(len(self.inputs_NX)) < self.config.behaviour_dropout
         )
-        history_BT, target_BT = batch.history_BT.to(device), batch.target_BT.to(device)
-        items_BQ = next_.of(target_BT).masked_fill(~next_.valid_BP, -2)
-        return dense_all_action_loss(
-            seen.of(self.towers.sequence(self.white_NK[history_BT])),
-            next_.of(self.towers.targets(self.white_NK[target_BT])),
-            valid=(seen.valid_BP, next_.valid_BP),
-            masked_BM=known_targets(items_BQ, batch.known_BL.to(device)),
-            temperature=self.config.temperature,
+        device = self.inputs_NX.device
+        inputs = self.towers.without_behaviour(
+            self.inputs_NX[rows.to(device)], dropped_N[rows].to(device)
         )
+        query = self.towers.query(inputs[: len(read)])
+        key_CE, popularity_C = self.towers.keys(inputs[len(read) :])
+        pairs = (part.to(device) for part in (where_P, ages_P, of_P))
+        scores: torch.Tensor = self.towers.sums(query, *pairs) @ key_CE.T + popularity_C
+        return scores
 
     def _learning_rate(self, epoch: int, step: int) -> float:
-        """Warm up over the first epoch, then fall as a cosine to a tenth."""
-        steps = math.ceil(len(self.learners) / self.config.batch_size)
-        done = epoch - 1 + step / steps
-        share = min(1.0, done / max(1, self.config.epochs))
-        warm_up = min(1.0, done + 1 / steps)
-        return self.config.learning_rate * warm_up * (0.55 + 0.45 * math.cos(math.pi * share))
+        """Warm up over the first tenth, then fall as a cosine to nothing."""
+        steps = self._steps * self.config.epochs
+        done = (epoch - 1) * self._steps + step + 1
+        warm_up = min(1.0, 10 * done / steps)
+        return self.config.learning_rate * warm_up * (0.5 + 0.5 * math.cos(math.pi * done / steps))
 
 
-def _copied(towers: PreferenceTowers) -> dict[str, torch.Tensor]:
+def repeated_share(histories: Sequence[History]) -> float:
+    """Return the share of what is met at later moments that its user had met before.
+
+    An item that is met twice at one moment counts once there.
+    """
+    repeats = later = 0
+    for history in histories:
+        if len(history):
+            moments, items = np.unique([history.moments, history.items], axis=1)
+            firsts = np.unique(items, return_index=True)[1]
+            is_later = moments > 0
+            later += int(is_later.sum())
+            repeats += int(is_later.sum() - is_later[firsts].sum())
+    return repeats / later if later else 0.0
+
+
+def copied(towers: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return a copy of the weights."""
     return {name: value.detach().clone() for name, value in towers.state_dict().items()}

@@ -51,6 +51,10 @@ def evaluate(
     every: Annotated[
         bool, typer.Option("--all", help="show every figure, not the main ones alone")
     ] = False,
+    protocol: Annotated[
+        Literal["global-time", "leave-one-out"],
+        typer.Option(help="LEARN's targets: all that a user met after the cut, or the last alone"),
+    ] = "global-time",
 ) -> None:
     """Compare releases or encoders on products and users that none of them was trained on."""
     from spark_jobs.evaluation.job import candidates, evaluations
@@ -64,7 +68,9 @@ def evaluate(
         compared = candidates(tables, names)
         night = requested or _last_published(tables)
         evaluated, refused = [], []
-        for title, evaluate_all in evaluations(tables, settings, night, compared):
+        for title, evaluate_all in evaluations(
+            tables, settings, night, compared, protocol=protocol
+        ):
             try:
                 with working(notes, f"evaluate {title} as of {night}"):
                     evaluated.append(evaluate_all())

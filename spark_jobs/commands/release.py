@@ -14,7 +14,12 @@ from spark_jobs.config import Config, load_config
 from spark_jobs.contracts import ENCODED, KINDS, TABLES
 from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.night import Night
-from spark_jobs.releases.encoders import UnusableEncoders, encoder_artifacts, held_out_figures
+from spark_jobs.releases.encoders import (
+    UnusableEncoders,
+    check_against_rules,
+    encoder_artifacts,
+    held_out_figures,
+)
 from spark_jobs.releases.ledger import all_changes, all_releases, named_release
 from spark_jobs.releases.release import Release
 from spark_jobs.releases.transitions import (
@@ -55,15 +60,24 @@ def create(
     like: Annotated[
         str | None, typer.Option(help="release whose encoders fill the kinds not given")
     ] = None,
+    even_if_worse: Annotated[
+        bool, typer.Option("--even-if-worse", help="though LEARN adds nothing to the rules")
+    ] = False,
 ) -> None:
-    """Record a release, in state building. Backfill it to serve it."""
+    """Record a release, in state building. Backfill it to serve it.
+
+    LEARN that adds nothing to the best rule without training is refused.
+    """
     settings = load_config(config)
     with releases_lock(settings.warehouse):
         tables = open_tables(settings, quick=True)
         base = dict(named_release(tables, like).encoders) if like else {}
-        pairs = base | dict(part.partition("=")[::2] for part in encoder or [])
+        given = dict(part.partition("=")[::2] for part in encoder or [])
+        pairs = base | given
         check_kinds(pairs)
-        encoder_artifacts(tables.warehouse, pairs)
+        artifacts = encoder_artifacts(tables.warehouse, pairs)
+        if "learn_user" in given and not even_if_worse:
+            check_against_rules(artifacts["learn_user"])
         release = create_release(tables, pairs)
     console.print(f"release [bold]{release.name}[/] is {release.state}")
     is_first = all(other.state == "building" for other in all_releases(tables))

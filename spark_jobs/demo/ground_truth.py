@@ -17,7 +17,7 @@ from spark_jobs.config import Config
 from spark_jobs.contracts import INTERACTIONS, SPU_EVENTS, SPU_MEMBERS
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.evaluation.cope import BACKBONES, held_out_spus, items_to_search, search
-from spark_jobs.evaluation.learn import cases_of, rankers, spu_contents
+from spark_jobs.evaluation.learn import rankers, spu_contents
 from spark_jobs.night import Night
 from spark_jobs.releases.encoders import encoder_artifact
 from spark_jobs.releases.release import Release
@@ -130,7 +130,7 @@ def learn_scores(
     )
     sequences = event_sequences(events, cut=first.end, max_users=_MAX_USERS)
     parts = cut_at(user_sequences(sequences.toArrow(), spu_ids), first.end)
-    return compared(rankers(encoders, contents, parts.before), cases_of(parts))
+    return compared(rankers(encoders, spu_ids, contents, parts.before), parts.cases)
 
 
 def _events(tables: Tables, shop: Path, first: Night, later: Sequence[Night]) -> DataFrame:

@@ -7,20 +7,37 @@ whose history cannot have changed are left out.
 
 from datetime import datetime
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 EVENT = ("occurred_at", "domain", "item_id", "action")
 
 
-def item_contents(members: DataFrame, prompts: DataFrame) -> DataFrame:
+def spu_contents(prompts: DataFrame) -> DataFrame:
+    """Return what LEARN's towers read of each SPU: spu_id, prompt_hash, content_hash.
+
+    An SPU is what its prompt says and how users behave around it, so its content is of both: two
+    SPUs of one prompt differ.
+
+    Args:
+        prompts: spu_id, content_hash of the SPU's last prompt; unique by spu_id.
+    """
+    both = F.concat_ws("|", F.col("content_hash"), F.col("spu_id"))
+    return prompts.select(
+        "spu_id",
+        F.col("content_hash").alias("prompt_hash"),
+        F.sha2(both, 256).alias("content_hash"),
+    )
+
+
+def item_contents(members: DataFrame, contents: DataFrame) -> DataFrame:
     """Return the content that stands for each item in a history: domain, item_id, content_hash.
 
     Args:
         members: domain, item_id, spu_id: the last row of each item, removed or not.
-        prompts: spu_id, content_hash of the SPU's last prompt; unique by spu_id.
+        contents: ``spu_contents``.
     """
-    return members.join(prompts, on="spu_id", how="inner").select(
+    return members.join(contents, on="spu_id", how="inner").select(
         "domain", "item_id", "content_hash"
     )
 
@@ -52,7 +69,7 @@ def histories(
     """Return the last events of each user, oldest first.
 
     The order is total (time, domain, item, action), so reruns agree. An event that was delivered on
-    two nights counts once.
+    two nights counts once. Events of one time, such as the lines of a basket, have one age.
 
     Args:
         events: user_id, domain, item_id, action, occurred_at.
@@ -60,21 +77,33 @@ def histories(
         end: events from here on are not known yet.
 
     Returns:
-        user_id, n_events, history (ARRAY<INT> of ``row``), content_hash (SHA-256 of the content
-        hashes in order). Users without a known event are left out.
+        user_id, n_events, history (ARRAY<INT> of ``row``), ages (ARRAY<INT>, in moments before the
+        newest), content_hash (SHA-256 of contents and ages in order). Users without a known event
+        are left out.
     """
     newest_first = Window.partitionBy("user_id").orderBy(*[F.col(name).desc() for name in EVENT])
+    newest_moment_first = Window.partitionBy("user_id").orderBy(F.col("occurred_at").desc())
     return (
         events.filter(F.col("occurred_at") < F.lit(end))
         .join(contents, on=["domain", "item_id"], how="inner")
         .withColumn("_rank", F.dense_rank().over(newest_first))
+        .withColumn("age", F.dense_rank().over(newest_moment_first) - 1)
         .filter(F.col("_rank") <= max_history)
         .groupBy("user_id")
-        .agg(F.sort_array(F.collect_set(F.struct(*EVENT, "content_hash", "row"))).alias("events"))
+        .agg(
+            F.sort_array(F.collect_set(F.struct(*EVENT, "content_hash", "row", "age"))).alias(
+                "events"
+            )
+        )
         .select(
             "user_id",
             F.size("events").alias("n_events"),
             F.col("events.row").alias("history"),
-            F.sha2(F.array_join("events.content_hash", ","), 256).alias("content_hash"),
+            F.col("events.age").alias("ages"),
+            F.sha2(F.array_join(F.transform("events", _met), ","), 256).alias("content_hash"),
         )
     )
+
+
+def _met(event: Column) -> Column:
+    return F.concat_ws(":", event["content_hash"], event["age"])

@@ -24,8 +24,14 @@ from spark_jobs.contracts import (
     SPUS,
     USER_EMBEDDINGS,
 )
+from spark_jobs.embeddings.behaviours import behaviour_numbers, behaviours
 from spark_jobs.embeddings.content_matrix import ContentMatrix, numbered_contents, remove_leftovers
-from spark_jobs.embeddings.histories import histories, item_contents, touched_users
+from spark_jobs.embeddings.histories import (
+    histories,
+    item_contents,
+    spu_contents,
+    touched_users,
+)
 from spark_jobs.embeddings.incremental import VectorRows, Wanted, releases_to_encode, stage_vectors
 from spark_jobs.embeddings.model_cache import PROMPT_COLUMNS, spu_prompts
 from spark_jobs.engine.cached_frames import cached
@@ -52,15 +58,16 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     remove_leftovers(tables.layout.tmp)
     with ExitStack() as stack:
         inputs = _Inputs(snapshot, config, stack)
-        models = dict.fromkeys(encoders["learn_content"] for encoders in releases)
-        contents = {version: _Contents(inputs, version) for version in models}
-        items = {e["learn_item"]: contents[e["learn_content"]] for e in releases}
+        contents = {
+            e["learn_item"]: _Contents(inputs, e["learn_content"], e["learn_item"])
+            for e in releases
+        }
         users = _histories_of_encoders(tables, releases, contents)
         for each in contents.values():
             _ = each.numbered  # both threads read it: computed once, before they start
 
         def spu_steps() -> list[Step]:
-            wanted = [_wanted_spus(version, read) for version, read in items.items()]
+            wanted = [_wanted_spus(read) for read in contents.values()]
             return stage_vectors(snapshot, SPU_PREFERENCE_EMBEDDINGS, wanted)
 
         def user_steps() -> list[Step]:
@@ -108,7 +115,7 @@ def spu_vectors(
     wanted: DataFrame,
     count: int,
     *,
-    embeddings: DataFrame,
+    contents: DataFrame,
     encoder: EncoderInfo,
     config: EncodingConfig,
 ) -> DataFrame:
@@ -116,13 +123,13 @@ def spu_vectors(
 
     Args:
         wanted: content_hash, distinct; ``count`` of them.
-        embeddings: content_hash, embedding (the language model's); unique.
+        contents: content_hash, content_embedding, behaviour; unique.
 
     Returns:
         content_hash, embedding (the tower's). Lazy, with a model in it: write it once.
     """
-    inputs = embeddings.join(wanted, on="content_hash", how="left_semi").select(
-        "content_hash", F.col("embedding").alias("content_embedding")
+    inputs = contents.join(wanted, on="content_hash", how="left_semi").select(
+        "content_hash", *encoder.inputs
     )
     return encoded(inputs, encoder, keys=("content_hash",), config=config, stage=STAGE, count=count)
 
@@ -139,30 +146,30 @@ class _Inputs:
         return self.stack.enter_context(cached(rows))
 
     @cached_property
-    def last_prompts(self) -> DataFrame:
-        """spu_id, content_hash: of retired SPUs too."""
+    def last_contents(self) -> DataFrame:
+        """spu_id, prompt_hash, content_hash: of retired SPUs too."""
         prompts = spu_prompts(self.snapshot.last_rows(SPUS, PROMPT_COLUMNS))
-        return self.cached(prompts.select("spu_id", "content_hash"))
+        return self.cached(spu_contents(prompts))
 
     @cached_property
-    def prompts(self) -> DataFrame:
-        """spu_id, content_hash: of the SPUs that are active."""
+    def active_contents(self) -> DataFrame:
+        """spu_id, prompt_hash, content_hash: of the SPUs that are active."""
         active = self.snapshot.state(SPUS, ["spu_id"])
-        return self.cached(self.last_prompts.join(active, on="spu_id", how="left_semi"))
+        return self.cached(self.last_contents.join(active, on="spu_id", how="left_semi"))
 
     @cached_property
     def item_contents(self) -> DataFrame:
         """domain, item_id, content_hash: of removed items too, since users have met them."""
         members = self.snapshot.last_rows(SPU_MEMBERS, _MEMBER)
-        return self.cached(item_contents(members, self.last_prompts))
+        return self.cached(item_contents(members, self.last_contents))
 
     @cached_property
     def contents(self) -> DataFrame:
-        """content_hash: of the active SPUs, and of all that users met."""
+        """spu_id, prompt_hash, content_hash: of the active SPUs, and of all that users met."""
         met_items = self.events.select("domain", "item_id").distinct()
         met = self.item_contents.join(met_items, on=["domain", "item_id"], how="left_semi")
-        contents = self.prompts.select("content_hash").unionByName(met.select("content_hash"))
-        return self.cached(contents.distinct())
+        wanted = self.active_contents.select("content_hash").unionByName(met.select("content_hash"))
+        return self.cached(self.last_contents.join(wanted, on="content_hash", how="left_semi"))
 
     @cached_property
     def events(self) -> DataFrame:
@@ -174,7 +181,7 @@ class _Inputs:
         """user_id: of the users whose history may have changed, or who have no vector at all."""
         prompts = spu_prompts(self.snapshot.last_rows_before(SPUS, PROMPT_COLUMNS))
         members = self.snapshot.last_rows_before(SPU_MEMBERS, _MEMBER)
-        before = item_contents(members, prompts)
+        before = item_contents(members, spu_contents(prompts))
         active = self.snapshot.changes(INTERACTIONS)
         touched = touched_users(self.events, active, before, self.item_contents)
         encoded_users = self.snapshot.state_before(USER_EMBEDDINGS, ["user_id"])
@@ -185,32 +192,54 @@ class _Inputs:
 
 @dataclass(frozen=True)
 class _Contents:
-    """Tonight's contents as one ``learn_content`` version encoded them."""
+    """Tonight's contents as the towers of one ``learn_item`` version read them."""
 
     inputs: _Inputs
+    language_model: str
     version: str
 
     @cached_property
-    def embeddings(self) -> DataFrame:
-        """content_hash, embedding: tonight's and earlier ones."""
-        cache = self.inputs.snapshot.tables.read(SPU_CONTENT_EMBEDDINGS)
-        return cache.filter(F.col("encoder_version") == self.version)
+    def encoder(self) -> EncoderInfo:
+        return encoder_info(self.inputs.snapshot.tables, self.version)
 
     @cached_property
     def numbered(self) -> DataFrame:
-        """content_hash, row, of the contents that have an embedding."""
+        """content_hash, row, of the contents whose prompt has an embedding."""
         known = self.inputs.contents.join(
-            self.embeddings.select("content_hash"), on="content_hash", how="left_semi"
+            self._embeddings.select("prompt_hash"), on="prompt_hash", how="left_semi"
         )
         return self.inputs.cached(numbered_contents(known))
 
     @cached_property
+    def vectors(self) -> DataFrame:
+        """content_hash, content_embedding, behaviour (null where nobody met the SPU)."""
+        contents = self.inputs.contents.join(self._embeddings, on="prompt_hash", how="inner")
+        known = behaviours(self.inputs.snapshot.tables, self.encoder)
+        return contents.join(known, on="spu_id", how="left").select(
+            "content_hash", "content_embedding", "behaviour"
+        )
+
+    @cached_property
     def matrix(self) -> ContentMatrix:
         tables = self.inputs.snapshot.tables
-        vectors = self.embeddings.join(self.numbered, on="content_hash", how="inner")
-        width = vector_width(tables, self.version)
+        numbers = behaviour_numbers(self.encoder)
+        nothing = F.array_repeat(F.lit(0.0).cast("float"), numbers)
+        both = F.concat("content_embedding", F.coalesce("behaviour", nothing))
+        vectors = self.vectors.join(self.numbered, on="content_hash", how="inner").select(
+            "row", both.alias("embedding")
+        )
+        width = vector_width(tables, self.language_model) + numbers
         matrix = ContentMatrix(vectors, tables.layout.tmp, width=width)
         return self.inputs.stack.enter_context(matrix)
+
+    @cached_property
+    def _embeddings(self) -> DataFrame:
+        """prompt_hash, content_embedding: tonight's and earlier ones."""
+        cache = self.inputs.snapshot.tables.read(SPU_CONTENT_EMBEDDINGS)
+        return cache.filter(F.col("encoder_version") == self.language_model).select(
+            F.col("content_hash").alias("prompt_hash"),
+            F.col("embedding").alias("content_embedding"),
+        )
 
 
 @dataclass(frozen=True)
@@ -242,7 +271,7 @@ def _histories_of_encoders(
     """Return the histories that each ``learn_user`` version reads; versions that agree share."""
     reads = {
         encoders["learn_user"]: (
-            encoders["learn_content"],
+            encoders["learn_item"],
             history_length(tables, encoders["learn_user"]),
         )
         for encoders in releases
@@ -251,16 +280,16 @@ def _histories_of_encoders(
     return {version: shared[read] for version, read in reads.items()}
 
 
-def _wanted_spus(version: str, contents: _Contents) -> Wanted:
-    inputs = contents.inputs
-    tonight = inputs.prompts.join(contents.numbered, on="content_hash", how="left_semi")
+def _wanted_spus(read: _Contents) -> Wanted:
+    active = read.inputs.active_contents
+    tonight = active.join(read.numbered, on="content_hash", how="left_semi")
     compute = partial(
         spu_vectors,
-        embeddings=contents.embeddings,
-        encoder=encoder_info(inputs.snapshot.tables, version),
-        config=inputs.config.encoding,
+        contents=read.vectors,
+        encoder=read.encoder,
+        config=read.inputs.config.encoding,
     )
-    return Wanted(version, tonight, compute, inputs.prompts.count(), tonight.count())
+    return Wanted(read.version, tonight, compute, active.count(), tonight.count())
 
 
 def _wanted_users(version: str, read: _Histories) -> Wanted:

@@ -18,6 +18,7 @@ from spark_jobs.evaluation.outcome import Evaluation, Unevaluable
 from spark_jobs.night import Night
 from spark_jobs.releases.encoders import encoder_artifact
 from spark_jobs.releases.ledger import named_release
+from spark_jobs.training.learn_data import CaseProtocol
 from spark_jobs.warehouse.retention import snapshot_of_night
 from spark_jobs.warehouse.tables import Tables
 
@@ -52,12 +53,20 @@ def candidates(tables: Tables, names: Sequence[str]) -> Candidates:
 
 
 def evaluations(
-    tables: Tables, config: Config, night: Night, given: Candidates
+    tables: Tables,
+    config: Config,
+    night: Night,
+    given: Candidates,
+    *,
+    protocol: CaseProtocol = "global-time",
 ) -> Iterator[tuple[str, Callable[[], Evaluation]]]:
     """Yield COPE and LEARN, where there is an encoder of it, with a function that evaluates it.
 
     Call the function with the warehouse's lock held. It raises ``Unevaluable`` where nothing is
     held out from all of the encoders, and ``WorkerFailed`` where a frozen model is altered.
+
+    Args:
+        protocol: of LEARN's cases, as for ``cut_at``.
 
     Raises:
         StagedRowsRemoved: the night was not published, and what it staged is gone.
@@ -70,7 +79,8 @@ def evaluations(
     if given.cope:
         yield "COPE", partial(named(evaluate_cope), snapshot, config, given.cope)
     if given.learn_user:
-        yield "LEARN", partial(named(evaluate_learn), snapshot, config, given.learn_user)
+        learn = partial(named(evaluate_learn), protocol=protocol)
+        yield "LEARN", partial(learn, snapshot, config, given.learn_user)
 
 
 def _versions(tables: Tables, name: str) -> dict[Trained, str]:

@@ -8,22 +8,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from encoders.learn.batches import History
 from encoders.learn.evaluation import (
-    Case,
-    Ranker,
     both_ways,
     recall_by_frequency,
     repeated_share,
     tower_ranker,
 )
-from encoders.learn.preference import artifact_towers
-from encoders.learn.rules import rules
+from encoders.learn.history import History
+from encoders.learn.preference import artifact_inputs, artifact_towers
+from encoders.learn.rules import Ranker, Rules
+from encoders.learn.whitening import Whitening
 from encoders.resampling import scores_of_users
 from spark_jobs.config import Config
 from spark_jobs.embeddings.model_cache import ensure_spu_content_embeddings
 from spark_jobs.evaluation.outcome import Evaluation, Unevaluable, differences_from_first
-from spark_jobs.training.learn_data import HeldOut
+from spark_jobs.training.learn_data import CaseProtocol
 from spark_jobs.training.learn_job import contents_as_of, sequences_as_of
 from spark_jobs.warehouse.snapshot import Snapshot
 
@@ -32,10 +31,18 @@ if TYPE_CHECKING:
 
 Matrix = NDArray[np.float32]
 _HEADLINE = "recall@10"
+_TARGETS: Mapping[CaseProtocol, str] = {
+    "global-time": "what users met first",
+    "leave-one-out": "the last that users met",
+}
 
 
 def evaluate_learn(
-    snapshot: Snapshot, config: Config, encoders: Mapping[str, "Artifact"]
+    snapshot: Snapshot,
+    config: Config,
+    encoders: Mapping[str, "Artifact"],
+    *,
+    protocol: CaseProtocol = "global-time",
 ) -> Evaluation:
     """Rank the whole catalogue for users, by every encoder and by the untrained rules.
 
@@ -44,6 +51,7 @@ def evaluate_learn(
 
     Args:
         encoders: of kind ``learn_user``, by the name to show.
+        protocol: as for ``cut_at``.
 
     Raises:
         Unevaluable: nobody met a new SPU after that moment.
@@ -51,22 +59,23 @@ def evaluate_learn(
     unseen_from = {name: _unseen_from(name, artifact) for name, artifact in encoders.items()}
     newest = max(unseen_from, key=unseen_from.__getitem__)
     spu_ids, contents = spu_contents(snapshot, config, encoders)
-    parts = sequences_as_of(snapshot, spu_ids, cut=unseen_from[newest])
-    cases = cases_of(parts)
-    if not any(np.setdiff1d(case.targets, case.history).size for case in cases):
+    parts = sequences_as_of(snapshot, spu_ids, cut=unseen_from[newest], protocol=protocol)
+    cases = parts.cases
+    if not any(np.setdiff1d(case.targets, case.history.items).size for case in cases):
         raise Unevaluable(
             f"LEARN: {newest} ({encoders[newest].version}) was trained on events up to "
             f"{parts.cut:%Y-%m-%d %H:%M} UTC, and up to the end of night {snapshot.night} no "
             "user with a history met an SPU for the first time after that. Evaluate on a later "
             "night (--ds)."
         )
-    ranked = rankers(encoders, contents, parts.before)
-    events_N = np.bincount(np.concatenate(parts.before), minlength=len(spu_ids))
+    ranked = rankers(encoders, spu_ids, contents, parts.before)
+    met = np.concatenate([history.items for history in parts.before])
+    events_N = np.bincount(met, minlength=len(spu_ids))
     scores = {name: both_ways(ranker, cases) for name, ranker in ranked.items()}
     by_user = {name: scores_of_users(metrics[_HEADLINE]) for name, metrics in scores.items()}
     return Evaluation(
         title="LEARN",
-        held_out=f"what users met first after {parts.cut:%Y-%m-%d %H:%M} UTC, not trained on: is "
+        held_out=f"{_TARGETS[protocol]} after {parts.cut:%Y-%m-%d %H:%M} UTC, not trained on: is "
         f"it among the ten SPUs ranked highest? {repeated_share(cases):.0%} of what they met then "
         "they had met before: unmasked figures count it.",
         counts={"users": len(next(iter(scores.values()))[_HEADLINE]), "SPUs": len(spu_ids)},
@@ -102,28 +111,31 @@ def spu_contents(
     return common, contents
 
 
-def cases_of(parts: HeldOut) -> list[Case]:
-    """Return the users with events on both sides of a cut."""
-    pairs = zip(parts.histories, parts.targets, strict=True)
-    return [Case(history, targets) for history, targets in pairs]
-
-
 def rankers(
-    encoders: Mapping[str, "Artifact"], contents: Mapping[str, Matrix], before: Sequence[History]
+    encoders: Mapping[str, "Artifact"],
+    spu_ids: Sequence[str],
+    contents: Mapping[str, Matrix],
+    before: Sequence[History],
 ) -> dict[str, Ranker]:
     """Return the encoders as rankers, then the rules over the contents that the first one reads.
 
     Args:
+        spu_ids: of the contents.
         contents: by version, of the same SPUs.
         before: what each user met before the cut.
     """
     towers = {name: artifact_towers(artifact) for name, artifact in encoders.items()}
-    white = {
-        name: towers[name].whitened(torch.from_numpy(contents[_content_version(artifact)]))
+    read = {name: contents[_content_version(artifact)] for name, artifact in encoders.items()}
+    learned = {
+        name: tower_ranker(
+            towers[name], artifact_inputs(artifact, towers[name], spu_ids, read[name])
+        )
         for name, artifact in encoders.items()
     }
-    learned = {name: tower_ranker(towers[name], white[name]) for name in encoders}
-    return learned | rules(next(iter(white.values())), before)
+    first = next(iter(encoders))
+    whitening = Whitening(towers[first].mean_C, towers[first].map_CK)
+    white_NK = whitening(torch.from_numpy(read[first]))
+    return {**learned, **Rules(white_NK, before).by_name}
 
 
 def _content_version(artifact: "Artifact") -> str:

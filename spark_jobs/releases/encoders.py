@@ -20,6 +20,43 @@ class UnusableEncoders(ValueError):
     """A release of these encoders cannot be served; the message lists all problems."""
 
 
+class WorseThanRules(ValueError):
+    """LEARN adds nothing to a rule that needs no training."""
+
+
+def check_against_rules(learn: Artifact) -> None:
+    """Check that towers add something to the best rule, on the time held out from their training.
+
+    A rule reads a matrix of all items by all items, and a vector has 64 numbers: on its own it may
+    be a little behind. What a ranker gains is what both reach together. Versions trained before
+    December 2026 were not held against it, and pass.
+
+    Args:
+        learn: of kind ``learn_user``.
+
+    Raises:
+        WorseThanRules: they do not, or nobody was there to tell.
+    """
+    lead, rule = learn.metrics.get("lead"), learn.metrics.get("best_rule")
+    if not isinstance(lead, Mapping):
+        return
+    mean, low, high = (lead.get(name) for name in ("mean", "low", "high"))
+    if mean is not None and mean > 0:
+        return
+    found = (
+        "no user came back in the time held out"
+        if mean is None
+        else f"it is {abs(mean):.4f} behind"
+        + ("" if low is None else f" (95% between {low:+.4f} and {high:+.4f})")
+    )
+    raise WorseThanRules(
+        f"learn_user: {learn.version} together with a rule should rank better than {rule} alone, "
+        f"which needs no training, but by nDCG@10 of the time held out {found}. Train it on a "
+        "longer span of time, keep the encoders of another release (--like), or create the release "
+        "all the same (--even-if-worse). Nothing was changed."
+    )
+
+
 def encoder_artifacts(warehouse: str, encoders: Mapping[str, str]) -> dict[str, Artifact]:
     """Return a release's encoder versions by kind, each whole and untouched.
 

@@ -9,6 +9,7 @@ Shapes: N SPUs, C content width.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -17,12 +18,17 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
+from encoders.learn.history import Case, History
+
 # Of a user, on each side of the cut; those farther from it are outside of what a history holds.
 MAX_EVENTS = 400
 # Share of the events that lie after the moment at which held-out targets begin.
 HELD_OUT = 0.15
 MAX_CASES = 10_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# How cases are made of what nobody was trained on: everything that a user met after the cut, or the
+# last of it alone, for whoever met something before that.
+CaseProtocol = Literal["global-time", "leave-one-out"]
 # What tells two events of a user apart, in the order in which they are read.
 _EVENT = ("occurred_at", "domain", "item_id", "action", "spu_id")
 
@@ -47,14 +53,15 @@ class HeldOut:
     Attributes:
         cut: the moment.
         before: what each user met before it: all that training sees.
-        histories: of the users with events on both sides, those before.
-        targets: of the same users, those after.
+        watched_from: of each user, how many of these lie before the moment from which on training
+            watches.
+        cases: of the users with events on both sides of the cut.
     """
 
     cut: datetime
-    before: Sequence[NDArray[np.int64]]
-    histories: Sequence[NDArray[np.int64]]
-    targets: Sequence[NDArray[np.int64]]
+    before: Sequence[History]
+    watched_from: Sequence[int]
+    cases: Sequence[Case]
 
 
 def known_events(events: DataFrame, members: DataFrame, *, end: datetime) -> DataFrame:
@@ -181,15 +188,42 @@ def user_sequences(sequences: pa.Table, spu_ids: Sequence[str]) -> UserSequences
     )
 
 
-def cut_at(sequences: UserSequences, cut: datetime) -> HeldOut:
-    """Cut all sequences at one moment; an event at that moment lies after it."""
+def cut_at(
+    sequences: UserSequences,
+    cut: datetime,
+    *,
+    protocol: CaseProtocol = "global-time",
+    watched_share: float = HELD_OUT,
+) -> HeldOut:
+    """Cut all sequences at one moment; an event at that moment lies after it.
+
+    Args:
+        protocol: ``leave-one-out`` takes the last event after the cut as a case's only target, and
+            all before it as its history.
+        watched_share: of the events before the cut, the latest.
+    """
     moment = (cut - _EPOCH) // timedelta(microseconds=1)
+    both = list(zip(sequences.items, sequences.times, strict=True))
     sizes = [int((times < moment).sum()) for times in sequences.times]
-    cut_items = list(zip(sequences.items, sizes, strict=True))
-    both = [(items, size) for items, size in cut_items if 0 < size < len(items)][:MAX_CASES]
+    known = [times[:size] for times, size in zip(sequences.times, sizes, strict=True)]
+    seen = np.concatenate([np.empty(0, np.int64), *known])
+    watched = np.quantile(seen, 1 - watched_share, method="lower") if len(seen) else moment
+    before = [
+        History.at(items[:size], times[:size])
+        for (items, times), size in zip(both, sizes, strict=True)
+    ]
+    splits = [
+        len(items) - 1 if protocol == "leave-one-out" and size < len(items) else size
+        for (items, _), size in zip(both, sizes, strict=True)
+    ]
+    cases = [
+        Case(History.at(items[:split], times[:split]), items[split:])
+        for (items, times), split in zip(both, splits, strict=True)
+        if 0 < split < len(items)
+    ]
     return HeldOut(
         cut=cut,
-        before=[items[:size] for items, size in cut_items],
-        histories=[items[:size] for items, size in both],
-        targets=[items[size:] for items, size in both],
+        before=before,
+        watched_from=[int((times < watched).sum()) for times in known],
+        cases=cases[:MAX_CASES],
     )

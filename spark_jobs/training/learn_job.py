@@ -19,6 +19,8 @@ from spark_jobs.contracts import INTERACTIONS, SPU_CONTENT_EMBEDDINGS, SPU_MEMBE
 from spark_jobs.embeddings.model_cache import PROMPT_COLUMNS, spu_prompts
 from spark_jobs.night import Night
 from spark_jobs.training.learn_data import (
+    HELD_OUT,
+    CaseProtocol,
     HeldOut,
     content_matrix,
     cut_at,
@@ -48,9 +50,8 @@ def train_learn(
     """Train and save the encoders of LEARN; return the new version of each kind.
 
     The last part of the time is held out: training does not see it, and the metrics are of it.
-    What is saved is the epoch that ranks best, epoch 0 included, unless it is clearly worse than
-    epoch 0 on the time held out: ``encoders/learn/choice.py``. A run that was killed goes on after
-    its last epoch.
+    Towers are saved whether or not they beat the rules; ``release create`` looks at that. A run
+    that was killed goes on after its last epoch.
 
     Args:
         progress: called with epochs done and epochs in all.
@@ -59,35 +60,37 @@ def train_learn(
         TooFewSequences: users have met too little to learn from.
     """
     from encoders.artifacts import save_artifact
-    from encoders.learn.choice import chosen, summary
-    from encoders.learn.evaluation import Case
+    from encoders.learn.behaviour import Behaviour
+    from encoders.learn.judgement import judged, summary
     from encoders.learn.preference import tower_artifacts
-    from encoders.learn.towers import tower_config
     from encoders.learn.training import train
 
     snapshot = snapshot_of_night(tables, night)
     content_version, _ = warm_spu_content_embeddings(snapshot, config)
     spu_ids, contents_NC = contents_as_of(snapshot, content_version)
-    parts = sequences_as_of(snapshot, spu_ids)
+    parts = sequences_as_of(snapshot, spu_ids, watched_share=config.learn.watched_share)
     trained = train(
         contents_NC,
         parts.before,
-        tower_config(config.learn, contents_NC.shape[1]),
         config.learn,
+        watched_from=parts.watched_from,
         checkpoint=f"{tables.layout.tmp}/learn_training.safetensors",
         device=config.encoding.device,
         progress=progress,
     )
-    pairs = zip(parts.histories, parts.targets, strict=True)
-    cases = [Case(history, targets) for history, targets in pairs]
-    choice = chosen(trained, contents_NC, before=parts.before, cases=cases)
     metrics = {
-        **choice.metrics,
+        **judged(trained, contents_NC, before=parts.before, cases=parts.cases),
         "held_out_from": parts.cut.isoformat(),
         "users": len(parts.before),
         "spus": len(contents_NC),
     }
-    artifacts = tower_artifacts(choice.towers, content_version, metrics, summary(metrics))
+    artifacts = tower_artifacts(
+        trained.towers,
+        Behaviour.of_met(spu_ids, trained.behaviour_NF),
+        content_version,
+        metrics,
+        summary(metrics),
+    )
     for artifact in artifacts.values():
         save_artifact(artifact, tables.layout.encoders)
     versions = {kind: artifact.version for kind, artifact in artifacts.items()}
@@ -104,7 +107,7 @@ def train_learn(
 def training_summary(tables: Tables, learn_user: str) -> str:
     """Return what came out of the training of an encoder version, beside what it has to beat."""
     from encoders.artifacts import load_artifact
-    from encoders.learn.choice import summary
+    from encoders.learn.judgement import summary
 
     return summary(load_artifact(tables.layout.encoder(learn_user)).metrics)
 
@@ -125,12 +128,18 @@ def contents_as_of(
 
 
 def sequences_as_of(
-    snapshot: Snapshot, spu_ids: Sequence[str], cut: datetime | None = None
+    snapshot: Snapshot,
+    spu_ids: Sequence[str],
+    cut: datetime | None = None,
+    *,
+    protocol: CaseProtocol = "global-time",
+    watched_share: float = HELD_OUT,
 ) -> HeldOut:
     """Return what users met up to the end of a night, as rows of ``spu_ids``, cut at a moment.
 
     Args:
         cut: without it, the moment from which on events are held out from training.
+        protocol, watched_share: as for ``cut_at``.
     """
     known = known_events(
         snapshot.log(INTERACTIONS),
@@ -140,4 +149,5 @@ def sequences_as_of(
     if cut is None:
         cut = held_out_from(event_minutes(known).toArrow())
     sequences = event_sequences(known, cut=cut, max_users=MAX_USERS)
-    return cut_at(user_sequences(sequences.toArrow(), spu_ids), cut)
+    known_sequences = user_sequences(sequences.toArrow(), spu_ids)
+    return cut_at(known_sequences, cut, protocol=protocol, watched_share=watched_share)

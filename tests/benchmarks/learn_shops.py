@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from encoders.backbones.text import ALL_MINILM, load_text_backbone
 from encoders.hardware import choose_hardware
-from encoders.learn.batches import History
-from encoders.learn.evaluation import Case
+from encoders.learn.history import Case, History
 from encoders.learn.prompt import spu_prompt
 
 # Of Online Retail II: the share of purchases that lie after the cut.
@@ -31,29 +30,36 @@ class Shop:
 
     Attributes:
         texts: of each item.
-        before: items of each user before the cut, oldest first.
+        before: what each user met before the cut.
+        watched_from: of each user, how much of it lies before what training watches.
         cases: of users with items on both sides of the cut.
     """
 
     name: str
     texts: Sequence[str]
     before: Sequence[History]
+    watched_from: Sequence[int]
     cases: Sequence[Case]
 
 
 def amazon_beauty14(datasets: Path) -> Shop:
-    """Return the usual split: each user's last item is held out, all before it is history."""
+    """Return the usual split: each user's last item is held out, all before it is history.
+
+    The last but one is what training watches.
+    """
     folder = datasets / "amazon_beauty14"
     with (folder / "items.csv").open(encoding="utf-8", newline="") as file:
         items = list(csv.DictReader(file))
     row_of = {item["asin"]: row for row, item in enumerate(items)}
     lines = (folder / "user_sequences.txt").read_text(encoding="utf-8").splitlines()
     users = [np.array([row_of[asin] for asin in line.split()[1:]]) for line in lines]
+    before = [History.one_by_one(items[:-1]) for items in users]
     return Shop(
         "amazon_beauty14",
         [spu_prompt(item["title"], item["category_path"]) for item in items],
-        [items[:-1] for items in users],
-        [Case(items[:-1], items[-1:]) for items in users],
+        before,
+        [len(history) - 1 for history in before],
+        [Case(history, items[-1:]) for history, items in zip(before, users, strict=True)],
     )
 
 
@@ -65,16 +71,18 @@ def online_retail_ii(datasets: Path) -> Shop:
     bought = lines.drop_duplicates(["customer", "code", "moment"])
     bought = bought.sort_values(["customer", "moment", "code"])
     cut = bought["moment"].quantile(1 - _HELD_OUT, interpolation="lower")
-    both = [
-        (user["row"].to_numpy(np.int64), int((user["moment"] < cut).sum()))
-        for _, user in bought.groupby("customer")
-    ]
-    return Shop(
-        "online_retail_ii",
-        [spu_prompt(title) for title in titles],
-        [items[:size] for items, size in both],
-        [Case(items[:size], items[size:]) for items, size in both if 0 < size < len(items)],
-    )
+    seen = bought["moment"][bought["moment"] < cut]
+    watched = seen.quantile(1 - _HELD_OUT, interpolation="lower")
+    before, watched_from, cases = [], [], []
+    for _, user in bought.groupby("customer"):
+        items, moments = user["row"].to_numpy(np.int64), user["moment"].astype(np.int64)
+        size = int((user["moment"] < cut).sum())
+        before.append(History.at(items[:size], moments[:size]))
+        watched_from.append(int((user["moment"] < watched).sum()))
+        if 0 < size < len(items):
+            cases.append(Case(before[-1], items[size:]))
+    titles = [spu_prompt(title) for title in titles]
+    return Shop("online_retail_ii", titles, before, watched_from, cases)
 
 
 def contents(shop: Shop, cache: Path) -> NDArray[np.float32]:

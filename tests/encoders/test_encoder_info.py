@@ -18,9 +18,10 @@ from encoders.artifacts import (
 )
 from encoders.cope.features import feature_artifact
 from encoders.cope.model import CopeHeads, HeadsConfig, heads_artifact
+from encoders.learn.behaviour import Behaviour
 from encoders.learn.content import content_artifact
 from encoders.learn.preference import tower_artifacts
-from encoders.learn.towers import PreferenceTowers, TowerConfig
+from encoders.learn.towers import TowerConfig, Towers
 from encoders.loading import load_encoder
 from encoders.semantic_ids.codebooks import Codebooks, codebook_artifact
 
@@ -41,7 +42,7 @@ def _defaults() -> dict[str, Artifact]:
     """Encoders of all kinds in the default sizes, with weights of zero."""
     features, content = feature_artifact(Names()), content_artifact(Names())
     heads = CopeHeads(HeadsConfig(image_width=1280, text_width=384))
-    towers = PreferenceTowers(TowerConfig(content_width=576, whitened_width=256))
+    towers = Towers(TowerConfig(content_width=576, whitened_width=256))
     _zeros(heads)
     _zeros(towers)
     cope = heads_artifact(heads, features.version, {})
@@ -51,7 +52,9 @@ def _defaults() -> dict[str, Artifact]:
         "cope": cope,
         "semantic_id": codebook_artifact(codebooks, {}, cope.version),
         "learn_content": content,
-        **tower_artifacts(towers, content.version, {}),
+        **tower_artifacts(
+            towers, Behaviour(["s1"], np.zeros((1, 257), np.float32)), content.version, {}
+        ),
     }
 
 
@@ -62,8 +65,8 @@ def test_versions_are_those_of_warehouses_that_exist() -> None:
         "cope@c0f088b71cef",
         "semantic_id@55d1c17de116",
         "learn_content@886294164d42",
-        "learn_user@99a4a42dfec1",
-        "learn_item@d9a035b92f98",
+        "learn_user@7ea134582a6e",
+        "learn_item@50b9f00a310a",
     ]
 
 
@@ -85,8 +88,8 @@ def test_info_of_encoders_that_need_more_to_load(tmp_path: Path) -> None:
     )
 
     assert (content.inputs, content.outputs) == (("prompt",), {"embedding": 576})
-    assert (user.inputs, user.outputs) == (("history",), {"embedding": 64})
-    assert user.size("towers", "max_history") == 80
+    assert (user.inputs, user.outputs) == (("history", "ages"), {"embedding": 64})
+    assert user.size("towers", "max_history") == 256
     with pytest.raises(InvalidArtifact, match=r"should give towers\.no_such_size"):
         user.size("towers", "no_such_size")
 

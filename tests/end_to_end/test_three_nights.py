@@ -31,6 +31,7 @@ from spark_jobs.publish.fetching import online_features
 from spark_jobs.publish.online_values import online_checksum
 from spark_jobs.queries.similar import Query, query_vector, similar_spus
 from spark_jobs.queries.views import Catalog
+from spark_jobs.releases.encoders import WorseThanRules
 from spark_jobs.releases.ledger import live_release, named_release
 from spark_jobs.releases.transitions import TransitionRefused, promote, retire, rollback
 from spark_jobs.runs.backfill import BackfillRefused, backfill
@@ -261,7 +262,11 @@ def two_releases(story: dict, tmp_path_factory: pytest.TempPathFactory) -> dict:
     tables, config = warehouse.tables, warehouse.config
     trained = train_cope(tables, config, SECOND) | train_learn(tables, config, SECOND)
     pairs = [f"{kind}={version}" for kind, version in trained.items()]
-    created = release(warehouse, "create", *(w for pair in pairs for w in ("--encoder", pair)))
+    given = [word for pair in pairs for word in ("--encoder", pair)]
+    # Users of the generated shop keep to their tastes, and a rule knows these as well as LEARN.
+    refused = release(warehouse, "create", *given)
+    assert isinstance(refused.exception, WorseThanRules)
+    created = release(warehouse, "create", *given, "--even-if-worse")
     assert created.exit_code == 0, created.exception
     told: dict = {"warehouse": warehouse}
     watch = Killed(at="user_embeddings", night=SECOND)

@@ -60,7 +60,7 @@ def operators() -> Callable[[DataFrame], list[str]]:
 def tiny_learn(tiny_language_model: Path) -> Config:
     """Settings that train LEARN in seconds."""
     learn = LearnConfig(
-        language_model=str(tiny_language_model), dim=4, width=8, layers=1, heads=2, epochs=2
+        language_model=str(tiny_language_model), dim=4, hidden=8, factors=3, epochs=2
     )
     return Config(encoding=EncodingConfig(precision="float32"), learn=learn)
 

@@ -129,9 +129,6 @@ path = {_quoted(str(feed / "interactions.jsonl"))}
 # A merchant of the demo shop lists a product at most once.
 exclusive_sources = ["*"]
 
-[learn]
-epochs = 7 # of a thousand users: the validation loss moves little after them
-
 [semantic_ids]
 codebook_size = 16
 """

@@ -1,15 +1,14 @@
 """Metrics and baselines on a catalogue that can be read."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics.pairwise import cosine_similarity
 
-from encoders.learn.batches import History
 from encoders.learn.evaluation import (
-    Case,
-    Scores,
+    VectorTowers,
     both_ways,
     compared,
     recall_by_frequency,
@@ -18,12 +17,14 @@ from encoders.learn.evaluation import (
     tower_ranker,
     user_scores,
 )
-from encoders.learn.rules import popularity
-from encoders.learn.towers import PreferenceTowers, TowerConfig
+from encoders.learn.history import Case, History
+from encoders.learn.rules import Scores, popularity
+from encoders.learn.towers import TowerConfig, Towers
+from encoders.learn.transformer_towers import TransformerConfig, TransformerTowers
 
 
 def _case(history: list[int], targets: list[int]) -> Case:
-    return Case(np.array(history), np.array(targets))
+    return Case(History.one_by_one(history), np.array(targets))
 
 
 def test_recall_is_the_share_of_different_targets_among_the_first_k() -> None:
@@ -79,38 +80,64 @@ def test_repeated_share_counts_different_targets() -> None:
 
 def test_the_ranker_sees_histories_of_users_that_count_alone() -> None:
     cases = [_case([0], [0]), *[_case([1], [0])] * 300]
-    asked: list[int] = []
+    ranked: list[int] = []
 
     def ranker(histories: Sequence[History]) -> Scores:
-        asked.extend(history[0] for history in histories)
+        ranked.extend(int(history.items[0]) for history in histories)
         return np.tile(np.float32([0, 1]), (len(histories), 1))
 
     metrics = user_scores(ranker, cases, k=1)
 
-    assert asked == [1] * 300
+    assert ranked == [1] * 300
     assert metrics["recall@1"].tolist() == [1] * 300
 
 
-def test_tower_ranker_gives_the_cosine_of_user_and_item() -> None:
-    torch.manual_seed(0)
-    towers = PreferenceTowers(
-        TowerConfig(content_width=6, whitened_width=6, dim=4, width=8, layers=1, heads=2)
-    )
-    torch.nn.init.normal_(towers.head.weight)
-    white = torch.randn(5, 6)
-    histories = [np.array([0, 3]), np.array([2])]
+def _faded_sums() -> VectorTowers:
+    return Towers(TowerConfig(content_width=6, whitened_width=3, factors=1, dim=4, hidden=5))
 
-    scores = tower_ranker(towers.eval(), white)(histories)
+
+def _transformer() -> VectorTowers:
+    return TransformerTowers(
+        TransformerConfig(content_width=6, whitened_width=6, dim=4, width=8, layers=1, heads=2)
+    )
+
+
+@pytest.mark.parametrize("architecture", [_faded_sums, _transformer])
+def test_tower_ranker_gives_the_cosine_of_user_and_item(
+    architecture: Callable[[], VectorTowers],
+) -> None:
+    torch.manual_seed(0)
+    towers, inputs = architecture(), torch.randn(5, 6)
+    histories = [History.one_by_one([0, 3]), History.one_by_one([2])]
+
+    scores = tower_ranker(towers, inputs)(histories)
 
     with torch.inference_mode():
-        expected = [
-            towers.sequence(white[h][None])[0, -1] @ towers.items(white).T for h in histories
-        ]
-    np.testing.assert_allclose(scores, torch.stack(expected), atol=1e-6)
+        users, items = towers.users(inputs, histories), towers.items(inputs)
+    np.testing.assert_allclose(scores, cosine_similarity(users.numpy(), items.numpy()), atol=1e-6)
+
+
+def test_tower_ranker_ranks_a_catalogue_larger_than_a_chunk() -> None:
+    torch.manual_seed(0)
+    towers, inputs = _faded_sums(), torch.randn(4100, 6)
+
+    (scores,) = tower_ranker(towers, inputs)([History.one_by_one([4099])])
+
+    with torch.inference_mode():
+        (user,) = towers.users(inputs[-1:], [History.one_by_one([0])])
+        expected = [float(user @ towers.items(inputs[row, None])[0]) for row in (0, 4095, 4096)]
+    np.testing.assert_allclose(scores[[0, 4095, 4096]], expected, atol=1e-6)
+    assert scores.shape == (4100,)
+
+
+def test_nobody_has_no_figures_but_a_number_of_users() -> None:
+    table = compared({"popularity": popularity([], 3)}, [])
+
+    assert table == {"popularity": {"users": 0, "users_unmasked": 0}}
 
 
 def test_compared_reports_both_ways_for_every_ranker() -> None:
-    ranker = popularity([np.array([0, 1])], 3)
+    ranker = popularity([History.one_by_one([0, 1])], 3)
 
     table = compared({"popularity": ranker}, [_case([0], [1])], k=1)
 

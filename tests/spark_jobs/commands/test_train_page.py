@@ -21,19 +21,23 @@ FIGURES = {
         "popularity": 0.11,
         "nearest_text": 0.28,
         "neighbour_blend": 0.35,
+        "learn_and_rule": 0.36,
     }.items()
 }
 METRICS = {
     "curve": [{"epoch": 0, "ndcg@10": 0.29}, {"epoch": 1, "ndcg@10": 0.31}],
     "best_epoch": 1,
-    "epoch": 1,
     "watched": FIGURES,
     "held_out": FIGURES,
-    "held_out_lead": {"mean": 0.02, "low": 0.01, "high": 0.03},
+    "teacher": "neighbour_blend",
+    "weight": 3.0,
+    "best_rule": "neighbour_blend",
+    "lead": {"mean": 0.01, "low": 0.005, "high": 0.015},
+    "lead_alone": {"mean": -0.04, "low": -0.05, "high": -0.03},
 }
 
 
-def test_train_learn_prints_untrained_towers_the_best_rule_and_what_is_saved(
+def test_train_learn_prints_the_towers_beside_untrained_ones_and_the_rules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warehouse = str(tmp_path / "warehouse")
@@ -61,8 +65,8 @@ def test_train_learn_prints_untrained_towers_the_best_rule_and_what_is_saved(
     printed = " ".join(result.output.split())
     assert result.exit_code == 0, result.output
     assert "untrained towers (epoch 0) 0.2900 0.2900" in printed
-    assert "best rule without training 0.3500 0.3500" in printed
-    assert "which is neighbour_blend neighbour_blend" in printed
-    assert "saved towers (epoch 1) 0.3100 0.3100" in printed
-    assert "neighbour_blend, which needs no training, is ahead of the saved towers" in printed
+    assert "neighbour_blend 0.3500 0.3500" in printed
+    assert "trained towers (epoch 1) 0.3100 0.3100" in printed
+    assert "trained towers + neighbour_blend 0.3600" in printed
+    assert "towers alone against neighbour_blend: -0.0400" in printed
     assert printed.endswith(f"learn_user={artifact.version}")

@@ -17,8 +17,9 @@ from pyspark.sql import DataFrame
 from encoders.artifacts import Artifact, save_artifact
 from encoders.cope.model import CopeHeads, HeadsConfig, heads_artifact
 from encoders.cope.sampling import split_of
+from encoders.learn.behaviour import Behaviour
 from encoders.learn.preference import tower_artifacts
-from encoders.learn.towers import PreferenceTowers, TowerConfig
+from encoders.learn.towers import TowerConfig, Towers
 from spark_jobs.config import Config
 from spark_jobs.contracts import (
     INTERACTIONS,
@@ -164,8 +165,9 @@ def test_learn_ranks_by_the_history_up_to_the_first_night(
     states = [(h, CONTENT.version, v.tolist()) for h, v in zip(hashes, drawn, strict=True)]
     ddl = "content_hash string, encoder_version string, embedding array<float>"
     tables.add_to_cache(local_frame(tables.spark, states, ddl), SPU_CONTENT_EMBEDDINGS)
-    sizes = TowerConfig(content_width=4, whitened_width=4, dim=4, width=8, layers=1, heads=2)
-    learn = tower_artifacts(PreferenceTowers(sizes), CONTENT.version, {})["learn_user"]
+    towers = Towers(TowerConfig(content_width=4, whitened_width=4, factors=2, dim=4, hidden=8))
+    known = Behaviour([], np.zeros((0, 5), np.float32))
+    learn = tower_artifacts(towers, known, CONTENT.version, {})["learn_user"]
     for artifact in (CONTENT, learn):
         save_artifact(artifact, tables.layout.encoders)
     release = _release(learn_user=learn.version)

@@ -6,7 +6,12 @@ from datetime import UTC, datetime
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from spark_jobs.embeddings.histories import histories, item_contents, touched_users
+from spark_jobs.embeddings.histories import (
+    histories,
+    item_contents,
+    spu_contents,
+    touched_users,
+)
 from spark_jobs.engine.local_frames import local_frame
 
 EVENT_DDL = "user_id string, domain string, item_id string, action string, occurred_at timestamp"
@@ -46,10 +51,27 @@ def test_histories_hold_the_last_known_events_in_order(
 
     rows = histories(log, contents, end=END, max_history=3).collect()
 
-    hashes = "hash a,hash c,hash b"
+    met = "hash a:1,hash c:1,hash b:0"
     assert [tuple(row) for row in rows] == [
-        ("u", 3, [0, 2, 1], hashlib.sha256(hashes.encode()).hexdigest())
+        ("u", 3, [0, 2, 1], [1, 1, 0], hashlib.sha256(met.encode()).hexdigest())
     ]
+
+
+def test_spu_contents_differ_where_prompts_are_equal_and_change_with_them(
+    spark: SparkSession,
+) -> None:
+    columns = "spu_id string, content_hash string"
+    prompts = local_frame(spark, [("s1", "same"), ("s2", "same")], columns)
+    later = local_frame(spark, [("s1", "same"), ("s2", "other")], columns)
+
+    first, second = (
+        {row["spu_id"]: row for row in spu_contents(frame).collect()} for frame in (prompts, later)
+    )
+
+    assert first["s1"]["prompt_hash"] == "same"
+    assert first["s1"]["content_hash"] != first["s2"]["content_hash"]
+    assert second["s1"] == first["s1"]
+    assert second["s2"]["content_hash"] != first["s2"]["content_hash"]
 
 
 def test_touched_users_are_active_or_met_an_item_whose_content_changed(spark: SparkSession) -> None:

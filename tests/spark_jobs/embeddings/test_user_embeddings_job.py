@@ -11,9 +11,11 @@ import torch
 from pyspark.sql import DataFrame, SparkSession
 
 from encoders.artifacts import Artifact, save_artifact
+from encoders.learn.behaviour import Behaviour
+from encoders.learn.history import History
 from encoders.learn.preference import tower_artifacts
 from encoders.learn.prompt import prompt_hash, spu_prompt
-from encoders.learn.towers import PreferenceTowers, TowerConfig
+from encoders.learn.towers import TowerConfig, Towers
 from encoders.settings import LearnConfig
 from spark_jobs.config import Config, EncodingConfig
 from spark_jobs.contracts import (
@@ -49,6 +51,13 @@ def state(text: str) -> list[float]:
     return [float(x) for x in drawn.astype(np.float32)]
 
 
+S1, S2, S3 = ((spu_id, title(spu_id)) for spu_id in ("s1", "s2", "s3"))
+# Of all but s4, which came after the training.
+BEHAVIOUR = Behaviour(
+    ["s1", "s2", "s3"], np.random.default_rng(1).normal(size=(3, 5)).astype(np.float32)
+)
+
+
 def spu(spu_id: str, **columns: object) -> dict[str, object]:
     return {"spu_id": spu_id, "title": title(spu_id), "n_items": 1, **columns}
 
@@ -73,7 +82,7 @@ class Story:
         matrices_left: content matrices that lay about after the first night.
     """
 
-    towers: PreferenceTowers
+    towers: Towers
     vectors: Sequence[Mapping[str, Mapping[str, list[float] | None]]]
     steps: Sequence[Mapping[str, Step]]
     vector_that_is_lost: list[float] | None
@@ -139,18 +148,16 @@ def story(
     )
 
 
-def released_towers(tables: Tables, contract_frame: Frame) -> PreferenceTowers:
+def released_towers(tables: Tables, contract_frame: Frame) -> Towers:
     """Release random towers whose language model is never loaded: all its states are known."""
     torch.manual_seed(0)
-    towers = PreferenceTowers(
-        TowerConfig(WIDTH, 5, dim=DIM, width=8, layers=1, heads=2, max_history=3)
-    )
+    towers = Towers(TowerConfig(WIDTH, 5, factors=2, dim=DIM, hidden=8, max_history=3))
     for parameter in towers.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     folder = f"{tables.warehouse}/encoders"
     llm = Artifact("learn_content", {"kind": "learn_content", "dim": WIDTH}, {}, {}, {}, "")
     content = Path(save_artifact(llm, folder)).name
-    artifacts = tower_artifacts(towers, content, {})
+    artifacts = tower_artifacts(towers, BEHAVIOUR, content, {})
     encoders = {kind: Path(save_artifact(a, folder)).name for kind, a in artifacts.items()}
     others = {"cope": "cope@000000000000", "semantic_id": "semantic_id@000000000000"}
     create_release(tables, {**encoders, **others, "learn_content": content})
@@ -173,25 +180,34 @@ def vectors_staged(tables: Tables, table: Table, night: Night) -> dict[str, list
     return {row[0]: row["embedding"] for row in tables.staged(table, night).collect()}
 
 
+def read(towers: Towers, spus: Sequence[tuple[str, str]]) -> torch.Tensor:
+    """Return what the towers read of SPUs: id and title of each."""
+    states = torch.tensor([state(text) for _, text in spus]).double()
+    behaviour = torch.from_numpy(BEHAVIOUR.of([spu_id for spu_id, _ in spus])).double()
+    return towers.inputs(states, behaviour)
+
+
 def assert_users_are(
-    story: Story, found: Mapping[str, list[float] | None], expected: Mapping[str, Sequence[str]]
+    story: Story,
+    found: Mapping[str, list[float] | None],
+    expected: Mapping[str, Sequence[tuple[str, str]]],
 ) -> None:
-    """Hold users' vectors against the tower over the titles of their histories."""
+    """Hold users' vectors against the towers over the SPUs of their histories."""
     assert set(found) == set(expected)
-    for user_id, titles in expected.items():
-        white = story.towers.whitened(torch.tensor([state(text) for text in titles]).double())
+    for user_id, spus in expected.items():
+        history = History.one_by_one(range(len(spus)))
         with torch.inference_mode():
-            vector = story.towers.users(white[None], torch.tensor([len(titles)]))[0].numpy()
+            vector = story.towers.users(read(story.towers, spus), [history])[0].numpy()
         np.testing.assert_allclose(found[user_id], vector, atol=1e-6)
 
 
 def test_users_get_the_vector_of_what_they_met_until_the_end_of_the_night(story: Story) -> None:
     expected = {
-        "u": [title("s2"), title("s1")],
-        "v": [title("s2")],
-        "w": [title("s3")],
-        "met what is removed": [title("s2")],
-        "lost": [title("s1")],
+        "u": [S2, S1],
+        "v": [S2],
+        "w": [S3],
+        "met what is removed": [S2],
+        "lost": [S1],
     }
 
     assert_users_are(story, story.users(0), expected)
@@ -199,8 +215,15 @@ def test_users_get_the_vector_of_what_they_met_until_the_end_of_the_night(story:
     assert story.steps[0]["user_embeddings"].rows_encoded == 4
 
 
-def test_the_item_tower_is_the_user_tower_over_a_history_of_one(story: Story) -> None:
-    np.testing.assert_allclose(story.spus(0)["s2"], story.users(0)["v"], atol=1e-6)
+def test_spus_get_the_vector_of_their_prompt_and_their_behaviour(story: Story) -> None:
+    with torch.inference_mode():
+        expected = story.towers.items(read(story.towers, [S1, S2, S3])).numpy()
+
+    found = story.spus(0)
+
+    np.testing.assert_allclose(
+        [found[spu_id] for spu_id in ("s1", "s2", "s3")], expected, atol=1e-6
+    )
 
 
 def test_the_content_matrix_is_removed_after_the_night(story: Story) -> None:
@@ -210,11 +233,12 @@ def test_the_content_matrix_is_removed_after_the_night(story: Story) -> None:
 def test_the_next_night_encodes_those_whose_history_changed_or_whose_vector_is_lost(
     story: Story,
 ) -> None:
+    renamed = ("s3", "another title")
     expected = {
-        "u": [title("s2"), title("s1"), "another title"],
-        "v": [title("s2"), title("s4")],
-        "w": ["another title"],
-        "lost": [title("s1")],
+        "u": [S2, S1, renamed],
+        "v": [S2, ("s4", title("s4"))],
+        "w": [renamed],
+        "lost": [S1],
     }
 
     assert_users_are(story, story.users(1), expected)
@@ -237,5 +261,5 @@ def test_spus_that_are_new_or_changed_get_vectors_and_removed_ones_tombstones(
 
 def test_an_item_that_is_removed_stays_in_the_histories_of_those_who_met_it(story: Story) -> None:
     assert "met what is removed" not in story.users(1)
-    expected = {"met what is removed": [title("s2"), title("s1")]}
+    expected = {"met what is removed": [S2, S1]}
     assert_users_are(story, story.users(2), expected)

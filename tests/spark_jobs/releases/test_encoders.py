@@ -13,6 +13,8 @@ from encoders.artifacts import Artifact, save_artifact
 from spark_jobs.contracts import KINDS
 from spark_jobs.releases.encoders import (
     UnusableEncoders,
+    WorseThanRules,
+    check_against_rules,
     encoder_artifacts,
     flat_figures,
     held_out_figures,
@@ -67,6 +69,36 @@ def test_encoders_of_one_training_make_a_release(
     trained: dict[str, Artifact], tmp_path: Path
 ) -> None:
     assert set(encoder_artifacts(str(tmp_path), versions(trained))) == set(KINDS)
+
+
+def _judged(mean: float | None, low: float | None, high: float | None) -> Artifact:
+    lead = {"mean": mean, "low": low, "high": high}
+    metrics = {"best_rule": "neighbour_blend", "lead": lead}
+    return replace(artifact("learn_user"), metrics=metrics)
+
+
+@pytest.mark.parametrize(
+    ("lead", "found"),
+    [
+        ((-0.02, -0.03, -0.01), r"is 0\.0200 behind \(95% between -0\.0300 and -0\.0100\)"),
+        ((0.0, 0.0, 0.0), r"is 0\.0000 behind"),
+        ((-0.02, None, None), r"is 0\.0200 behind\. Train"),
+        ((None, None, None), "no user came back"),
+    ],
+)
+def test_towers_that_do_not_beat_the_best_rule_are_refused(
+    lead: tuple[float | None, float | None, float | None], found: str
+) -> None:
+    with pytest.raises(WorseThanRules, match=found) as refused:
+        check_against_rules(_judged(*lead))
+
+    assert "neighbour_blend" in str(refused.value)
+    assert "--even-if-worse" in str(refused.value)
+
+
+def test_towers_that_beat_it_and_those_never_held_against_it_pass() -> None:
+    check_against_rules(_judged(0.01, -0.01, 0.03))
+    check_against_rules(artifact("learn_user"))
 
 
 def _other_cope(trained: dict[str, Artifact]) -> dict[str, Artifact]:

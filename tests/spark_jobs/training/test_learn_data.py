@@ -145,8 +145,10 @@ def test_a_heavy_user_keeps_the_history_before_the_cut_and_what_came_next(
     sequences = event_sequences(heavy, cut=cut, max_users=10).orderBy("user_id").toArrow()
     parts = cut_at(user_sequences(sequences, [f"s{n}" for n in range(7)]), cut)
 
-    assert [its.tolist() for its in parts.histories] == [[h % 7 for h in range(100, 500)]]
-    assert [its.tolist() for its in parts.targets] == [[h % 7 for h in range(500, 900)]]
+    assert [case.history.items.tolist() for case in parts.cases] == [
+        [h % 7 for h in range(100, 500)]
+    ]
+    assert [case.targets.tolist() for case in parts.cases] == [[h % 7 for h in range(500, 900)]]
     assert [len(its) for its in parts.before] == [400, 1]
 
 
@@ -205,9 +207,33 @@ def test_cut_at_cuts_everybody_at_one_moment() -> None:
 
     parts = cut_at(UserSequences(items, times), datetime(1970, 1, 1, 5, tzinfo=UTC))
 
-    assert [its.tolist() for its in parts.before] == [[0, 1, 2, 3, 4], [8, 9], []]
-    assert [its.tolist() for its in parts.histories] == [[0, 1, 2, 3, 4]]
-    assert [its.tolist() for its in parts.targets] == [[5, 6, 7]]
+    assert [history.items.tolist() for history in parts.before] == [[0, 1, 2, 3, 4], [8, 9], []]
+    assert [case.history.items.tolist() for case in parts.cases] == [[0, 1, 2, 3, 4]]
+    assert [case.targets.tolist() for case in parts.cases] == [[5, 6, 7]]
+
+
+def test_leaving_one_out_takes_the_last_event_after_the_cut_and_all_before_it() -> None:
+    items = [np.arange(4), np.array([8, 9]), np.array([5])]
+    times = [np.array([0, 1, 7, 9]), np.array([0, 1]), np.array([9])]
+    cut = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=5)
+
+    parts = cut_at(UserSequences(items, times), cut, protocol="leave-one-out")
+
+    assert [case.history.items.tolist() for case in parts.cases] == [[0, 1, 2]]
+    assert [case.targets.tolist() for case in parts.cases] == [[3]]
+    assert [history.items.tolist() for history in parts.before] == [[0, 1], [8, 9], []]
+
+
+def test_what_training_watches_is_the_latest_share_of_what_lies_before_the_cut() -> None:
+    items = [np.arange(8), np.array([8, 9])]
+    times = [np.array([0, 1, 1, 2, 3, 4, 9, 9]), np.array([0, 3])]
+    cut = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=5)
+
+    parts = cut_at(UserSequences(items, times), cut, watched_share=0.25)
+
+    # Eight events lie before the cut; those at 3 and later are its latest quarter and more.
+    assert list(parts.watched_from) == [4, 1]
+    assert [history.moments.tolist() for history in parts.before] == [[0, 1, 1, 2, 3, 4], [0, 1]]
 
 
 def _distinct_events(events: DataFrame) -> DataFrame:

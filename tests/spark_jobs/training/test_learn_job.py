@@ -9,6 +9,7 @@ import pytest
 from pyspark.sql import DataFrame
 
 from encoders.artifacts import load_artifact
+from encoders.learn.behaviour import read_behaviour
 from encoders.learn.training import TooFewSequences
 from encoders.loading import load_encoder
 from spark_jobs.config import Config
@@ -52,10 +53,11 @@ def test_train_learn_saves_three_kinds_that_can_be_loaded_and_again_the_same(
     versions = train_learn(shop, tiny_learn, night, lambda done, total: told.append((done, total)))
 
     assert set(versions) == {"learn_content", "learn_user", "learn_item"}
-    assert told[-1] == (2, 2)
+    assert told[-1] == (4, 4)
     assert shop.read(SPU_CONTENT_EMBEDDINGS).count() == 12
     contents = [row["embedding"] for row in shop.read(SPU_CONTENT_EMBEDDINGS).collect()]
-    np.save(tmp_path / "contents.npy", np.array(contents, np.float32))
+    behaviour = np.zeros((12, 7), np.float32)
+    np.save(tmp_path / "contents.npy", np.hstack([np.array(contents, np.float32), behaviour]))
     paths = {kind: Layout.of(shop.warehouse).encoder(version) for kind, version in versions.items()}
     user = load_encoder(paths["learn_user"], context=str(tmp_path / "contents.npy"))
     item = load_encoder(paths["learn_item"])
@@ -63,7 +65,7 @@ def test_train_learn_saves_three_kinds_that_can_be_loaded_and_again_the_same(
     assert item.encode({"content_embedding": contents}).vectors["embedding"].shape == (12, 4)
     metrics = load_artifact(paths["learn_user"]).metrics
     for figures in (metrics["held_out"], metrics["watched"]):
-        assert set(figures) - {"refused"} == {  # type: ignore[call-overload]
+        assert set(figures) - {"learn_and_rule"} == {  # type: ignore[call-overload]
             "learn",
             "untrained",
             "popularity",
@@ -74,9 +76,12 @@ def test_train_learn_saves_three_kinds_that_can_be_loaded_and_again_the_same(
         }
     assert metrics["held_out"]["learn"]["users"] > 10  # type: ignore[index]
     assert len(metrics["curve"]) == 3  # type: ignore[arg-type]
+    known = read_behaviour(paths["learn_item"])
+    assert known is not None
+    assert list(known.spu_ids) == [f"s{n:02}" for n in range(12)]
     assert load_artifact(paths["learn_item"]).config["content"] == versions["learn_content"]
     lines = training_summary(shop, versions["learn_user"])
-    assert f"saved towers (epoch {metrics['epoch']})" in lines
+    assert f"trained towers (epoch {metrics['best_epoch']})" in lines
     for path in (paths["learn_user"], paths["learn_item"]):
         assert lines in (Path(path) / "card.md").read_text(encoding="utf-8")
     assert train_learn(shop, tiny_learn, night) == versions

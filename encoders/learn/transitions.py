@@ -1,0 +1,69 @@
+"""Transitions: which items users meet together, and one after another.
+
+Shapes: N items.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.sparse as sp
+
+from encoders.learn.history import History
+
+# Moments between two items, at most; a pair counts by the inverse of their number.
+_LARGEST_GAP = 5
+# Weight of what users met before an item, where what they met after it weighs 1.
+_BACKWARD = 0.5
+# Pairs of items that are met this often in all weigh half as much; rarer ones are hardly touched.
+_SHRINKAGE = 120.0
+
+
+def transitions(histories: Sequence[History], n_items: int) -> sp.csr_array:
+    """Return how strongly each item leads to each other, from the row's to the column's.
+
+    Items of one moment, those of later moments by the inverse of the gap, and half as much those of
+    earlier ones. Each moment spreads a weight of 1 over its items, so that a basket of a hundred
+    lines does not outvote others. What everybody meets says little: a count is divided by the root
+    of both items' totals, as in cosine similarity, but shrunk, for the totals of rare items are
+    noise. The diagonal holds items that are met again at a later moment.
+
+    Returns:
+        float32 [N, N]; ``docs/results/2026-11-30-learn-quality.md`` has the choice of constants.
+    """
+    moments, users = _moments(histories, n_items)
+    sizes = np.maximum(moments.sum(axis=1), 1)
+    shares = sp.csr_array(sp.diags_array((1 / sizes).astype(np.float32)) @ moments)
+    together = sp.csr_array(moments.T @ shares)
+    together.setdiag(0)
+    then = sp.csr_array((n_items, n_items), dtype=np.float32)
+    for gap in range(1, min(_LARGEST_GAP, len(users) - 1) + 1):
+        first = np.flatnonzero(users[:-gap] == users[gap:])
+        then = then + (moments[first].T @ shares[first + gap]) * np.float32(1 / gap)
+    return _shrunk(sp.csr_array(together + then + _BACKWARD * then.T))
+
+
+def _moments(
+    histories: Sequence[History], n_items: int
+) -> tuple[sp.csr_array, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    """Return the items of each moment [M, N], 0 or 1, and the user of each moment [M]."""
+    histories = [history for history in histories if len(history)]
+    counts = np.array([history.moments[-1] + 1 for history in histories], np.int64)
+    starts = np.cumsum(counts) - counts
+    nothing = np.empty(0, np.int64)
+    pairs = zip(histories, starts, strict=True)
+    rows = np.concatenate([nothing, *(history.moments + start for history, start in pairs)])
+    items = np.concatenate([nothing, *(history.items for history in histories)])
+    ones = np.ones(len(rows), np.float32)
+    met = sp.csr_array((ones, (rows, items)), shape=(int(counts.sum()), n_items))
+    met.sum_duplicates()
+    met.data[:] = 1
+    return met, np.repeat(np.arange(len(histories)), counts)
+
+
+def _shrunk(counts_NN: sp.csr_array) -> sp.csr_array:
+    row, column = (
+        sp.diags_array((1 / np.sqrt(1 + counts_NN.sum(axis=axis) / _SHRINKAGE)).astype(np.float32))
+        for axis in (1, 0)
+    )
+    shrunk: sp.csr_array = sp.csr_array(row @ counts_NN @ column)
+    return shrunk
