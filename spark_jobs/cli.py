@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from spark_jobs.commands import (
+    align,
     dictionary,
     doctor,
     evaluate,
@@ -46,6 +47,7 @@ app.command("shell")(shell.shell)
 app.command("dictionary")(dictionary.dictionary)
 app.add_typer(feed.app, name="feed")
 app.add_typer(train.app, name="train")
+release.app.command("align")(align.align)
 app.add_typer(release.app, name="release")
 
 

@@ -5,22 +5,14 @@ Vectors of two releases cannot be compared with each other; their nearest neighb
 
 import numpy as np
 from numpy.typing import NDArray
-from pyspark.sql import functions as F
 from sklearn.neighbors import NearestNeighbors
 
-from spark_jobs.contracts import (
-    ENCODED,
-    SPU_EMBEDDINGS,
-    SPU_PREFERENCE_EMBEDDINGS,
-    USER_EMBEDDINGS,
-    Table,
-)
+from spark_jobs.contracts import SPU_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS, USER_EMBEDDINGS
 from spark_jobs.releases.release import Release
+from spark_jobs.releases.vectors import Vectors, common_vectors
 from spark_jobs.warehouse.tables import Tables
 
 # Shape suffixes: Q queries, N candidates, D width, K neighbours.
-Vectors = NDArray[np.float32]
-
 NEIGHBOURS = 10
 SAMPLED = 2000
 
@@ -36,10 +28,11 @@ def neighbour_overlap(tables: Tables, left: Release, right: Release) -> dict[str
         "SPUs near an SPU, LEARN": (SPU_PREFERENCE_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS),
         "SPUs near a user, LEARN": (USER_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS),
     }
-    sampled = {
-        table: _common(*(_vectors(tables, table, release) for release in (left, right)))
+    common = {
+        table: common_vectors(tables, table, left, right, at_most=SAMPLED)
         for table in (SPU_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS, USER_EMBEDDINGS)
     }
+    sampled = {table: (found.left_ND, found.right_ND) for table, found in common.items()}
     shares = {}
     for name, (queries, candidates) in pairs.items():
         nearest = [
@@ -76,24 +69,3 @@ def overlap(left_QK: NDArray[np.int64], right_QK: NDArray[np.int64]) -> float:
         return float("nan")
     pairs = zip(left_QK, right_QK, strict=True)
     return float(np.mean([len(np.intersect1d(*pair)) / left_QK.shape[1] for pair in pairs]))
-
-
-def _vectors(tables: Tables, table: Table, release: Release) -> dict[str, Vectors]:
-    key = table.keys[0]
-    rows = (
-        tables.current(table, [key, "encoder_version", "embedding"])
-        .filter(F.col("encoder_version") == release.encoders[ENCODED[table.name]])
-        .orderBy(F.xxhash64(key), key)
-        .limit(SAMPLED)
-        .select(key, "embedding")
-        .toArrow()
-    )
-    vectors = (np.asarray(vector, np.float32) for vector in rows["embedding"].to_pylist())
-    return dict(zip(rows[key].to_pylist(), vectors, strict=True))
-
-
-def _common(left: dict[str, Vectors], right: dict[str, Vectors]) -> tuple[Vectors, Vectors]:
-    keys = [key for key in left if key in right]
-    if not keys:
-        return np.empty((0, 1), np.float32), np.empty((0, 1), np.float32)
-    return np.stack([left[key] for key in keys]), np.stack([right[key] for key in keys])
