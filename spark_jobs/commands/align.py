@@ -71,8 +71,8 @@ def print_recalls(alignment: "Alignment", release: Release, to: Release) -> None
             highlight=False,
             soft_wrap=True,
         )
-        grid = Grid(box=None, header_style="bold")
-        grid.add_column("recall@10")
+        grid = Grid(box=None, header_style="bold", pad_edge=False)
+        grid.add_column("recall@10", no_wrap=True)
         within, across = f"within {release.name}", f"{release.name} and {to.name}"
         for column in (within, f"{across}, as they are", f"{across}, rotated", "rotated / within"):
             grid.add_column(column, justify="right")
