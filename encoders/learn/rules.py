@@ -25,7 +25,7 @@ Ranker = Callable[[Sequence[History]], Scores]
 # Weight of the whitened text beside the transitions.
 _TEXT = 2.0
 # Weight of an item beside one that was met a moment later, by the blend.
-DECAYS: Mapping[str, float] = {"neighbour_blend": 0.5, "history_blend": 0.97}
+_DECAYS: Mapping[str, float] = {"neighbour_blend": 0.5, "history_blend": 0.97}
 # Above any popularity.
 _OWN = 1e6
 
@@ -49,7 +49,8 @@ class Rules:
         popular, unit_NK = popularity(histories, len(white_NK)), unit_rows(white_NK)
         self.transitions_NN = transitions(histories, len(white_NK))
         self.blends: Mapping[str, Blend] = {
-            name: Blend(self.transitions_NN, unit_NK, decay=decay) for name, decay in DECAYS.items()
+            name: Blend(self.transitions_NN, unit_NK, decay=decay)
+            for name, decay in _DECAYS.items()
         }
         self.by_name: Mapping[str, Ranker] = {
             "popularity": popular,

@@ -113,11 +113,12 @@ def train(
         learners = [h.until(size) for h, size in zip(histories, watched_from, strict=True)]
         cases = _watched_cases(histories, watched_from, config)
         known = runs.rules(learners)
-        teacher = _best_blend(known, cases)
+        of_rules = compared(known.by_name, cases)
+        teacher = max(known.blends, key=lambda name: of_rules[name].get(FIGURE, 0.0))
         watched = runs.started(learners, known, teacher)
         curve, rankers = _watched_run(watched, cases, checkpoints, tell)
-        figures = compared(rankers, cases)
-        weight = _best_weight(rankers["learn"], rankers[teacher], cases)
+        figures = {**compared(rankers, cases), **of_rules}
+        weight = _best_weight(rankers["learn"], known.blends[teacher], cases)
         final = runs.started(histories, runs.rules(histories), teacher)
         untrained = _towers(final, copied(final.towers))
         _learn_again(final, best_epoch(curve), checkpoints, tell)
@@ -175,7 +176,7 @@ class _Checkpoints:
 def _watched_run(
     run: TrainingRun, cases: Sequence[Case], checkpoints: _Checkpoints, tell: Progress
 ) -> tuple[Curve, dict[str, Ranker]]:
-    """Learn until no epoch ranks better; return the curve, and all rankers by name."""
+    """Learn until no epoch ranks better; return the curve, and the best and untrained towers."""
     config, untrained = run.config, _towers(run, copied(run.towers))
     saved = checkpoints.read("watched")
     if saved:
@@ -197,14 +198,7 @@ def _watched_run(
     return curve, {
         "learn": tower_ranker(_towers(run, best), inputs_NX),
         "untrained": tower_ranker(untrained, inputs_NX),
-        **run.rules.by_name,
     }
-
-
-def _best_blend(rules: Rules, cases: Sequence[Case]) -> str:
-    """Return the blend that ranks best for the users watched."""
-    figures = compared(rules.blends, cases)
-    return max(rules.blends, key=lambda name: figures[name].get(FIGURE, 0.0))
 
 
 def _best_weight(learned: Ranker, rule: Ranker, cases: Sequence[Case]) -> float:

@@ -58,7 +58,7 @@ class TrainingRun:
             teacher: the blend among them whose ranking is learned from too.
         """
         self.towers, self.histories, self.config = towers, histories, config
-        self.rules, self._teacher = rules, rules.blends[teacher]
+        self._teacher = rules.blends[teacher]
         self.behaviour_NF = behaviour(
             histories, rules.transitions_NN, factors=config.factors, seed=config.seed
         )
