@@ -1,10 +1,11 @@
-"""Behaviours: what an encoder version knows of how users behave around each SPU, as a frame.
+"""What LEARN's towers read of each SPU, as frames: its content, and how users behave around it.
 
-They are of the version's training: an SPU that came later has none until the next one.
+Behaviour is of an encoder version's training: an SPU that came later has none until the next one.
 """
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from encoders.artifacts import EncoderInfo
 from encoders.learn.behaviour import behaviour_width, read_behaviour
@@ -32,3 +33,35 @@ def behaviours(tables: Tables, encoder: EncoderInfo) -> DataFrame:
         else {"spu_id": known.spu_ids, "behaviour": list(known.numbers)}
     )
     return tables.spark.createDataFrame(pa.table(rows, schema=_SCHEMA))
+
+
+def tower_inputs(contents: DataFrame, embeddings: DataFrame, known: DataFrame) -> DataFrame:
+    """Return what the towers read of each content whose prompt has an embedding.
+
+    Args:
+        contents: spu_id, prompt_hash, content_hash; unique by spu_id.
+        embeddings: prompt_hash, content_embedding; unique by prompt_hash.
+        known: ``behaviours``.
+
+    Returns:
+        content_hash, content_embedding, behaviour (null where nobody met the SPU).
+    """
+    return (
+        contents.join(embeddings, on="prompt_hash", how="inner")
+        .join(known, on="spu_id", how="left")
+        .select("content_hash", "content_embedding", "behaviour")
+    )
+
+
+def matrix_rows(inputs: DataFrame, numbered: DataFrame, numbers: int) -> DataFrame:
+    """Return the rows of a content matrix, behaviour beside the content: row, embedding.
+
+    Args:
+        inputs: ``tower_inputs``.
+        numbered: content_hash, row.
+        numbers: ``behaviour_numbers``; an SPU that nobody met has as many zeros.
+    """
+    nothing = F.array_repeat(F.lit(0.0).cast("float"), numbers)
+    both = F.concat("content_embedding", F.coalesce("behaviour", nothing))
+    numbered_inputs = inputs.join(numbered, on="content_hash", how="inner")
+    return numbered_inputs.select("row", both.alias("embedding"))

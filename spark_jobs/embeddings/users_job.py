@@ -24,16 +24,16 @@ from spark_jobs.contracts import (
     SPUS,
     USER_EMBEDDINGS,
 )
-from spark_jobs.embeddings.behaviours import behaviour_numbers, behaviours
 from spark_jobs.embeddings.content_matrix import ContentMatrix, numbered_contents, remove_leftovers
-from spark_jobs.embeddings.histories import (
-    histories,
-    item_contents,
-    spu_contents,
-    touched_users,
-)
+from spark_jobs.embeddings.histories import histories, item_contents, spu_contents, touched_users
 from spark_jobs.embeddings.incremental import VectorRows, Wanted, releases_to_encode, stage_vectors
 from spark_jobs.embeddings.model_cache import PROMPT_COLUMNS, spu_prompts
+from spark_jobs.embeddings.tower_inputs import (
+    behaviour_numbers,
+    behaviours,
+    matrix_rows,
+    tower_inputs,
+)
 from spark_jobs.engine.cached_frames import cached
 from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.engine.inference import encoded
@@ -212,24 +212,17 @@ class _Contents:
 
     @cached_property
     def vectors(self) -> DataFrame:
-        """content_hash, content_embedding, behaviour (null where nobody met the SPU)."""
-        contents = self.inputs.contents.join(self._embeddings, on="prompt_hash", how="inner")
+        """content_hash, content_embedding, behaviour."""
         known = behaviours(self.inputs.snapshot.tables, self.encoder)
-        return contents.join(known, on="spu_id", how="left").select(
-            "content_hash", "content_embedding", "behaviour"
-        )
+        return tower_inputs(self.inputs.contents, self._embeddings, known)
 
     @cached_property
     def matrix(self) -> ContentMatrix:
         tables = self.inputs.snapshot.tables
         numbers = behaviour_numbers(self.encoder)
-        nothing = F.array_repeat(F.lit(0.0).cast("float"), numbers)
-        both = F.concat("content_embedding", F.coalesce("behaviour", nothing))
-        vectors = self.vectors.join(self.numbered, on="content_hash", how="inner").select(
-            "row", both.alias("embedding")
-        )
+        rows = matrix_rows(self.vectors, self.numbered, numbers)
         width = vector_width(tables, self.language_model) + numbers
-        matrix = ContentMatrix(vectors, tables.layout.tmp, width=width)
+        matrix = ContentMatrix(rows, tables.layout.tmp, width=width)
         return self.inputs.stack.enter_context(matrix)
 
     @cached_property
@@ -270,11 +263,8 @@ def _histories_of_encoders(
 ) -> dict[str, _Histories]:
     """Return the histories that each ``learn_user`` version reads; versions that agree share."""
     reads = {
-        encoders["learn_user"]: (
-            encoders["learn_item"],
-            history_length(tables, encoders["learn_user"]),
-        )
-        for encoders in releases
+        e["learn_user"]: (e["learn_item"], history_length(tables, e["learn_user"]))
+        for e in releases
     }
     shared = {read: _Histories(contents[read[0]], read[1]) for read in reads.values()}
     return {version: shared[read] for version, read in reads.items()}
