@@ -51,6 +51,7 @@ def shuffled_batches(
         seed: of the run, and the epoch.
     """
     rng = np.random.default_rng(seed)
+    known = [np.unique(history.items) for history in histories]
     cuts = [
         (user, cut)
         for user, history in enumerate(histories)
@@ -58,9 +59,9 @@ def shuffled_batches(
     ]
     order = rng.permutation(len(cuts))
     for start in range(0, len(order), batch_size):
-        yield _batch(
-            histories, [cuts[row] for row in order[start : start + batch_size]], max_history, rng
-        )
+        drawn = [cuts[row] for row in order[start : start + batch_size]]
+        seen, met = _split(histories, drawn, max_history)
+        yield _batch(seen, met, [known[user] for user, _ in drawn], rng)
 
 
 def n_cuts(histories: Sequence[History], cuts_per_user: int) -> int:
@@ -75,22 +76,44 @@ def _drawn_cuts(history: History, count: int, rng: np.random.Generator) -> list[
 
 
 def _batch(
-    histories: Sequence[History],
-    cuts: Sequence[tuple[int, int]],
-    max_history: int,
-    rng: np.random.Generator,
+    seen: Sequence[History], met: Sequence[Rows], known: Sequence[Rows], rng: np.random.Generator
 ) -> Batch:
-    seen, targets, is_new = [], [], []
+    width = 1 + max(int(items.max()) for items in known)
+    # One number a pair of a cut history and an item: sets of all histories are taken at once.
+    of_P, target_P = np.divmod(np.unique(_pairs(met, width)), width)
+    keep = _drawn_targets(np.bincount(of_P, minlength=len(met)), rng)
+    of_P, target_P = of_P[keep], target_P[keep]
+    is_new_P = ~np.isin(of_P * width + target_P, _pairs([h.items for h in seen], width))
+    return Batch(seen, known, target_P, of_P, is_new_P)
+
+
+def _split(
+    histories: Sequence[History], cuts: Sequence[tuple[int, int]], max_history: int
+) -> tuple[list[History], list[Rows]]:
+    """Return what lies before each cut, and what was met at it."""
+    seen, met = [], []
     for user, cut in cuts:
         history = histories[user]
         start, stop = np.searchsorted(history.moments, [cut, cut + 1])
         seen.append(history.until(int(start)).newest(max_history))
-        met = np.unique(history.items[start:stop])
-        targets.append(met if len(met) <= _MAX_NEXT else rng.permutation(met)[:_MAX_NEXT])
-        is_new.append(~np.isin(targets[-1], seen[-1].items))
-    of_P = np.repeat(np.arange(len(cuts)), [len(met) for met in targets])
-    known = [np.unique(histories[user].items) for user, _ in cuts]
-    return Batch(seen, known, np.concatenate(targets), of_P, np.concatenate(is_new))
+        met.append(history.items[start:stop])
+    return seen, met
+
+
+def _pairs(items: Sequence[Rows], width: int) -> Rows:
+    of = np.repeat(np.arange(len(items)), [len(its) for its in items])
+    pairs: Rows = of * width + np.concatenate(items)
+    return pairs
+
+
+def _drawn_targets(sizes: Rows, rng: np.random.Generator) -> Rows:
+    """Return the places of the targets that a step learns from, up to ``_MAX_NEXT`` a history."""
+    starts = np.cumsum(sizes) - sizes
+    keep = np.ones(int(sizes.sum()), bool)
+    for row in np.flatnonzero(sizes > _MAX_NEXT).tolist():
+        left_out = rng.permutation(int(sizes[row]))[_MAX_NEXT:]
+        keep[starts[row] + left_out] = False
+    return np.flatnonzero(keep)
 
 
 def drawn_candidates(

@@ -19,8 +19,11 @@ NEVER = -1e9
 def known_candidates(batch: Batch, candidates_C: Rows) -> NDArray[np.bool_]:
     """Return which candidates the user of each history knows [B, C], but for the new targets."""
     found_BC = np.zeros((len(batch.histories), len(candidates_C)), bool)
-    for found_C, known in zip(found_BC, batch.known, strict=True):
-        found_C[np.isin(candidates_C, known, assume_unique=True)] = True
+    rows = np.repeat(np.arange(len(batch.known)), [len(known) for known in batch.known])
+    known = np.concatenate(batch.known)
+    columns = np.searchsorted(candidates_C, known).clip(max=len(candidates_C) - 1)
+    is_candidate = candidates_C[columns] == known
+    found_BC[rows[is_candidate], columns[is_candidate]] = True
     new = (batch.of_P[batch.is_new_P], batch.target_P[batch.is_new_P])
     found_BC[new[0], np.searchsorted(candidates_C, new[1])] = False
     return found_BC

@@ -5,10 +5,11 @@ their texts are. They differ in how far back they look: where users meet one ite
 the last few say most, where they keep to their tastes the whole history does
 (``docs/results/2026-11-30-learn-quality.md``).
 
-Shapes: B users, N items, C candidates, K whitened width.
+Shapes: B users, N items, C candidates, M items met, K whitened width.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -122,19 +123,27 @@ class Blend:
 
     def __call__(self, users: Sequence[History]) -> Scores:
         """Return the scores of all items [B, N]."""
-        return self._scores(users, self._transitions_NN, self._unit_NK)
+        weight_BN = faded_histories(users, len(self._unit_NK), decay=self.decay)
+        scores: Scores = (weight_BN @ self._transitions_NN).toarray()
+        scores += self._text(weight_BN, self._unit_NK)
+        return scores
 
     def among(self, users: Sequence[History], candidates_C: Rows) -> Scores:
         """Return the scores of some items [B, C]."""
-        columns = self._transitions_NN[:, candidates_C]
-        return self._scores(users, columns, self._unit_NK[candidates_C])
-
-    def _scores(
-        self, users: Sequence[History], transitions_NC: sp.csr_array, unit_CK: NDArray[np.float32]
-    ) -> Scores:
         weight_BN = faded_histories(users, len(self._unit_NK), decay=self.decay)
-        scores: Scores = (weight_BN @ transitions_NC).toarray()
-        scores += _TEXT * ((weight_BN @ self._unit_NK) @ unit_CK.T)
+        met_M = np.unique(weight_BN.indices)
+        transitions_MC = self._by_column[:, candidates_C][met_M].toarray()
+        scores: Scores = weight_BN[:, met_M] @ transitions_MC
+        scores += self._text(weight_BN, self._unit_NK[candidates_C])
+        return scores
+
+    @cached_property
+    def _by_column(self) -> sp.csc_array:
+        """Transitions that are sliced by column in a fifth of the time."""
+        return self._transitions_NN.tocsc()
+
+    def _text(self, weight_BN: sp.csr_array, unit_CK: NDArray[np.float32]) -> Scores:
+        scores: Scores = np.float32(_TEXT) * ((weight_BN @ self._unit_NK) @ unit_CK.T)
         return scores
 
 

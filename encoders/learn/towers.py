@@ -129,10 +129,9 @@ class Towers(nn.Module):
 
     def without_behaviour(self, inputs_NX: torch.Tensor, where_N: torch.Tensor) -> torch.Tensor:
         """Return the inputs with the factors of some items zeroed; their text and events stay."""
-        width = self.config.whitened_width
-        is_factor_X = torch.zeros(inputs_NX.shape[1], dtype=torch.bool, device=inputs_NX.device)
-        is_factor_X[width:-1] = True
-        return inputs_NX.masked_fill(where_N[:, None] & is_factor_X, 0)
+        inputs_NX = inputs_NX.clone()
+        inputs_NX[where_N, self.config.whitened_width : -1] = 0
+        return inputs_NX
 
     def keys(self, inputs_NX: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the latent key [N, E] and the popularity [N] of each item."""
