@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 JSON = Mapping[str, object]
 
+# Key of ``config.json`` of a ``learn_user`` version: the vector of a user without history. Versions
+# from before December 2026 have none.
+NO_HISTORY = "no_history"
 _HASHED = ("config.json", "model.safetensors", "preprocessing.json")
 _VERSION = re.compile(r"[a-z0-9_.-]+@[0-9a-f]{12}")
 

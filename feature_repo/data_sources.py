@@ -11,7 +11,8 @@ from entities import OWNER
 from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
 
 from spark_jobs.contracts import Table
-from spark_jobs.releases.export import exported_served
+from spark_jobs.releases.export import exported_no_history, exported_served
+from spark_jobs.releases.release import Release
 
 
 def _warehouse() -> str:
@@ -31,6 +32,20 @@ def _warehouse() -> str:
 
 WAREHOUSE = _warehouse()
 RELEASES = exported_served(WAREHOUSE)
+_NO_HISTORY = exported_no_history(WAREHOUSE)
+
+
+def popularity(release: Release | None) -> str:
+    """Return the cosine of ``embedding`` with a release's vector of a user without history, as SQL.
+
+    It is NULL where the release has none.
+    """
+    vector = _NO_HISTORY.get(release.name, []) if release else []
+    if not vector:
+        return "CAST(NULL AS DOUBLE)"
+    numbers = ", ".join(f"{float(number)!r}D" for number in vector)
+    products = f"zip_with(embedding, array({numbers}), (x, y) -> x * y)"
+    return f"aggregate({products}, 0D, (total, product) -> total + product)"
 
 
 def change_log(
@@ -40,7 +55,7 @@ def change_log(
 
     Args:
         name: of the source.
-        columns: feature -> column of the table.
+        columns: feature -> column of the table, or an expression over its columns.
         encoder_version: whose rows; None is all rows.
     """
     keys = [key for key in table.keys if key != "encoder_version"]

@@ -5,14 +5,15 @@ when only the model behind it changes. Feature names do not carry it: a model th
 release reads the same names.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from data_sources import RELEASES, change_log
+from data_sources import RELEASES, change_log, popularity
 from entities import OWNER, domain, item, spu, user
 from feast import Entity, FeatureView, Field, OnDemandFeatureView
 from feast.on_demand_feature_view import on_demand_feature_view
-from feast.types import Array, FeastType, Float32, Float64, Int32, String
+from feast.types import Array, Bool, FeastType, Float32, Float64, Int32, String
 
 from spark_jobs.contracts import (
     ENCODED,
@@ -34,12 +35,21 @@ VECTOR = Array(Float32)
 
 @dataclass(frozen=True)
 class Feature:
-    """A feature, and the column of its table; None is the column of the same name."""
+    """A feature, and the column of its table; None is the column of the same name.
+
+    A feature that depends on the release gives its column as a function of it.
+    """
 
     name: str
     dtype: FeastType
     description: str
-    column: str | None = None
+    column: str | Callable[[Release | None], str] | None = None
+
+    def column_of(self, release: Release | None) -> str:
+        """Return the column, or the SQL expression over columns, that holds the feature."""
+        if callable(self.column):
+            return self.column(release)
+        return self.column or self.name
 
 
 @dataclass(frozen=True)
@@ -114,6 +124,12 @@ RELEASE_VIEWS = (
                 "L2 norm 1; null when the SPU is gone",
                 "embedding",
             ),
+            Feature(
+                "spu_popularity",
+                Float64,
+                "cosine with the vector that stands for a user without history",
+                popularity,
+            ),
         ),
     ),
     View(
@@ -152,7 +168,7 @@ def feature_view(view: View, release: Release | None = None) -> FeatureView:
         Field(name=each.name, dtype=each.dtype, description=each.description)
         for each in view.features
     ]
-    columns = {each.name: each.column or each.name for each in view.features}
+    columns = {each.name: each.column_of(release) for each in view.features}
     return FeatureView(
         name=name,
         entities=list(view.entities),
@@ -172,9 +188,13 @@ def user_spu_affinity(release: Release, sources: list[FeatureView]) -> OnDemandF
     @on_demand_feature_view(
         name=f"user_spu_affinity__{release.name}",
         sources=sources,
-        schema=[Field(name="user_spu_affinity", dtype=Float64)],
+        schema=[
+            Field(name="user_spu_affinity", dtype=Float64),
+            Field(name="has_history", dtype=Bool),
+        ],
         mode="python",
-        description="Cosine of a user's and an SPU's LEARN vectors; null where either is missing.",
+        description="Cosine of a user's and an SPU's LEARN vectors, null where the SPU has none; "
+        "spu_popularity for a user without history. has_history: whether the user has a vector.",
         owner=OWNER,
         tags={"release": release.name, "on_demand": "true"},
     )
@@ -182,17 +202,20 @@ def user_spu_affinity(release: Release, sources: list[FeatureView]) -> OnDemandF
         # Feast stores the source and runs it in readers' processes: nothing outside is there.
         import numpy as np
 
-        scores = []
-        for of_user, of_spu in zip(
-            inputs["user_preference"], inputs["spu_preference"], strict=True
-        ):
-            if of_user is None or of_spu is None or not len(of_user) or len(of_user) != len(of_spu):
+        names = ("user_preference", "spu_preference", "spu_popularity")
+        scores, has_history = [], []
+        for of_user, of_spu, of_nobody in zip(*(inputs[name] for name in names), strict=True):
+            has_history.append(of_user is not None and len(of_user) > 0)
+            if not has_history[-1]:
+                scores.append(of_nobody)
+                continue
+            if of_spu is None or len(of_user) != len(of_spu):
                 scores.append(None)
                 continue
             left, right = np.asarray(of_user, dtype=float), np.asarray(of_spu, dtype=float)
             norms = float(np.linalg.norm(left) * np.linalg.norm(right))
             scores.append(float(left @ right) / norms if norms else None)
-        return {"user_spu_affinity": scores}
+        return {"user_spu_affinity": scores, "has_history": has_history}
 
     return affinity
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from encoders.artifacts import Artifact, InvalidArtifact
+from encoders.artifacts import NO_HISTORY, Artifact, InvalidArtifact
 from encoders.hardware import Hardware, choose_hardware
 from encoders.learn.behaviour import Behaviour, is_behaviour
 from encoders.learn.history import History
@@ -57,6 +57,7 @@ def tower_artifacts(
                 "inputs": list(inputs[kind]),
                 "content": content_version,
                 "towers": asdict(towers.config),
+                **({NO_HISTORY: towers.no_history().tolist()} if kind == USER else {}),
             },
             preprocessing={
                 "content": "whitened, unit norm",
@@ -203,7 +204,7 @@ class LearnUser:
     def encode(self, batch: Batch) -> Encoded:
         """Encode histories: lists of row numbers of the context, oldest first, and their ages.
 
-        A user without history gets NaN.
+        A user without history gets NaN: the vector for all of them stands in the version's config.
 
         Raises:
             ValueError: a number is not a row of the context, or items and ages do not pair up.

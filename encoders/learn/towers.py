@@ -170,6 +170,10 @@ class Towers(nn.Module):
         scaled_N = popularity_N / self.popularity_scale
         self.longest_key.copy_((key_NE.square().sum(dim=1) + scaled_N.square()).max().sqrt())
 
+    def no_history(self) -> torch.Tensor:
+        """Return the vector of a user without history, unit norm [D]: items rank by popularity."""
+        return functional.one_hot(torch.tensor(self.config.dim - _EXTRA), self.config.dim).float()
+
     def items(self, inputs_NX: torch.Tensor) -> torch.Tensor:
         """Return item vectors, unit norm [N, D]."""
         key_NE, popularity_N = self.keys(inputs_NX)

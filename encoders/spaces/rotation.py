@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.artifacts import Artifact, InvalidArtifact
+from encoders.artifacts import NO_HISTORY, Artifact, InvalidArtifact
 from encoders.protocol import Batch, Encoded, Encoder
 
 if TYPE_CHECKING:
@@ -47,8 +47,15 @@ def rotated_artifact(
 
     earlier_DD = artifact.tensors.get(ROTATION)
     product_DD = rotation_DD if earlier_DD is None else earlier_DD.numpy() @ rotation_DD
+    # A vector that is served without being encoded.
+    constants = {
+        name: (np.asarray(artifact.config[name]) @ rotation_DD).tolist()
+        for name in (NO_HISTORY,)
+        if name in artifact.config
+    }
     return replace(
         artifact,
+        config={**artifact.config, **constants},
         tensors={**artifact.tensors, ROTATION: torch.from_numpy(np.ascontiguousarray(product_DD))},
         metrics={**artifact.metrics, **metrics},
         description=f"{artifact.description}\n\n{description}",

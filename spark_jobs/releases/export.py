@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,16 +19,21 @@ class UnfitExport(ValueError):
     """A name in the file may not be used in SQL or as the name of a view."""
 
 
-def write_export(warehouse: str, releases: Sequence[Release]) -> str:
+def write_export(
+    warehouse: str, releases: Sequence[Release], no_history: Mapping[str, Sequence[float]]
+) -> str:
     """Write the file and return its path.
 
     Args:
         releases: all of them, oldest first.
+        no_history: vector of a user without history, by release; not every release has one.
     """
     live = next((release.name for release in releases if release.state == "live"), None)
     path = Layout(warehouse).releases
     filesystem, root = fsspec.url_to_fs(path)
-    content = json.dumps({"live": live, "releases": list(map(asdict, releases))}, indent=2) + "\n"
+    vectors = {name: {"no_history": list(vector)} for name, vector in no_history.items()}
+    exported = [asdict(release) | vectors.get(release.name, {}) for release in releases]
+    content = json.dumps({"live": live, "releases": exported}, indent=2) + "\n"
     # Written to another name and moved: a reader sees the old file or the new one, never a part.
     filesystem.pipe_file(f"{root}.new", content.encode())
     filesystem.mv(f"{root}.new", root)
@@ -39,6 +44,12 @@ def exported_live(warehouse: str) -> str | None:
     """Return the release that is live in the export; None where nothing was exported yet."""
     live: str | None = _read(warehouse).get("live")
     return live
+
+
+def exported_no_history(warehouse: str) -> dict[str, list[float]]:
+    """Return the vector of a user without history, by release; not every release has one."""
+    exported = _read(warehouse).get("releases", ())
+    return {r["name"]: r["no_history"] for r in exported if "no_history" in r}
 
 
 def exported_served(warehouse: str) -> list[Release]:

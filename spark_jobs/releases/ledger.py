@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, cast
 
+from encoders.artifacts import NO_HISTORY
 from spark_jobs.contracts import RELEASES
 from spark_jobs.releases.export import write_export
 from spark_jobs.releases.release import Release
+from spark_jobs.warehouse.encoder_store import EncoderMissing, encoder_info
 from spark_jobs.warehouse.tables import Tables
 
 Action = Literal["create", "validate", "promote", "rollback", "retire"]
@@ -67,7 +69,21 @@ def live_release(tables: Tables) -> Release | None:
 
 def export_releases(tables: Tables) -> str:
     """Write ``<warehouse>/releases.json``, which ``feature_repo`` reads, and return its path."""
-    return write_export(tables.warehouse, all_releases(tables))
+    releases = all_releases(tables)
+    vectors = {r.name: _no_history(tables, r) for r in releases if r.is_served}
+    return write_export(tables.warehouse, releases, {n: v for n, v in vectors.items() if v})
+
+
+def _no_history(tables: Tables, release: Release) -> list[float] | None:
+    """Return the vector of a user without history; None where there is none.
+
+    A folder that is missing must not keep the other releases from being exported.
+    """
+    try:
+        config = encoder_info(tables, release.encoders["learn_user"]).config
+    except EncoderMissing:
+        return None
+    return cast("list[float] | None", config.get(NO_HISTORY))
 
 
 def _named(releases: Sequence[Release], name: str) -> Release:

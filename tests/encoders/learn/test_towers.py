@@ -256,6 +256,18 @@ def test_untrained_towers_rank_more_popular_items_first_all_else_equal() -> None
     assert popularity.argsort().tolist() == [0, 1, 2]
 
 
+def test_for_a_user_without_history_items_rank_by_their_popularity() -> None:
+    towers = _towers(3)
+    inputs = _inputs(towers)
+    towers.calibrate(inputs)
+
+    vector = towers.no_history().double()
+
+    _, popularity = towers.keys(inputs)
+    assert vector.norm() == 1
+    assert (towers.items(inputs) @ vector).argsort().tolist() == popularity.argsort().tolist()
+
+
 def test_flat_histories_give_item_age_and_history_of_every_line() -> None:
     histories = [History.at([4, 5, 6], [1, 1, 9]), History.one_by_one([]), History.one_by_one([7])]
 

@@ -152,7 +152,7 @@ def test_users_and_items_of_learn_are_rotated_together(
             .vectors["embedding"]
             for kind in ("learn_user", "learn_item")
         )
-        return users @ items.T
+        return np.vstack([users, artifacts["learn_user"].config["no_history"]]) @ items.T
 
     rotated = {
         kind: rotated_artifact(a, turn, metrics={}, description="") for kind, a in learn.items()

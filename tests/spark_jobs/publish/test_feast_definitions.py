@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pyspark.sql import SparkSession
 
 from spark_jobs.contracts import KINDS, TABLES
 from spark_jobs.publish.feast_definitions import apply_definitions, open_store
@@ -23,7 +25,10 @@ ENCODERS = {kind: f"{kind}@{position:012x}" for position, kind in enumerate(KIND
 
 def export(warehouse: Path, states: dict[str, str], encoders: dict[str, str] = ENCODERS) -> None:
     warehouse.mkdir(exist_ok=True)
-    releases = [{"name": n, "state": s, "encoders": encoders} for n, s in states.items()]
+    releases: list[dict[str, object]] = [
+        {"name": name, "state": state, "encoders": encoders} for name, state in states.items()
+    ]
+    releases[0]["no_history"] = [0.6, 0.8]
     (warehouse / "releases.json").write_text(json.dumps({"releases": releases}))
 
 
@@ -172,7 +177,26 @@ def test_affinity_is_the_cosine(store: "FeatureStore") -> None:
     read = affinity(
         {
             "user_preference": [[1.0, 0.0], [0.0, 2.0], None, [0.0, 0.0], []],
-            "spu_preference": [[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0]],
+            "spu_preference": [[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0], None],
+            "spu_popularity": [0.1, 0.2, 0.3, 0.4, None],
         }
     )
-    assert read == {"user_spu_affinity": [1.0, 0.0, None, None, None]}
+    assert read == {
+        "user_spu_affinity": [1.0, 0.0, 0.3, None, None],
+        "has_history": [True, True, False, True, False],
+    }
+
+
+def test_popularity_is_the_cosine_with_the_vector_that_the_release_exports(
+    store: "FeatureStore", spark: SparkSession
+) -> None:
+    vectors = spark.createDataFrame([([0.5, 1.0],), (None,)], "embedding array<float>")
+    expressions = [
+        re.search(
+            r"IF\(is_active, ((?:(?!IF).)*), NULL\) AS spu_popularity", view.batch_source.query
+        )
+        for view in map(store.get_feature_view, ("spu_preference__r1", "spu_preference__r2"))
+    ]
+    read = vectors.selectExpr(*[found[1] for found in expressions if found]).collect()
+    assert [row[0] for row in read] == [pytest.approx(0.3 + 0.8), None]
+    assert [row[1] for row in read] == [None, None]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from spark_jobs.contracts import KINDS, RELEASES
+from spark_jobs.releases.export import exported_no_history
 from spark_jobs.releases.ledger import (
     UnknownRelease,
     all_changes,
@@ -142,6 +143,17 @@ def test_every_change_is_exported(tables: Tables) -> None:
     assert json.loads(path.read_text()) == exported
     assert export_releases(tables) == str(path)
     assert not path.with_name("releases.json.new").exists()
+
+
+def test_the_vector_of_a_user_without_history_is_exported_with_its_release(tables: Tables) -> None:
+    folder = Path(tables.layout.encoder(ENCODERS["learn_user"]))
+    folder.mkdir(parents=True)
+    config = {"kind": "learn_user", "towers": {"dim": 2}, "content": "c", "no_history": [0.0, 1.0]}
+    (folder / "config.json").write_text(json.dumps(config))
+    create_release(tables, ENCODERS)
+    assert exported_no_history(tables.warehouse) == {}
+    promote(tables, "r1")
+    assert exported_no_history(tables.warehouse) == {"r1": [0.0, 1.0]}
 
 
 def _promoted(tables: Tables, *names: str) -> None:
