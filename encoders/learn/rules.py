@@ -35,7 +35,7 @@ class Rules:
     """The rules, over what some users have met.
 
     Attributes:
-        transitions_NN: ``transitions`` of what users have met.
+        transitions: of what users have met.
         blends: by name.
         by_name: all of them.
     """
@@ -48,9 +48,9 @@ class Rules:
             histories: what users have met: what the rules know.
         """
         popular, unit_NK = popularity(histories, len(white_NK)), unit_rows(white_NK)
-        self.transitions_NN = transitions(histories, len(white_NK))
+        self.transitions = transitions(histories, len(white_NK))
         self.blends: Mapping[str, Blend] = {
-            name: Blend(self.transitions_NN, unit_NK, decay=decay)
+            name: Blend(self.transitions.strengths_NN, unit_NK, decay=decay)
             for name, decay in _DECAYS.items()
         }
         self.by_name: Mapping[str, Ranker] = {
@@ -115,7 +115,7 @@ class Blend:
         """Take what the rule knows.
 
         Args:
-            transitions_NN: ``transitions``.
+            transitions_NN: strengths of ``transitions``.
             unit_NK: whitened contents, unit norm.
             decay: weight of an item beside one that was met a moment later.
         """

@@ -24,6 +24,7 @@ from threadpoolctl import threadpool_limits
 from encoders.checkpoint import Checkpoint, read_checkpoint, remove_checkpoint, write_checkpoint
 from encoders.hardware import choose_hardware
 from encoders.learn.evaluation import compared, tower_ranker, user_scores
+from encoders.learn.folding import Basis
 from encoders.learn.history import Case, History
 from encoders.learn.rules import Ranker, Rules, added
 from encoders.learn.towers import Towers, tower_config
@@ -53,6 +54,7 @@ class Trained:
 
     Attributes:
         behaviour_NF: what they read of each item beside its content.
+        basis: to fold later events into it.
         untrained: as they were before the first epoch.
         curve: a row an epoch of the run that is watched: epoch, ndcg@10, loss; epoch 0 has no loss.
         watched: on the users watched, the metrics of the best epoch (``learn``), of the towers
@@ -65,6 +67,7 @@ class Trained:
     towers: Towers
     untrained: Towers
     behaviour_NF: NDArray[np.float32]
+    basis: Basis
     curve: Curve
     watched: Figures
     teacher: str
@@ -125,7 +128,9 @@ def train(
     checkpoints.remove()
     tell(2 * config.epochs, 2 * config.epochs)
     towers = _towers(final, copied(final.towers))
-    return Trained(towers, untrained, final.behaviour_NF, curve, figures, teacher, weight)
+    return Trained(
+        towers, untrained, final.behaviour_NF, final.basis, curve, figures, teacher, weight
+    )
 
 
 class _Runs:

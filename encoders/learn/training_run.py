@@ -59,8 +59,8 @@ class TrainingRun:
         """
         self.towers, self.histories, self.config = towers, histories, config
         self._teacher = rules.blends[teacher]
-        self.behaviour_NF = behaviour(
-            histories, rules.transitions_NN, factors=config.factors, seed=config.seed
+        self.behaviour_NF, self.basis = behaviour(
+            histories, rules.transitions, factors=config.factors, seed=config.seed
         )
         device = towers.mean_C.device
         known = torch.from_numpy(self.behaviour_NF).to(device)

@@ -4,21 +4,38 @@ Shapes: N items.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from encoders.learn.history import History
 
 # Moments between two items, at most; a pair counts by the inverse of their number.
-_LARGEST_GAP = 5
+LARGEST_GAP = 5
 # Weight of what users met before an item, where what they met after it weighs 1.
-_BACKWARD = 0.5
+BACKWARD = 0.5
 # Pairs of items that are met this often in all weigh half as much; rarer ones are hardly touched.
 _SHRINKAGE = 120.0
 
 
-def transitions(histories: Sequence[History], n_items: int) -> sp.csr_array:
+@dataclass(frozen=True)
+class Transitions:
+    """How strongly each item leads to each other.
+
+    Attributes:
+        strengths_NN: from the row's item to the column's, float32.
+        row_N: what the counts of each row were multiplied by.
+        column_N: what those of each column were multiplied by.
+    """
+
+    strengths_NN: sp.csr_array
+    row_N: NDArray[np.float32]
+    column_N: NDArray[np.float32]
+
+
+def transitions(histories: Sequence[History], n_items: int) -> Transitions:
     """Return how strongly each item leads to each other, from the row's to the column's.
 
     Items of one moment, those of later moments by the inverse of the gap, and half as much those of
@@ -27,8 +44,7 @@ def transitions(histories: Sequence[History], n_items: int) -> sp.csr_array:
     of both items' totals, as in cosine similarity, but shrunk, for the totals of rare items are
     noise. The diagonal holds items that are met again at a later moment.
 
-    Returns:
-        float32 [N, N]; ``docs/results/2026-11-30-learn-quality.md`` has the choice of constants.
+    ``docs/results/2026-11-30-learn-quality.md`` has the choice of constants.
     """
     moments, users = _moments(histories, n_items)
     sizes = np.maximum(moments.sum(axis=1), 1)
@@ -36,10 +52,10 @@ def transitions(histories: Sequence[History], n_items: int) -> sp.csr_array:
     together = sp.csr_array(moments.T @ shares)
     together.setdiag(0)
     then = sp.csr_array((n_items, n_items), dtype=np.float32)
-    for gap in range(1, min(_LARGEST_GAP, len(users) - 1) + 1):
+    for gap in range(1, min(LARGEST_GAP, len(users) - 1) + 1):
         first = np.flatnonzero(users[:-gap] == users[gap:])
         then = then + (moments[first].T @ shares[first + gap]) * np.float32(1 / gap)
-    return _shrunk(sp.csr_array(together + then + _BACKWARD * then.T))
+    return _shrunk(sp.csr_array(together + then + BACKWARD * then.T))
 
 
 def _moments(
@@ -60,10 +76,10 @@ def _moments(
     return met, np.repeat(np.arange(len(histories)), counts)
 
 
-def _shrunk(counts_NN: sp.csr_array) -> sp.csr_array:
-    row, column = (
-        sp.diags_array((1 / np.sqrt(1 + counts_NN.sum(axis=axis) / _SHRINKAGE)).astype(np.float32))
+def _shrunk(counts_NN: sp.csr_array) -> Transitions:
+    row_N, column_N = (
+        (1 / np.sqrt(1 + counts_NN.sum(axis=axis) / _SHRINKAGE)).astype(np.float32)
         for axis in (1, 0)
     )
-    shrunk: sp.csr_array = sp.csr_array(row @ counts_NN @ column)
-    return shrunk
+    strengths_NN = sp.diags_array(row_N) @ counts_NN @ sp.diags_array(column_N)
+    return Transitions(sp.csr_array(strengths_NN), row_N, column_N)

@@ -13,20 +13,24 @@ from pyspark.sql import functions as F
 EVENT = ("occurred_at", "domain", "item_id", "action")
 
 
-def spu_contents(prompts: DataFrame) -> DataFrame:
+def spu_contents(prompts: DataFrame, steps: DataFrame | None = None) -> DataFrame:
     """Return what LEARN's towers read of each SPU: spu_id, prompt_hash, content_hash.
 
     An SPU is what its prompt says and how users behave around it, so its content is of both: two
-    SPUs of one prompt differ.
+    SPUs of one prompt differ, and so does an SPU that was met more often.
 
     Args:
         prompts: spu_id, content_hash of the SPU's last prompt; unique by spu_id.
+        steps: spu_id, step: see ``event_steps.py``; without it, behaviour is as of the training.
     """
-    both = F.concat_ws("|", F.col("content_hash"), F.col("spu_id"))
+    parts = [F.col("content_hash"), F.col("spu_id")]
+    if steps is not None:
+        prompts = prompts.join(steps.select("spu_id", "step"), on="spu_id", how="left")
+        parts.append(F.coalesce("step", F.lit(0)).cast("string"))
     return prompts.select(
         "spu_id",
         F.col("content_hash").alias("prompt_hash"),
-        F.sha2(both, 256).alias("content_hash"),
+        F.sha2(F.concat_ws("|", *parts), 256).alias("content_hash"),
     )
 
 

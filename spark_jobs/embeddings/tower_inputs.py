@@ -1,14 +1,11 @@
-"""What LEARN's towers read of each SPU, as frames: its content, and how users behave around it.
-
-Behaviour is of an encoder version's training: an SPU that came later has none until the next one.
-"""
+"""What LEARN's towers read of each SPU, as frames: its content, and how users behave around it."""
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from encoders.artifacts import EncoderInfo
-from encoders.learn.behaviour import behaviour_width, read_behaviour
+from encoders.learn.behaviour import Behaviour, behaviour_width, has_basis
 from spark_jobs.warehouse.tables import Tables
 
 _SCHEMA = pa.schema([("spu_id", pa.string()), ("behaviour", pa.list_(pa.float32()))])
@@ -21,12 +18,16 @@ def behaviour_numbers(encoder: EncoderInfo) -> int:
     return behaviour_width(encoder.size("towers", "factors"))
 
 
-def behaviours(tables: Tables, encoder: EncoderInfo) -> DataFrame:
-    """Return the behaviour of the SPUs that users met: spu_id, behaviour (ARRAY<FLOAT>).
+def folds_events(encoder: EncoderInfo) -> bool:
+    """Return whether an encoder folds events from after its training into what it reads."""
+    return behaviour_numbers(encoder) > 0 and has_basis(encoder.folder)
+
+
+def trained_behaviours(tables: Tables, known: Behaviour | None) -> DataFrame:
+    """Return the behaviour of the SPUs that training saw users meet: spu_id, behaviour.
 
     It is part of an encoder version, and so goes through the driver: a kilobyte an SPU.
     """
-    known = read_behaviour(encoder.folder) if behaviour_numbers(encoder) else None
     rows = (
         {"spu_id": [], "behaviour": []}
         if known is None
@@ -41,7 +42,7 @@ def tower_inputs(contents: DataFrame, embeddings: DataFrame, known: DataFrame) -
     Args:
         contents: spu_id, prompt_hash, content_hash; unique by spu_id.
         embeddings: prompt_hash, content_embedding; unique by prompt_hash.
-        known: ``behaviours``.
+        known: spu_id, behaviour; unique by spu_id.
 
     Returns:
         content_hash, content_embedding, behaviour (null where nobody met the SPU).

@@ -8,7 +8,7 @@ writes encoder versions.
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +86,7 @@ def train_learn(
     }
     artifacts = tower_artifacts(
         trained.towers,
-        Behaviour.of_met(spu_ids, trained.behaviour_NF),
+        Behaviour.of_met(spu_ids, trained.behaviour_NF, trained.basis, _micros(parts.cut)),
         content_version,
         metrics,
         summary(metrics),
@@ -102,6 +102,11 @@ def train_learn(
         versions,
     )
     return {"learn_content": content_version, **versions}
+
+
+def _micros(moment: datetime) -> int:
+    """Return microseconds since 1970."""
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def training_summary(tables: Tables, learn_user: str) -> str:

@@ -24,7 +24,7 @@ FACTORS = 4
 
 
 def _behaviour(histories: list[History], n_items: int, *, factors: int = FACTORS) -> Factors:
-    return behaviour(histories, transitions(histories, n_items), factors=factors)
+    return behaviour(histories, transitions(histories, n_items), factors=factors)[0]
 
 
 def _walks(items: list[int], users: int, *, seed: int = 0) -> list[History]:

@@ -72,7 +72,7 @@ def test_items_of_long_ago_fade_to_nothing() -> None:
 def test_the_blend_adds_transitions_to_the_likeness_of_texts() -> None:
     histories = _one_by_one([0, 1], [0, 1], [0, 2], [3, 1])
     unit = unit_rows(torch.randn(4, 3, generator=torch.Generator().manual_seed(0)))
-    leads = transitions(histories, 4)
+    leads = transitions(histories, 4).strengths_NN
 
     (scores,) = Blend(leads, unit, decay=0.5)([History.at([3, 2, 0], [0, 1, 1])])
 

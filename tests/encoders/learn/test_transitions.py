@@ -59,7 +59,7 @@ def _shrunk_by_loops(counts: NDArray[np.float64]) -> NDArray[np.float64]:
 @settings(deadline=None, max_examples=30)
 @given(some_users)
 def test_transitions_equal_plain_loops(users: list[Baskets]) -> None:
-    found = transitions([_history(baskets) for baskets in users], N_ITEMS)
+    found = transitions([_history(baskets) for baskets in users], N_ITEMS).strengths_NN
 
     expected = _shrunk_by_loops(_counts_by_loops(users))
     assert found.dtype == np.float32
@@ -74,7 +74,7 @@ def test_the_order_of_lines_within_a_moment_changes_nothing(
     shuffled = [[random.sample(basket, len(basket)) for basket in baskets] for baskets in users]
 
     one, other = (
-        transitions([_history(baskets) for baskets in each], N_ITEMS).toarray()
+        transitions([_history(baskets) for baskets in each], N_ITEMS).strengths_NN.toarray()
         for each in (users, shuffled)
     )
 
@@ -87,7 +87,7 @@ def test_a_line_that_is_there_twice_counts_once(users: list[Baskets]) -> None:
     twice = [[basket * 2 for basket in baskets] for baskets in users]
 
     one, other = (
-        transitions([_history(baskets) for baskets in each], N_ITEMS).toarray()
+        transitions([_history(baskets) for baskets in each], N_ITEMS).strengths_NN.toarray()
         for each in (users, twice)
     )
 
@@ -96,7 +96,9 @@ def test_a_line_that_is_there_twice_counts_once(users: list[Baskets]) -> None:
 
 def _counts(*users: Baskets) -> NDArray[np.float32]:
     """Return transitions of few users, nearly as they were before totals shrank them."""
-    found: NDArray[np.float32] = transitions([_history(b) for b in users], N_ITEMS).toarray()
+    found: NDArray[np.float32] = transitions(
+        [_history(b) for b in users], N_ITEMS
+    ).strengths_NN.toarray()
     return found
 
 
@@ -146,7 +148,7 @@ def test_items_that_everybody_meets_are_shrunk() -> None:
     ids=["nobody", "an empty history", "one event", "empty histories"],
 )
 def test_where_nothing_was_met_nothing_leads_anywhere(histories: list[History]) -> None:
-    found = transitions(histories, N_ITEMS)
+    found = transitions(histories, N_ITEMS).strengths_NN
 
     assert found.shape == (N_ITEMS, N_ITEMS)
     assert not found.toarray().any()
@@ -156,6 +158,8 @@ def test_an_empty_history_changes_nothing() -> None:
     full = [_history(b) for b in ([[0, 1], [2]], [[3], [0]])]
     empty = History.one_by_one([])
 
-    with_empty = transitions([empty, full[0], empty, full[1], empty], N_ITEMS)
+    with_empty = transitions([empty, full[0], empty, full[1], empty], N_ITEMS).strengths_NN
 
-    np.testing.assert_array_equal(with_empty.toarray(), transitions(full, N_ITEMS).toarray())
+    np.testing.assert_array_equal(
+        with_empty.toarray(), transitions(full, N_ITEMS).strengths_NN.toarray()
+    )

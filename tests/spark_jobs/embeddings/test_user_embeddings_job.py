@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from encoders.artifacts import Artifact, save_artifact
 from encoders.learn.behaviour import Behaviour
+from encoders.learn.folding import Basis
 from encoders.learn.history import History
 from encoders.learn.preference import tower_artifacts
 from encoders.learn.prompt import prompt_hash, spu_prompt
@@ -148,7 +149,9 @@ def story(
     )
 
 
-def released_towers(tables: Tables, contract_frame: Frame) -> Towers:
+def released_towers(
+    tables: Tables, contract_frame: Frame, behaviour: Behaviour = BEHAVIOUR
+) -> Towers:
     """Release random towers whose language model is never loaded: all its states are known."""
     torch.manual_seed(0)
     towers = Towers(TowerConfig(WIDTH, 5, factors=2, dim=DIM, hidden=8, max_history=3))
@@ -157,7 +160,7 @@ def released_towers(tables: Tables, contract_frame: Frame) -> Towers:
     folder = f"{tables.warehouse}/encoders"
     llm = Artifact("learn_content", {"kind": "learn_content", "dim": WIDTH}, {}, {}, {}, "")
     content = Path(save_artifact(llm, folder)).name
-    artifacts = tower_artifacts(towers, BEHAVIOUR, content, {})
+    artifacts = tower_artifacts(towers, behaviour, content, {})
     encoders = {kind: Path(save_artifact(a, folder)).name for kind, a in artifacts.items()}
     others = {"cope": "cope@000000000000", "semantic_id": "semantic_id@000000000000"}
     create_release(tables, {**encoders, **others, "learn_content": content})
@@ -257,6 +260,57 @@ def test_spus_that_are_new_or_changed_get_vectors_and_removed_ones_tombstones(
 
     assert set(changed) == {"s2", "s3", "s4"}
     assert {spu_id for spu_id, vector in changed.items() if vector is None} == {"s2"}
+
+
+def test_events_since_the_training_change_an_spu_when_it_reaches_a_step(
+    spark: SparkSession, contract_frame: Frame, tmp_path: Path
+) -> None:
+    sides = BEHAVIOUR.numbers[:, :4].reshape(3, 2, 2)
+    unit = (sides / np.linalg.norm(sides, axis=2, keepdims=True)).reshape(3, 4)
+    trained = np.column_stack([unit, np.log1p([5, 5, 5])]).astype(np.float32)
+    basis = Basis(np.ones(2, np.float32), np.ones((3, 4), np.float32))
+    since = (FIRST.start - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    tables = Tables(spark, str(tmp_path / "warehouse"))
+    towers = released_towers(
+        tables, contract_frame, Behaviour(["s1", "s2", "s3"], trained, basis, since)
+    )
+    met = [
+        [],
+        [event("v", "a", NIGHTS[1].start), event("w", "a", NIGHTS[1].start)],
+        [event("met what is removed", "a", NIGHTS[2].start)],
+    ]
+    changed = []
+    for night, events in zip(NIGHTS, met, strict=True):
+        staged = STAGED[0] if night == FIRST else {INTERACTIONS: events}
+        for table, rows in staged.items():
+            tables.stage(contract_frame(table, rows), table, night)
+        run_stage("user_embeddings", run, tables, CONFIG, night)
+        outputs = (USER_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS)
+        once = [vectors_staged(tables, table, night) for table in outputs]
+        run_stage("user_embeddings", run, tables, CONFIG, night)
+        assert [vectors_staged(tables, table, night) for table in outputs] == once
+        changed.append(once)
+        for table in (*staged, *outputs):
+            tables.copy_staged(table, night)
+
+    # s1 was met after s2, by u, when its second event came; s2 and s3 were met, and no more.
+    expected = trained.copy()
+    expected[0, :2] += 0.5 * trained[1, 2:4]
+    expected[0, 2:4] += trained[1, :2]
+    for side in (slice(0, 2), slice(2, 4)):
+        expected[0, side] /= np.linalg.norm(expected[0, side])
+    expected[:, 4] = np.log1p([7, 8, 6])
+    states = torch.tensor([state(title(spu_id)) for spu_id in ("s1", "s2", "s3")]).double()
+    with torch.inference_mode():
+        vectors = towers.double().items(towers.inputs(states, torch.from_numpy(expected).double()))
+    found = changed[0][1]
+    np.testing.assert_allclose(
+        [found[spu_id] for spu_id in ("s1", "s2", "s3")], vectors.numpy(), atol=1e-6
+    )
+    # s1 has four events then, s3 two; with a fifth, s1 reached no step.
+    assert set(changed[1][1]) == {"s1", "s3"}
+    assert set(changed[1][0]) == {"u", "lost", "v", "w"}
+    assert (set(changed[2][0]), set(changed[2][1])) == ({"met what is removed"}, set())
 
 
 def test_an_item_that_is_removed_stays_in_the_histories_of_those_who_met_it(story: Story) -> None:

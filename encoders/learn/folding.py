@@ -1,0 +1,182 @@
+"""Folding in: behaviour from events after a training, over the directions that the training found.
+
+The factors of an item are linear in its transitions until they get unit norm: its query is the sum
+of a vector of each item that it leads to, weighted by the counts (as users are folded into latent
+semantic indexing, Deerwester et al., JASIS 1990). So later counts are added to what the training
+saw, and neither the towers nor the space of the vectors change. An item that the training never saw
+gets factors from those around it that it did see.
+
+Sums are whole numbers, so they do not depend on the order in which events are added.
+
+Imports no torch: stages fold without it.
+
+Shapes: N items, F factors of a side, T events of a user, M moments, E events that are folded in.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from encoders.learn.history import Rows
+from encoders.learn.transitions import BACKWARD, LARGEST_GAP
+
+# Sums are held in these parts of one: the rounding is far below that of float32.
+_UNIT = 1.0 / (1 << 32)
+# Directions below this share of the largest are rounding, and dividing by them blows it up.
+_LEAST_SINGULAR = 1e-6
+# Columns of ``Basis.scales_N4``.
+_QUERY_LENGTH, _KEY_LENGTH, _ROW, _COLUMN = range(4)
+
+Sums = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What later events are folded in with, beside the factors of the training.
+
+    Attributes:
+        singular_F: singular values of the transitions; 0 of a factor that there is not.
+        scales_N4: of each item, what its query and its key factors were divided by to get unit
+            norm, and what its counts were multiplied by, as the row's and as the column's item.
+    """
+
+    singular_F: NDArray[np.float32]
+    scales_N4: NDArray[np.float32]
+
+    def of(self, rows: Rows) -> "Basis":
+        """Return the basis of some items alone."""
+        return Basis(self.singular_F, self.scales_N4[rows])
+
+
+def directions(numbers: NDArray[np.float32], basis: Basis) -> NDArray[np.float64]:
+    """Return what an event adds to the sums of the items around it [N, 2 F].
+
+    Args:
+        numbers: ``behaviour`` of the training [N, 2 F + 1].
+
+    Returns:
+        what is added to the query of an item that leads to this one, and to the key of an item that
+        this one leads to.
+    """
+    factors, scales_N4 = len(basis.singular_F), basis.scales_N4.astype(np.float64)
+    query_NF, key_NF = numbers[:, :factors], numbers[:, factors : 2 * factors]
+    singular_F = basis.singular_F.astype(np.float64)
+    is_there = singular_F > _LEAST_SINGULAR * singular_F.max(initial=0)
+    inverse_F = np.divide(1, singular_F, out=np.zeros_like(singular_F), where=is_there)
+    to_query = key_NF * inverse_F * (scales_N4[:, _KEY_LENGTH] * scales_N4[:, _COLUMN])[:, None]
+    to_key = query_NF * inverse_F * (scales_N4[:, _QUERY_LENGTH] * scales_N4[:, _ROW])[:, None]
+    return np.hstack([to_query, to_key])
+
+
+def added_sums(
+    items_T: Rows, times_T: Rows, until_T: Rows, directions_N2F: NDArray[np.float64], *, since: int
+) -> tuple[Rows, Sums]:
+    """Return what the events of one user add to the sums of the items that they are about.
+
+    A pair of events counts where the later of both is not before ``since``, up to ``until_T`` of
+    the item that it is counted for; as ``transitions`` counts it.
+
+    Args:
+        items_T: rows of ``directions_N2F``; an item without a direction has a row of zeros.
+        times_T: in any unit.
+        until_T: of each, the time up to which its item is folded; the same for all of an item, and
+            before ``since`` for one that is not folded.
+
+    Returns:
+        place among the T of each event that is folded [E], and the whole numbers that it adds
+        [E, 2 F].
+    """
+    # An item counts once in a moment.
+    firsts = np.unique(np.stack([times_T, items_T]), axis=1, return_index=True)[1]
+    times_M, starts_M, moment_T, sizes_M = np.unique(
+        times_T[firsts], return_index=True, return_inverse=True, return_counts=True
+    )
+    added_T2F = directions_N2F[items_T[firsts]]
+    totals_M2F = np.add.reduceat(added_T2F, starts_M, axis=0)
+    places = np.flatnonzero(until_T[firsts] >= since)
+    moment_E, until_E = moment_T[places], until_T[firsts][places]
+    window = _Window(times_M, sizes_M, totals_M2F, moment_E, until_E, since)
+    sums_E2F = window.together(added_T2F[places])
+    for gap in range(1, LARGEST_GAP + 1):
+        sums_E2F += window.later(gap) + window.earlier(gap)
+    return firsts[places], np.rint(sums_E2F / _UNIT).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The moments around the events of a user that are folded in."""
+
+    times_M: Rows
+    sizes_M: Rows
+    totals_M2F: NDArray[np.float64]
+    moment_E: Rows
+    until_E: Rows
+    since: int
+
+    def together(self, own_E2F: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what the other items of the same moment add [E, 2 F]."""
+        others = self.totals_M2F[self.moment_E] - own_E2F
+        return others * (self._counts(self.moment_E) / self.sizes_M[self.moment_E])[:, None]
+
+    def later(self, gap: int) -> NDArray[np.float64]:
+        """Return what the items of the moment ``gap`` moments later add [E, 2 F]."""
+        moments = np.minimum(self.moment_E + gap, len(self.times_M) - 1)
+        is_there = self.moment_E + gap < len(self.times_M)
+        weights_E = is_there * self._counts(moments) / (gap * self.sizes_M[moments])
+        return self._sided(moments, weights_E, query=1.0, key=BACKWARD)
+
+    def earlier(self, gap: int) -> NDArray[np.float64]:
+        """Return what the items of the moment ``gap`` moments earlier add [E, 2 F]."""
+        moments = np.maximum(self.moment_E - gap, 0)
+        is_there = self.moment_E >= gap
+        weights_E = is_there * self._counts(self.moment_E) / (gap * self.sizes_M[self.moment_E])
+        return self._sided(moments, weights_E, query=BACKWARD, key=1.0)
+
+    def _counts(self, later_E: Rows) -> NDArray[np.float64]:
+        times_E = self.times_M[later_E]
+        return ((times_E >= self.since) & (times_E <= self.until_E)).astype(np.float64)
+
+    def _sided(
+        self, moments: Rows, weights_E: NDArray[np.float64], *, query: float, key: float
+    ) -> NDArray[np.float64]:
+        factors = self.totals_M2F.shape[1] // 2
+        sides_2F = np.repeat([query, key], factors)
+        added_E2F: NDArray[np.float64] = self.totals_M2F[moments] * weights_E[:, None] * sides_2F
+        return added_E2F
+
+
+def folded(
+    numbers: NDArray[np.float32], basis: Basis, sums: Sums, added_N: Rows
+) -> NDArray[np.float32]:
+    """Return the behaviour of items with later events in it [N, 2 F + 1].
+
+    Args:
+        numbers: ``behaviour`` of the training; zeros of an item that it did not see.
+        basis: of these items; zeros as well.
+        sums: of ``added_sums``, over all users [N, 2 F].
+        added_N: events of each item since the training.
+    """
+    factors, scales_N4 = len(basis.singular_F), basis.scales_N4.astype(np.float64)
+    lengths = scales_N4[:, [_QUERY_LENGTH, _KEY_LENGTH]]
+    shrunk = scales_N4[:, [_ROW, _COLUMN]]
+    trained_N2 = np.divide(lengths, shrunk, out=np.zeros_like(lengths), where=shrunk > 0)
+    sides = (
+        at_unit_norm(
+            numbers[:, side * factors : (side + 1) * factors] * trained_N2[:, [side]]
+            + sums[:, side * factors : (side + 1) * factors] * _UNIT
+        )
+        for side in (0, 1)
+    )
+    events_N = np.expm1(numbers[:, -1].astype(np.float64)) + added_N
+    return np.column_stack([*sides, np.log1p(events_N)]).astype(np.float32)
+
+
+def at_unit_norm(vectors_NF: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return vectors at unit norm; zeros stay zeros."""
+    norms = np.linalg.norm(vectors_NF, axis=1, keepdims=True)
+    nothing = np.zeros(vectors_NF.shape, np.float32)
+    unit_NF: NDArray[np.float32] = np.divide(
+        vectors_NF, norms, out=nothing, where=norms > 1e-6, casting="same_kind"
+    )
+    return unit_NF
