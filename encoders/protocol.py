@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 # Column name -> values of the batch, one per row. None where a row has no value.
 Batch = Mapping[str, Sequence[object]]
 
+PROMPT_CUT = "prompt_cut"
+# Reasons of problems that ask for nothing to be mended: they are counted in the log of the stage,
+# and no row of ``quarantine``.
+NOTICES = frozenset({PROMPT_CUT})
+
 
 @dataclass(frozen=True)
 class Problem:

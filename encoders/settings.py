@@ -59,6 +59,9 @@ class LearnConfig:
 
     Attributes:
         language_model: a name of ``encoders/backbones/language_model.py``.
+        language_model_layer: whose states are taken: from 1, or from the end; -1 is the last, after
+            the norm. Layers after it are not computed.
+        max_tokens: of a prompt; what is cut is the tail of the attributes, and counted.
         dim: of the vectors.
         hidden: width of the network inside a tower.
         factors: of behaviour, of each side.
@@ -80,6 +83,8 @@ class LearnConfig:
     """
 
     language_model: str = "smollm2-135m"
+    language_model_layer: int = -1
+    max_tokens: PositiveInt = 128
     dim: PositiveInt = 64
     hidden: PositiveInt = 256
     factors: PositiveInt = 128

@@ -13,7 +13,6 @@ from encoders.backbones.weights import InvalidBackbone, sha256_of, transformers_
 
 WEIGHTS = "model.safetensors"
 _HASH = "model.safetensors.sha256"
-_ARCHITECTURE = "llama"
 
 
 def cache_folder() -> Path:
@@ -22,7 +21,7 @@ def cache_folder() -> Path:
 
 
 def converted_folder(gguf: Path, sha256: str, *, cache: Path | None = None) -> Path:
-    """Return the transformers folder of a Llama-type GGUF file, converted at the first call.
+    """Return the transformers folder of a GGUF file, converted at the first call.
 
     A folder whose weights are not those that were written there is made again.
 
@@ -31,7 +30,7 @@ def converted_folder(gguf: Path, sha256: str, *, cache: Path | None = None) -> P
         cache: where converted models are kept; by default ``cache_folder()``.
 
     Raises:
-        InvalidBackbone: the file has another hash, or holds another kind of model.
+        InvalidBackbone: the file has another hash, or holds no decoder that transformers can read.
     """
     folder = (cache or cache_folder()) / f"{gguf.stem}-{sha256[:12]}"
     if _is_intact(folder):
@@ -72,21 +71,33 @@ def _move(made: Path, folder: Path) -> None:
 
 
 def _convert(gguf: Path, folder: Path) -> None:
-    """Write weights in bfloat16, config and tokenizer."""
+    """Write weights in bfloat16, config and tokenizer.
+
+    Raises:
+        InvalidBackbone: transformers does not know the architecture, or the file lacks weights of
+            it, which would come out random.
+    """
     import torch
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
+    from transformers import AutoModel, AutoTokenizer
 
     source = {"gguf_file": gguf.name}
-    config = AutoConfig.from_pretrained(gguf.parent, **source)
-    if config.model_type != _ARCHITECTURE:
+    try:
+        with transformers_silenced():
+            packed, found = AutoModel.from_pretrained(
+                gguf.parent, **source, dtype=torch.bfloat16, output_loading_info=True
+            )
+    except (KeyError, NotImplementedError, ValueError) as error:
         raise InvalidBackbone(
-            f"weights {str(gguf)!r}: a GGUF file of a {_ARCHITECTURE} model is expected, but it "
-            f"holds {config.model_type!r}."
+            f"weights {str(gguf)!r}: a GGUF file of a decoder that transformers can read is "
+            f"expected: {error}."
+        ) from error
+    if found["missing_keys"]:
+        raise InvalidBackbone(
+            f"weights {str(gguf)!r}: a {packed.config.model_type} model should have "
+            f"{', '.join(sorted(found['missing_keys']))}, but the file does not."
         )
-    with transformers_silenced():
-        packed = AutoModel.from_pretrained(gguf.parent, **source, dtype=torch.bfloat16)
     # transformers does not save a model that it read as quantised: its tensors go to a plain one.
-    plain = AutoModel.from_config(config, dtype=torch.bfloat16)
+    plain = AutoModel.from_config(packed.config, dtype=torch.bfloat16)
     plain.load_state_dict(packed.state_dict())
     plain.save_pretrained(folder)
     AutoTokenizer.from_pretrained(gguf.parent, **source).save_pretrained(folder)

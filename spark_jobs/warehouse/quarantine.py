@@ -1,5 +1,6 @@
 """Quarantine: ledger rows of contents that an encoding stage could not use, and refused shares."""
 
+import logging
 import math
 from collections.abc import Callable
 from threading import Lock
@@ -7,10 +8,13 @@ from threading import Lock
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from encoders.protocol import NOTICES
 from spark_jobs.contracts import QUARANTINE, Table
 from spark_jobs.engine.inference import PROBLEMS
 from spark_jobs.night import Night
 from spark_jobs.warehouse.tables import Tables
+
+logger = logging.getLogger(__name__)
 
 # A stage's rows are read, changed and written again: by one thread at a time.
 _replacing = Lock()
@@ -43,7 +47,8 @@ def content_problems(contents: DataFrame, owners: DataFrame, *, source: Table) -
 
     Returns:
         source, reason, scope, record_key, payload: one row each owner, reason and encoder version.
-        A fatal problem refuses the row, another one a modality of it.
+        A fatal problem refuses the row, another one a modality of it, but for notices (scope
+        ``notice``), which ``replace_content_problems`` counts and does not record.
     """
     reasons = (
         contents.select("content_hash", "encoder_version", F.explode(PROBLEMS).alias("problem"))
@@ -57,7 +62,10 @@ def content_problems(contents: DataFrame, owners: DataFrame, *, source: Table) -
     return reasons.join(owners, on="content_hash", how="inner").select(
         F.lit(source.name).alias("source"),
         "reason",
-        F.when(F.col("fatal"), "row").otherwise("modality").alias("scope"),
+        F.when(F.col("fatal"), "row")
+        .when(F.col("reason").isin(*NOTICES), "notice")
+        .otherwise("modality")
+        .alias("scope"),
         "record_key",
         F.to_json(payload).alias("payload"),
     )
@@ -67,6 +75,8 @@ def replace_content_problems(
     tables: Tables, problems: DataFrame | None, encoded: DataFrame, *, night: Night, stage: str
 ) -> None:
     """Record the problems of contents encoded by this attempt, in place of an earlier attempt's.
+
+    Notices among them are counted in the log alone: nobody has to mend anything.
 
     Rows of other contents stay: those are in the cache, so no later attempt encodes them again.
 
@@ -80,7 +90,24 @@ def replace_content_problems(
     def kept(recorded: DataFrame) -> DataFrame:
         return recorded.select("*", *from_payload).join(encoded, on=keys, how="left_anti")
 
-    _replace(tables, problems, kept, night, stage)
+    refused = None if problems is None else _without_notices(problems, stage)
+    _replace(tables, refused, kept, night, stage)
+
+
+def _without_notices(problems: DataFrame, stage: str) -> DataFrame | None:
+    """Log the notices among problems by reason, and return the others; None where none is left."""
+    counts = problems.groupBy("scope", "source", "reason").agg(
+        F.count("*").alias("n"), F.min_by("payload", "record_key").alias("payload")
+    )
+    found = counts.orderBy("source", "reason").collect()
+    for row in found:
+        if row["scope"] == "notice":
+            logger.warning(
+                "stage=%s notice=%s rows of %s=%d, encoded nevertheless; the first: %s",
+                *(stage, row["reason"], row["source"], row["n"], row["payload"]),
+            )
+    others = any(row["scope"] != "notice" for row in found)
+    return problems.filter(F.col("scope") != "notice") if others else None
 
 
 def replace_reason(

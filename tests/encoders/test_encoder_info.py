@@ -24,13 +24,13 @@ from encoders.learn.preference import tower_artifacts
 from encoders.learn.towers import TowerConfig, Towers
 from encoders.loading import load_encoder
 from encoders.semantic_ids.codebooks import Codebooks, codebook_artifact
+from encoders.settings import LearnConfig
 
 
 @dataclass(frozen=True)
 class Names:
     image_backbone: str = "efficientnet-lite0"
     text_backbone: str = "all-minilm-l6-v2"
-    language_model: str = "smollm2-135m"
 
 
 def _zeros(network: torch.nn.Module) -> None:
@@ -40,7 +40,7 @@ def _zeros(network: torch.nn.Module) -> None:
 
 def _defaults() -> dict[str, Artifact]:
     """Encoders of all kinds in the default sizes, with weights of zero."""
-    features, content = feature_artifact(Names()), content_artifact(Names())
+    features, content = feature_artifact(Names()), content_artifact(LearnConfig())
     heads = CopeHeads(HeadsConfig(image_width=1280, text_width=384))
     towers = Towers(TowerConfig(content_width=576, whitened_width=256))
     _zeros(heads)

@@ -69,8 +69,9 @@ def _weights(
 
 
 def _is_hub_id(name: str) -> bool:
-    """Return whether a backbone is the id of a hub, owner/name, and not a local folder."""
-    return "/" in name and ":" not in name and not Path(name).exists()
+    """Return whether a backbone is the id of a hub, owner/name, and not a local folder or file."""
+    is_file = ":" in name or name.endswith(".gguf")
+    return "/" in name and not is_file and not Path(name).exists()
 
 
 def _is_cached(name: str) -> bool:

@@ -1,13 +1,19 @@
 """Tiny random backbones in folders, as a user would name them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import gguf
+import numpy as np
 import pytest
 import torch
+from tokenizers.pre_tokenizers import ByteLevel
 
 from encoders.hardware import Hardware
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "red", "blue", "phone", "case", "for", "."]
+# Of the decoder in a GGUF file.
+WIDTH, HEADS, KV_HEADS, HIDDEN = 32, 4, 2, 64
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +58,73 @@ def text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "vocab.txt").write_text("\n".join(WORDS))
     BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def written_gguf() -> Callable[..., Path]:
+    return _written_gguf
+
+
+@pytest.fixture
+def gguf_file(tmp_path: Path) -> Path:
+    return _written_gguf(tmp_path / "tiny.gguf")
+
+
+def _written_gguf(path: Path, architecture: str = "llama", left_out: str = "") -> Path:
+    """Write a decoder of two layers with a byte-level vocabulary and one merge."""
+    alphabet = sorted(ByteLevel.alphabet())
+    tokens = ["<|end|>", *alphabet, "he"]
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_block_count(2)
+    writer.add_context_length(64)
+    writer.add_embedding_length(WIDTH)
+    writer.add_feed_forward_length(HIDDEN)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10_000.0)
+    writer.add_rope_dimension_count(WIDTH // HEADS)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([3] + [1] * (len(tokens) - 1))
+    writer.add_token_merges(["h e"])
+    for special in (writer.add_bos_token_id, writer.add_eos_token_id, writer.add_pad_token_id):
+        special(0)
+    for name, shape in _shapes(len(tokens), biases=architecture == "qwen2").items():
+        if name == left_out:
+            continue
+        values = np.random.default_rng(len(name)).normal(size=shape, scale=0.3)
+        writer.add_tensor(name, values.astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def _shapes(vocabulary: int, *, biases: bool) -> dict[str, tuple[int, ...]]:
+    kv_width = WIDTH // HEADS * KV_HEADS
+    shapes: dict[str, tuple[int, ...]] = {
+        "token_embd.weight": (vocabulary, WIDTH),
+        "output_norm.weight": (WIDTH,),
+    }
+    for layer in range(2):
+        shapes |= {
+            f"blk.{layer}.attn_norm.weight": (WIDTH,),
+            f"blk.{layer}.ffn_norm.weight": (WIDTH,),
+            f"blk.{layer}.attn_q.weight": (WIDTH, WIDTH),
+            f"blk.{layer}.attn_k.weight": (kv_width, WIDTH),
+            f"blk.{layer}.attn_v.weight": (kv_width, WIDTH),
+            f"blk.{layer}.attn_output.weight": (WIDTH, WIDTH),
+            f"blk.{layer}.ffn_gate.weight": (HIDDEN, WIDTH),
+            f"blk.{layer}.ffn_up.weight": (HIDDEN, WIDTH),
+            f"blk.{layer}.ffn_down.weight": (WIDTH, HIDDEN),
+        }
+        if biases:
+            shapes |= {
+                f"blk.{layer}.attn_q.bias": (WIDTH,),
+                f"blk.{layer}.attn_k.bias": (kv_width,),
+                f"blk.{layer}.attn_v.bias": (kv_width,),
+            }
+    return shapes

@@ -1,72 +1,18 @@
 """GGUF conversion of a tiny random model, against the tensors that were written."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import gguf
-import numpy as np
 import pytest
 import torch
-from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AutoModel, AutoTokenizer
 
 from encoders.backbones.gguf_model import WEIGHTS, cache_folder, converted_folder
 from encoders.backbones.weights import InvalidBackbone, sha256_of
 
-WIDTH, HEADS, KV_HEADS, HIDDEN = 32, 4, 2, 64
-
-
-@pytest.fixture
-def gguf_file(tmp_path: Path) -> Path:
-    """A llama of two layers with a byte-level vocabulary and one merge."""
-    path = tmp_path / "tiny.gguf"
-    alphabet = sorted(ByteLevel.alphabet())
-    tokens = ["<|end|>", *alphabet, "he"]
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_block_count(2)
-    writer.add_context_length(64)
-    writer.add_embedding_length(WIDTH)
-    writer.add_feed_forward_length(HIDDEN)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(KV_HEADS)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_freq_base(10_000.0)
-    writer.add_rope_dimension_count(WIDTH // HEADS)
-    writer.add_vocab_size(len(tokens))
-    writer.add_tokenizer_model("gpt2")
-    writer.add_token_list(tokens)
-    writer.add_token_types([3] + [1] * (len(tokens) - 1))
-    writer.add_token_merges(["h e"])
-    for special in (writer.add_bos_token_id, writer.add_eos_token_id, writer.add_pad_token_id):
-        special(0)
-    for name, shape in _shapes(len(tokens)).items():
-        values = np.random.default_rng(len(name)).normal(size=shape, scale=0.3)
-        writer.add_tensor(name, values.astype(np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
-def _shapes(vocabulary: int) -> dict[str, tuple[int, ...]]:
-    kv_width = WIDTH // HEADS * KV_HEADS
-    shapes: dict[str, tuple[int, ...]] = {
-        "token_embd.weight": (vocabulary, WIDTH),
-        "output_norm.weight": (WIDTH,),
-    }
-    for layer in range(2):
-        shapes |= {
-            f"blk.{layer}.attn_norm.weight": (WIDTH,),
-            f"blk.{layer}.ffn_norm.weight": (WIDTH,),
-            f"blk.{layer}.attn_q.weight": (WIDTH, WIDTH),
-            f"blk.{layer}.attn_k.weight": (kv_width, WIDTH),
-            f"blk.{layer}.attn_v.weight": (kv_width, WIDTH),
-            f"blk.{layer}.attn_output.weight": (WIDTH, WIDTH),
-            f"blk.{layer}.ffn_gate.weight": (HIDDEN, WIDTH),
-            f"blk.{layer}.ffn_up.weight": (HIDDEN, WIDTH),
-            f"blk.{layer}.ffn_down.weight": (WIDTH, HIDDEN),
-        }
-    return shapes
+# Writes a decoder to a path: of an architecture, without one of its tensors.
+WrittenGguf = Callable[..., Path]
 
 
 def test_a_converted_folder_holds_the_written_tensors_in_bfloat16(
@@ -90,20 +36,46 @@ def test_a_converted_folder_holds_the_written_tensors_in_bfloat16(
         expected = written[f"{original}.weight"].bfloat16().float()
         torch.testing.assert_close(state[f"{name}.weight"], expected, rtol=0, atol=0)
     # GGUF has the numbers of a rotary pair side by side, transformers in two halves.
-    pairs = written["blk.0.attn_q.weight"].view(HEADS, WIDTH // HEADS // 2, 2, WIDTH)
-    expected = pairs.swapaxes(1, 2).reshape(WIDTH, WIDTH).bfloat16().float()
+    pairs = written["blk.0.attn_q.weight"].view(4, 4, 2, 32)  # four heads, 32 wide
+    expected = pairs.swapaxes(1, 2).reshape(32, 32).bfloat16().float()
     torch.testing.assert_close(state["layers.0.self_attn.q_proj.weight"], expected, rtol=0, atol=0)
 
 
-def test_a_gguf_file_of_another_kind_of_model_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "other.gguf"
-    writer = gguf.GGUFWriter(file, "gpt2")
-    writer.add_block_count(1)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.close()
+def test_gguf_files_of_other_decoders_are_converted(
+    written_gguf: WrittenGguf, tmp_path: Path
+) -> None:
+    file = written_gguf(tmp_path / "tiny.gguf", "qwen2")
 
-    with pytest.raises(InvalidBackbone, match="of a llama model is expected"):
+    folder = converted_folder(file, sha256_of([file]), cache=tmp_path / "cache")
+
+    model = AutoModel.from_pretrained(folder, dtype=torch.float32)
+    bias = next(t for t in gguf.GGUFReader(file).tensors if t.name == "blk.1.attn_v.bias").data
+    assert model.config.model_type == "qwen2"
+    torch.testing.assert_close(
+        model.state_dict()["layers.1.self_attn.v_proj.bias"],
+        torch.tensor(bias).bfloat16().float(),
+        rtol=0,
+        atol=0,
+    )
+
+
+def test_a_gguf_file_that_lacks_weights_is_refused(
+    written_gguf: WrittenGguf, tmp_path: Path
+) -> None:
+    file = written_gguf(tmp_path / "tiny.gguf", "llama", "blk.1.attn_v.weight")
+
+    with pytest.raises(InvalidBackbone, match=r"should have layers\.1\.self_attn\.v_proj\.weight"):
+        converted_folder(file, sha256_of([file]), cache=tmp_path / "cache")
+
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_gguf_file_of_an_unknown_architecture_is_refused(
+    written_gguf: WrittenGguf, tmp_path: Path
+) -> None:
+    file = written_gguf(tmp_path / "tiny.gguf", "clip")
+
+    with pytest.raises(InvalidBackbone, match="of a decoder that transformers can read"):
         converted_folder(file, sha256_of([file]), cache=tmp_path / "cache")
 
 

@@ -135,6 +135,35 @@ def test_nothing_is_written_where_there_is_no_problem_and_was_none(spark: SparkS
     assert ledger.writes == 0
 
 
+def test_notices_are_counted_in_the_log_and_not_recorded(
+    spark: SparkSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    cut = [("spus", "prompt_cut", "notice", f"s{n}", payload(f"h{n}")) for n in (2, 1)]
+    encoded = [("h1", "cope_features@1"), ("h2", "cope_features@1")]
+    ledger, mixed = Ledger(spark), Ledger(spark)
+
+    replaced(ledger, spark, problems=cut, encoded=encoded)
+    replaced(mixed, spark, problems=[*cut, problem("page|1", "h1")], encoded=encoded)
+
+    assert (ledger.writes, ledger.keys()) == (0, [])
+    assert mixed.keys() == [("image_corrupt", "page|1")]
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == 2 * [
+        "stage=item_embeddings notice=prompt_cut rows of spus=2, encoded nevertheless; "
+        f"the first: {payload('h1')}"
+    ]
+
+
+def test_a_problem_that_asks_for_nothing_is_a_notice(spark: SparkSession) -> None:
+    problems = [("prompt_cut", "its last 3 tokens were cut off", False)]
+    contents = local_frame(spark, [("h1", "x@1", problems)], CONTENTS)
+    owners = local_frame(spark, [("h1", "s1")], "content_hash string, record_key string")
+
+    (row,) = content_problems(contents, owners, source=ITEMS).collect()
+
+    assert (row["reason"], row["scope"]) == ("prompt_cut", "notice")
+
+
 def test_replacing_twice_equals_replacing_once(spark: SparkSession) -> None:
     ledger = Ledger(spark, [problem("page|1", "h1")])
     changes = {"problems": [problem("page|2", "h2")], "encoded": [("h2", "cope_features@1")]}

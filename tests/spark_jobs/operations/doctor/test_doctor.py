@@ -123,6 +123,15 @@ def test_missing_weights_and_those_of_another_hash_are_bad(
     assert (text.state, language.state) == ("bad", "warn")
 
 
+def test_a_gguf_file_that_is_not_there_is_bad() -> None:
+    config = Config(learn={"language_model": "/models/none.gguf"})  # type: ignore[arg-type]
+
+    *_, language = weights.backbones(config)
+
+    assert language.state == "bad"
+    assert "'/models/none.gguf' should be a GGUF file" in language.seen
+
+
 def test_encoders_of_a_served_release_that_are_missing_are_named(tmp_path: Path) -> None:
     encoders = {
         kind: f"{kind}@000000000001"
