@@ -4,7 +4,7 @@
 was trained with stands in its own ``config.json`` and ``metrics.json``.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
@@ -12,6 +12,13 @@ from pydantic.dataclasses import dataclass
 _STRICT = ConfigDict(extra="forbid")
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Ridge = (
+    NonNegativeFloat
+    | Annotated[tuple[NonNegativeFloat, ...], Field(min_length=1)]
+    | Literal["auto"]
+)
+# Of equals the first is taken.
+_RIDGES = (0.03, 0.003, 0.3)
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -67,7 +74,8 @@ class LearnConfig:
         factors: of behaviour, of each side.
         max_history: a longer history loses its oldest events.
         whitened_width: most directions of the catalogue's contents that are kept.
-        ridge: of the whitening, in units of the largest variance.
+        ridge: of the whitening, in units of the largest variance; of several, or ``auto``, the one
+            is taken with which rules rank best for the users watched, before training.
         batch_size: histories that a step learns from, at most.
         candidates: items drawn evenly beside those that were met next, as negatives.
         histories_per_user: cuts of a user's sequence that an epoch learns from, at most.
@@ -90,7 +98,7 @@ class LearnConfig:
     factors: PositiveInt = 128
     max_history: PositiveInt = 256
     whitened_width: PositiveInt = 1024
-    ridge: NonNegativeFloat = 0.03
+    ridge: Ridge = 0.03
     epochs: NonNegativeInt = 4
     batch_size: PositiveInt = 512
     candidates: PositiveInt = 1024
@@ -104,6 +112,13 @@ class LearnConfig:
     patience: PositiveInt = 2
     threads: PositiveInt = 1
     seed: NonNegativeInt = 0
+
+    @property
+    def ridges(self) -> tuple[float, ...]:
+        """Ridges to choose from; one where it is fixed."""
+        if self.ridge == "auto":
+            return _RIDGES
+        return self.ridge if isinstance(self.ridge, tuple) else (self.ridge,)
 
 
 @dataclass(frozen=True, config=_STRICT)

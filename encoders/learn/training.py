@@ -26,10 +26,11 @@ from encoders.hardware import choose_hardware
 from encoders.learn.evaluation import compared, tower_ranker, user_scores
 from encoders.learn.folding import Basis
 from encoders.learn.history import Case, History
+from encoders.learn.ridge import ChosenWhitening, chosen_whitening
 from encoders.learn.rules import Ranker, Rules, added
 from encoders.learn.towers import Towers, tower_config
 from encoders.learn.training_run import TrainingRun, copied
-from encoders.learn.whitening import fitted_whitening
+from encoders.learn.whitening import Whitening
 from encoders.settings import LearnConfig
 
 # Of the users watched: what the number of epochs is chosen by.
@@ -62,6 +63,7 @@ class Trained:
         teacher: the blend that ranks best for them.
         weight: of the towers' cosine beside the teacher's scores, with which both together rank
             best for them.
+        fitted: the whitening, and how its ridge was chosen.
     """
 
     towers: Towers
@@ -72,6 +74,7 @@ class Trained:
     watched: Figures
     teacher: str
     weight: float
+    fitted: ChosenWhitening
 
     @property
     def best_epoch(self) -> int:
@@ -109,12 +112,14 @@ def train(
     _check(histories)
     tell = progress or (lambda _, __: None)
     with _threads(config.threads):
-        runs = _Runs(content_NC, config, device)
         checkpoints = _Checkpoints(
             checkpoint, _identity(content_NC, histories, watched_from, config)
         )
         learners = [h.until(size) for h, size in zip(histories, watched_from, strict=True)]
         cases = _watched_cases(histories, watched_from, config)
+        content = torch.from_numpy(np.ascontiguousarray(content_NC))
+        fitted = chosen_whitening(content, learners, cases, config, figure=FIGURE)
+        runs = _Runs(content, fitted.whitening, config, device)
         known = runs.rules(learners)
         of_rules = compared(known.by_name, cases)
         teacher = max(known.blends, key=lambda name: of_rules[name].get(FIGURE, 0.0))
@@ -129,19 +134,26 @@ def train(
     tell(2 * config.epochs, 2 * config.epochs)
     towers = _towers(final, copied(final.towers))
     return Trained(
-        towers, untrained, final.behaviour_NF, final.basis, curve, figures, teacher, weight
+        towers,
+        untrained,
+        final.behaviour_NF,
+        final.basis,
+        curve,
+        figures,
+        teacher,
+        weight,
+        fitted,
     )
 
 
 class _Runs:
     """Runs over the same contents, from the same first weights."""
 
-    def __init__(self, content_NC: NDArray[np.float32], config: LearnConfig, device: str) -> None:
+    def __init__(
+        self, content_NC: torch.Tensor, whitening: Whitening, config: LearnConfig, device: str
+    ) -> None:
         self._config, self._device = config, choose_hardware(device, "float32").device
-        self._content = torch.from_numpy(np.ascontiguousarray(content_NC))
-        self._whitening = fitted_whitening(
-            self._content, max_width=config.whitened_width, ridge=config.ridge
-        )
+        self._content, self._whitening = content_NC, whitening
 
     def rules(self, histories: Sequence[History]) -> Rules:
         return Rules(self._whitening(self._content), histories)

@@ -6,6 +6,7 @@ little variance, which a cosine of the raw states does not see.
 Shapes: B rows, C content width, K whitened width, N contents.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,12 +30,19 @@ class Whitening:
 
 
 def fitted_whitening(content_NC: torch.Tensor, *, max_width: int, ridge: float) -> Whitening:
-    """Fit a whitening to a catalogue.
+    """Fit a whitening to a catalogue; see ``fitted_whitenings``."""
+    return fitted_whitenings(content_NC, max_width=max_width, ridges=[ridge])[0]
+
+
+def fitted_whitenings(
+    content_NC: torch.Tensor, *, max_width: int, ridges: Sequence[float]
+) -> list[Whitening]:
+    """Fit whitenings to a catalogue, one a ridge.
 
     Args:
         content_NC: contents, at least three of them, and not all the same.
         max_width: most directions to keep; fewer are kept where there are few contents.
-        ridge: added to each direction's variance, in units of the largest. Without it fewer
+        ridges: added to each direction's variance, in units of the largest. Without it fewer
             contents than directions end up all equally far from each other.
 
     Raises:
@@ -51,8 +59,11 @@ def fitted_whitening(content_NC: torch.Tensor, *, max_width: int, ridge: float) 
             f"but was given {len(content)} of rank {rank}."
         )
     width = min(max_width, rank)
-    deviation = (variance[:width] + ridge * variance[0]).sqrt()
     # The sign of a direction is arbitrary: fix it, or two machines make two versions of one model.
     kept = directions[:width]
     largest = kept.gather(1, kept.abs().argmax(dim=1, keepdim=True))
-    return Whitening(mean_C.float(), (kept * largest.sign() / deviation[:, None]).T.float())
+    deviations = [(variance[:width] + ridge * variance[0]).sqrt() for ridge in ridges]
+    return [
+        Whitening(mean_C.float(), (kept * largest.sign() / deviation[:, None]).T.float())
+        for deviation in deviations
+    ]

@@ -8,6 +8,7 @@ writes encoder versions.
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -83,14 +84,18 @@ def train_learn(
         "held_out_from": parts.cut.isoformat(),
         "users": len(parts.before),
         "spus": len(contents_NC),
+        "ridge": trained.fitted.ridge,
+        "ridges": trained.fitted.tried,
     }
-    artifacts = tower_artifacts(
-        trained.towers,
-        Behaviour.of_met(spu_ids, trained.behaviour_NF, trained.basis, _micros(parts.cut)),
-        content_version,
-        metrics,
-        summary(metrics),
+    behaviour = Behaviour.of_met(
+        spu_ids, trained.behaviour_NF, trained.basis, _micros(parts.cut)
     )
+    artifacts = {
+        kind: replace(artifact, config={**artifact.config, "ridge": trained.fitted.ridge})
+        for kind, artifact in tower_artifacts(
+            trained.towers, behaviour, content_version, metrics, summary(metrics)
+        ).items()
+    }
     for artifact in artifacts.values():
         save_artifact(artifact, tables.layout.encoders)
     versions = {kind: artifact.version for kind, artifact in artifacts.items()}

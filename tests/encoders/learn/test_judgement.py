@@ -13,9 +13,11 @@ from encoders.learn.evaluation import tower_ranker
 from encoders.learn.history import Case, History
 from encoders.learn.judgement import best_rule, judged, summary
 from encoders.learn.preference import tower_artifacts
+from encoders.learn.ridge import ChosenWhitening
 from encoders.learn.rules import popularity
 from encoders.learn.towers import TowerConfig, Towers
 from encoders.learn.training import Trained
+from encoders.learn.whitening import Whitening
 
 N_ITEMS = 60
 CONFIG = TowerConfig(content_width=6, whitened_width=6, factors=2, dim=8, hidden=4)
@@ -40,7 +42,9 @@ def contents() -> NDArray[np.float32]:
 def trained() -> Trained:
     numbers = np.random.default_rng(1).random((N_ITEMS, behaviour_width(2))).astype(np.float32)
     curve = [{"epoch": 0, "ndcg@10": 0.1}, {"epoch": 1, "ndcg@10": 0.6, "loss": 2.0}]
-    return Trained(_towers(1), _towers(2), numbers, curve, WATCHED, "neighbour_blend", 10.0)
+    fitted = ChosenWhitening(Whitening(torch.zeros(1), torch.eye(1)), 0.03, [])
+    towers = _towers(1), _towers(2)
+    return Trained(*towers, numbers, curve, WATCHED, "neighbour_blend", 10.0, fitted)
 
 
 def _cases(trained: Trained, contents: NDArray[np.float32], users: int) -> list[Case]:

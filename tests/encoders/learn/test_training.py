@@ -277,7 +277,8 @@ def test_the_towers_learn_from_everything_for_as_many_epochs_as_ranked_best(
     trained = world.train()
 
     assert trained.best_epoch == 1  # the earliest of equals
-    runs = training._Runs(world.contents, CONFIG, "cpu")
+    content = torch.from_numpy(world.contents)
+    runs = training._Runs(content, trained.fitted.whitening, CONFIG, "cpu")
     run = runs.started(world.histories, runs.rules(world.histories), "neighbour_blend")
     run.one_epoch(1)
     assert _weights(trained.towers) == _weights(run.towers)
@@ -378,6 +379,21 @@ def test_items_that_nobody_met_are_ranked_by_their_text() -> None:
     best_five = taste_N[60:][np.argsort(-new, axis=1)[:, :5]]
     assert (best_five == taste_B[:, None]).mean() > 0.75  # 0.25 by chance
     assert not trained.behaviour_NF[60:].any()
+
+
+def test_the_ridge_is_chosen_by_rules_before_training(world: World) -> None:
+    several = replace(CONFIG, epochs=0, ridge=(0.001, 10.0))
+
+    trained = world.train(several)
+
+    assert [row["ridge"] for row in trained.fitted.tried] == [0.001, 10.0]
+    best = max(trained.fitted.tried, key=lambda row: row["ndcg@10"])
+    assert trained.fitted.ridge == best["ridge"]
+    fixed = world.train(replace(several, ridge=trained.fitted.ridge))
+    assert _weights(fixed.towers) == _weights(trained.towers)
+    assert fixed.fitted.tried == []
+    rules = ("nearest_text", "neighbour_blend", "history_blend")
+    assert max(fixed.watched[rule]["ndcg@10"] for rule in rules) == pytest.approx(best["ndcg@10"])
 
 
 def test_too_few_users_are_refused(world: World) -> None:

@@ -80,6 +80,8 @@ def test_train_learn_saves_three_kinds_that_can_be_loaded_and_again_the_same(
     assert known is not None
     assert list(known.spu_ids) == [f"s{n:02}" for n in range(12)]
     assert load_artifact(paths["learn_item"]).config["content"] == versions["learn_content"]
+    assert load_artifact(paths["learn_item"]).config["ridge"] == metrics["ridge"] == 0.03
+    assert metrics["ridges"] == []
     lines = training_summary(shop, versions["learn_user"])
     assert f"trained towers (epoch {metrics['best_epoch']})" in lines
     for path in (paths["learn_user"], paths["learn_item"]):
