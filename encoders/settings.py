@@ -87,7 +87,8 @@ class LearnConfig:
             from until the number of epochs is chosen.
         max_watched: users; more would cost a large part of an epoch to rank for.
         patience: epochs without a better ranking before training stops.
-        threads: of a CPU. Their number changes the last bits.
+        processes: on this machine, each of which learns from a share of every batch.
+        threads: of a CPU, a process. Their number, and that of processes, changes the last bits.
     """
 
     language_model: str = "smollm2-135m"
@@ -110,6 +111,7 @@ class LearnConfig:
     watched_share: Share = 0.15
     max_watched: PositiveInt = 2_000
     patience: PositiveInt = 2
+    processes: PositiveInt = 1
     threads: PositiveInt = 1
     seed: NonNegativeInt = 0
 

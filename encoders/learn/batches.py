@@ -36,6 +36,18 @@ class Batch:
     of_P: Rows
     is_new_P: NDArray[np.bool_]
 
+    def share(self, number: int, shares: int) -> "Batch":
+        """Return one of ``shares`` equal parts of the histories, which may be empty."""
+        start, stop = (len(self.histories) * n // shares for n in (number, number + 1))
+        first, last = np.searchsorted(self.of_P, [start, stop])
+        return Batch(
+            self.histories[start:stop],
+            self.known[start:stop],
+            self.target_P[first:last],
+            self.of_P[first:last] - start,
+            self.is_new_P[first:last],
+        )
+
 
 def shuffled_batches(
     histories: Sequence[History],

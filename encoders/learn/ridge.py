@@ -14,6 +14,7 @@ import torch
 
 from encoders.learn.evaluation import compared
 from encoders.learn.history import Case, History
+from encoders.learn.processes import agreed
 from encoders.learn.rules import Blend, Ranker, Rules, nearest_text, unit_rows
 from encoders.learn.whitening import Whitening, fitted_whitenings
 from encoders.settings import LearnConfig
@@ -73,11 +74,11 @@ def _text_rules(rules: Rules, white_NK: torch.Tensor) -> dict[str, Ranker]:
     """Return the rules that read contents, over others: their transitions are the same."""
     unit_NK = unit_rows(white_NK)
     blends = {
-        name: Blend(rules.transitions_NN, unit_NK, decay=blend.decay)
+        name: Blend(rules.transitions.strengths_NN, unit_NK, decay=blend.decay)
         for name, blend in rules.blends.items()
     }
     return {"nearest_text": nearest_text(unit_NK), **blends}
 
 
 def _best_figure(rules: dict[str, Ranker], cases: Sequence[Case], figure: str) -> float:
-    return max(figures.get(figure, 0.0) for figures in compared(rules, cases).values())
+    return agreed(max(its.get(figure, 0.0) for its in compared(rules, cases).values()))

@@ -11,23 +11,23 @@ A training that was killed and resumed ends with the weights of an uninterrupted
 Shapes: N items, C content width, F behaviour's width.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from encoders.checkpoint import Checkpoint, read_checkpoint, remove_checkpoint, write_checkpoint
 from encoders.hardware import choose_hardware
 from encoders.learn.evaluation import compared, tower_ranker, user_scores
 from encoders.learn.folding import Basis
 from encoders.learn.history import Case, History
+from encoders.learn.processes import agreed, joined
 from encoders.learn.ridge import ChosenWhitening, chosen_whitening
 from encoders.learn.rules import Ranker, Rules, added
+from encoders.learn.run_checkpoints import RunCheckpoints, training_identity
 from encoders.learn.towers import Towers, tower_config
 from encoders.learn.training_run import TrainingRun, copied
 from encoders.learn.whitening import Whitening
@@ -109,12 +109,11 @@ def train(
     Raises:
         TooFewSequences: fewer than four users met things at two moments.
     """
-    _check(histories)
+    check_sequences(histories)
     tell = progress or (lambda _, __: None)
     with _threads(config.threads):
-        checkpoints = _Checkpoints(
-            checkpoint, _identity(content_NC, histories, watched_from, config)
-        )
+        identity = training_identity(content_NC, histories, watched_from, config, figure=FIGURE)
+        checkpoints = RunCheckpoints(checkpoint, identity)
         learners = [h.until(size) for h, size in zip(histories, watched_from, strict=True)]
         cases = _watched_cases(histories, watched_from, config)
         content = torch.from_numpy(np.ascontiguousarray(content_NC))
@@ -122,7 +121,7 @@ def train(
         runs = _Runs(content, fitted.whitening, config, device)
         known = runs.rules(learners)
         of_rules = compared(known.by_name, cases)
-        teacher = max(known.blends, key=lambda name: of_rules[name].get(FIGURE, 0.0))
+        teacher = max(known.blends, key=lambda name: agreed(of_rules[name].get(FIGURE, 0.0)))
         watched = runs.started(learners, known, teacher)
         curve, rankers = _watched_run(watched, cases, checkpoints, tell)
         figures = {**compared(rankers, cases), **of_rules}
@@ -144,6 +143,30 @@ def train(
         weight,
         fitted,
     )
+
+
+def train_jointly(
+    content_NC: NDArray[np.float32],
+    histories: Sequence[History],
+    config: LearnConfig,
+    *,
+    watched_from: Sequence[int],
+    checkpoint: str | None = None,
+) -> Trained:
+    """Train as one of the processes that a launcher started; see ``train`` and ``joined``.
+
+    Every process is given the same, draws the same batches, and learns from its share of each. All
+    come to the same towers, up to the rounding of sums.
+    """
+    with joined():
+        return train(
+            content_NC,
+            histories,
+            config,
+            watched_from=watched_from,
+            checkpoint=checkpoint,
+            device="cpu",
+        )
 
 
 class _Runs:
@@ -170,28 +193,8 @@ class _Runs:
         return run
 
 
-@dataclass(frozen=True)
-class _Checkpoints:
-    """Files of the two runs, beside each other; none where training is not to be resumed."""
-
-    path: str | None
-    identity: str
-
-    def read(self, run: str) -> Checkpoint | None:
-        return read_checkpoint(f"{self.path}.{run}", self.identity) if self.path else None
-
-    def write(self, run: str, curve: Curve, tensors: Mapping[str, torch.Tensor]) -> None:
-        if self.path:
-            state = Checkpoint(self.identity, {"curve": curve}, tensors)
-            write_checkpoint(f"{self.path}.{run}", state)
-
-    def remove(self) -> None:
-        for run in ("watched", "final") if self.path else ():
-            remove_checkpoint(f"{self.path}.{run}")
-
-
 def _watched_run(
-    run: TrainingRun, cases: Sequence[Case], checkpoints: _Checkpoints, tell: Progress
+    run: TrainingRun, cases: Sequence[Case], checkpoints: RunCheckpoints, tell: Progress
 ) -> tuple[Curve, dict[str, Ranker]]:
     """Learn until no epoch ranks better; return the curve, and the best and untrained towers."""
     config, untrained = run.config, _towers(run, copied(run.towers))
@@ -230,7 +233,9 @@ def _best_weight(learned: Ranker, rule: Ranker, cases: Sequence[Case]) -> float:
     return max(figures, key=lambda weight: figures[weight])
 
 
-def _learn_again(run: TrainingRun, epochs: int, checkpoints: _Checkpoints, tell: Progress) -> None:
+def _learn_again(
+    run: TrainingRun, epochs: int, checkpoints: RunCheckpoints, tell: Progress
+) -> None:
     saved = checkpoints.read("final")
     curve: Curve = []
     if saved:
@@ -245,7 +250,7 @@ def _learn_again(run: TrainingRun, epochs: int, checkpoints: _Checkpoints, tell:
 def _figure(run: TrainingRun, cases: Sequence[Case]) -> float:
     """Return nDCG@10 of the users watched; 0 where none of them met anything new."""
     of_users = user_scores(tower_ranker(run.towers, run.inputs_NX), cases)[FIGURE]
-    return float(of_users.mean()) if len(of_users) else 0.0
+    return agreed(float(of_users.mean()) if len(of_users) else 0.0)
 
 
 def _towers(run: TrainingRun, weights: Mapping[str, torch.Tensor]) -> Towers:
@@ -268,7 +273,12 @@ def _watched_cases(
     return [both[row] for row in chosen]
 
 
-def _check(histories: Sequence[History]) -> None:
+def check_sequences(histories: Sequence[History]) -> None:
+    """Refuse what there is nothing to learn from.
+
+    Raises:
+        TooFewSequences: fewer than four users met things at two moments.
+    """
     usable = sum(len(history) > 0 and history.moments[-1] > 0 for history in histories)
     if usable < 4:
         raise TooFewSequences(
@@ -287,18 +297,3 @@ def _threads(count: int) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
-
-
-def _identity(
-    content_NC: NDArray[np.float32],
-    histories: Sequence[History],
-    watched_from: Sequence[int],
-    config: LearnConfig,
-) -> str:
-    """Return the hash of all that decides how a training goes, and how its epochs are judged."""
-    digest = hashlib.sha256(f"{FIGURE} {asdict(config)}".encode())
-    digest.update(np.ascontiguousarray(content_NC).tobytes())
-    digest.update(np.asarray(watched_from, np.int64).tobytes())
-    for history in histories:
-        digest.update(history.items.tobytes() + b"|" + history.moments.tobytes() + b"|")
-    return digest.hexdigest()

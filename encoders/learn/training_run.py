@@ -24,6 +24,7 @@ from encoders.learn.losses import (
     next_item_loss,
     rule_labels,
 )
+from encoders.learn.processes import add_up, group_size, rank
 from encoders.learn.rules import Rules
 from encoders.learn.towers import Towers, flat_histories
 from encoders.settings import LearnConfig
@@ -84,7 +85,7 @@ class TrainingRun:
     def one_epoch(self, epoch: int) -> float:
         """Go once over the histories; return the mean loss."""
         self.towers.train()
-        config, losses = self.config, []
+        config, losses, parameters = self.config, [], list(self.towers.parameters())
         batches = shuffled_batches(
             self.histories,
             batch_size=self._batch_size,
@@ -98,10 +99,11 @@ class TrainingRun:
                 group["lr"] = self._learning_rate(epoch, step)
             self._optimizer.zero_grad()
             loss = self._loss(batch, rng)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(self.towers.parameters(), 1.0)
+            if loss.requires_grad:
+                loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(add_up(parameters, loss))
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             self._optimizer.step()
-            losses.append(loss.item())
         self.towers.eval()
         self.towers.calibrate(self.inputs_NX)
         return float(np.mean(losses)) if losses else 0.0
@@ -117,16 +119,27 @@ class TrainingRun:
         restore_optimizer(self._optimizer, saved)
 
     def _loss(self, batch: Batch, rng: np.random.Generator) -> torch.Tensor:
-        device, n_items = self.inputs_NX.device, len(self.inputs_NX)
-        config = self.config
+        """Return what this process's share of a batch adds to the mean over its histories."""
+        n_items, config = len(self.inputs_NX), self.config
         candidates_C = drawn_candidates(batch.target_P, n_items, config.candidates, rng)
-        rule_BC = self._teacher.among(batch.histories, candidates_C)
-        known_BC = known_candidates(batch, candidates_C)
-        logits_BC = self._logits(batch, candidates_C, rng) - log_inclusion(
+        dropped_N = torch.from_numpy(rng.random(n_items) < config.behaviour_dropout)
+        share = batch.share(rank(), group_size())
+        if not share.histories:
+            return torch.zeros(())
+        logits_BC = self._logits(share, candidates_C, dropped_N) - log_inclusion(
             self._popularity_N[candidates_C],
             targets=len(batch.target_P),
             drawn_share=config.candidates / n_items,
-        ).to(device)
+        ).to(self.inputs_NX.device)
+        mean = self._mean_loss(share, candidates_C, logits_BC)
+        return mean * (len(share.histories) / len(batch.histories))
+
+    def _mean_loss(
+        self, batch: Batch, candidates_C: NDArray[np.int64], logits_BC: torch.Tensor
+    ) -> torch.Tensor:
+        device, config = self.inputs_NX.device, self.config
+        rule_BC = self._teacher.among(batch.histories, candidates_C)
+        known_BC = known_candidates(batch, candidates_C)
         target_P = np.searchsorted(candidates_C, batch.target_P)
 
         def loss(excluded_BC: NDArray[np.bool_], counts_P: NDArray[np.bool_]) -> torch.Tensor:
@@ -146,16 +159,16 @@ class TrainingRun:
         return (of_new + loss(np.zeros_like(known_BC), everything)) / 2
 
     def _logits(
-        self, batch: Batch, candidates_C: NDArray[np.int64], rng: np.random.Generator
+        self, batch: Batch, candidates_C: NDArray[np.int64], dropped_N: torch.Tensor
     ) -> torch.Tensor:
-        """Return the towers' scores of the candidates for every history [B, C]."""
+        """Return the towers' scores of the candidates for every history [B, C].
+
+        Args:
+            dropped_N: items that lose their factors, on both sides at once.
+        """
         items_P, ages_P, of_P = flat_histories(batch.histories)
         read, where_P = torch.unique(items_P, return_inverse=True)
         rows = torch.cat([read, torch.from_numpy(candidates_C)])
-        # An item loses its factors on both sides at once.
-        dropped_N = torch.from_numpy(
-            rng.random(len(self.inputs_NX)) < self.config.behaviour_dropout
-        )
         device = self.inputs_NX.device
         inputs = self.towers.without_behaviour(
             self.inputs_NX[rows.to(device)], dropped_N[rows].to(device)

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,9 @@ from spark_jobs.training.warm_caches import warm_spu_content_embeddings
 from spark_jobs.warehouse.retention import snapshot_of_night
 from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
+
+if TYPE_CHECKING:
+    from encoders.learn.training import Trained
 
 logger = logging.getLogger(__name__)
 
@@ -64,21 +68,12 @@ def train_learn(
     from encoders.learn.behaviour import Behaviour
     from encoders.learn.judgement import judged, summary
     from encoders.learn.preference import tower_artifacts
-    from encoders.learn.training import train
 
     snapshot = snapshot_of_night(tables, night)
     content_version, _ = warm_spu_content_embeddings(snapshot, config)
     spu_ids, contents_NC = contents_as_of(snapshot, content_version)
     parts = sequences_as_of(snapshot, spu_ids, watched_share=config.learn.watched_share)
-    trained = train(
-        contents_NC,
-        parts.before,
-        config.learn,
-        watched_from=parts.watched_from,
-        checkpoint=f"{tables.layout.tmp}/learn_training.safetensors",
-        device=config.encoding.device,
-        progress=progress,
-    )
+    trained = _trained(tables, contents_NC, parts, config, progress)
     metrics = {
         **judged(trained, contents_NC, before=parts.before, cases=parts.cases),
         "held_out_from": parts.cut.isoformat(),
@@ -87,9 +82,7 @@ def train_learn(
         "ridge": trained.fitted.ridge,
         "ridges": trained.fitted.tried,
     }
-    behaviour = Behaviour.of_met(
-        spu_ids, trained.behaviour_NF, trained.basis, _micros(parts.cut)
-    )
+    behaviour = Behaviour.of_met(spu_ids, trained.behaviour_NF, trained.basis, _micros(parts.cut))
     artifacts = {
         kind: replace(artifact, config={**artifact.config, "ridge": trained.fitted.ridge})
         for kind, artifact in tower_artifacts(
@@ -112,6 +105,40 @@ def train_learn(
 def _micros(moment: datetime) -> int:
     """Return microseconds since 1970."""
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def _trained(
+    tables: Tables,
+    contents_NC: NDArray[np.float32],
+    parts: HeldOut,
+    config: Config,
+    progress: Progress | None,
+) -> "Trained":
+    """Train here, or in as many processes on this machine as are configured.
+
+    Those report no progress.
+    """
+    from encoders.learn.training import check_sequences, train, train_jointly
+
+    data = (contents_NC, parts.before, config.learn)
+    checkpoint = f"{tables.layout.tmp}/learn_training.safetensors"
+    if config.learn.processes == 1:
+        return train(
+            *data,
+            watched_from=parts.watched_from,
+            checkpoint=checkpoint,
+            device=config.encoding.device,
+            progress=progress,
+        )
+    from pyspark.ml.torch.distributor import TorchDistributor
+
+    # What a process raises comes back as the end of a log.
+    check_sequences(parts.before)
+    distributor = TorchDistributor(config.learn.processes, local_mode=True, use_gpu=False)
+    trained = distributor.run(
+        train_jointly, *data, watched_from=list(parts.watched_from), checkpoint=checkpoint
+    )
+    return cast("Trained", trained)
 
 
 def training_summary(tables: Tables, learn_user: str) -> str:

@@ -1,6 +1,7 @@
 """Training LEARN from a warehouse, with a tiny random language model."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -87,6 +88,31 @@ def test_train_learn_saves_three_kinds_that_can_be_loaded_and_again_the_same(
     for path in (paths["learn_user"], paths["learn_item"]):
         assert lines in (Path(path) / "card.md").read_text(encoding="utf-8")
     assert train_learn(shop, tiny_learn, night) == versions
+
+
+def test_train_learn_in_two_processes_saves_what_one_does(
+    shop: Tables, tiny_learn: Config, night: Night
+) -> None:
+    pair = replace(tiny_learn, learn=replace(tiny_learn.learn, processes=2))
+
+    versions = train_learn(shop, pair, night)
+
+    alone = train_learn(shop, tiny_learn, night)
+    metrics, expected = (
+        load_artifact(shop.layout.encoder(each["learn_item"])).metrics for each in (versions, alone)
+    )
+    assert versions["learn_content"] == alone["learn_content"]
+    assert metrics["best_epoch"] == expected["best_epoch"]
+    assert metrics["held_out"]["learn"] == pytest.approx(expected["held_out"]["learn"], abs=0.02)  # type: ignore[index]
+
+
+def test_train_learn_in_two_processes_says_what_it_lacks(
+    tables: Tables, tiny_learn: Config, night: Night
+) -> None:
+    pair = replace(tiny_learn, learn=replace(tiny_learn.learn, processes=2))
+
+    with pytest.raises(TooFewSequences, match="four users"):
+        train_learn(tables, pair, night)
 
 
 def test_train_learn_on_an_empty_warehouse_is_refused(
