@@ -18,7 +18,7 @@ Ridge = (
     | Literal["auto"]
 )
 # Of equals the first is taken.
-_RIDGES = (0.03, 0.003, 0.3)
+_RIDGES = (0.03, 0.01, 0.003, 0.001)
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from encoders.artifacts import load_artifact, save_artifact
 from encoders.learn.behaviour import Behaviour, behaviour_width
 from encoders.learn.evaluation import tower_ranker
+from encoders.learn.folding import Basis
 from encoders.learn.history import Case, History
 from encoders.learn.judgement import best_rule, judged, summary
 from encoders.learn.preference import tower_artifacts
@@ -43,8 +44,9 @@ def trained() -> Trained:
     numbers = np.random.default_rng(1).random((N_ITEMS, behaviour_width(2))).astype(np.float32)
     curve = [{"epoch": 0, "ndcg@10": 0.1}, {"epoch": 1, "ndcg@10": 0.6, "loss": 2.0}]
     fitted = ChosenWhitening(Whitening(torch.zeros(1), torch.eye(1)), 0.03, [])
+    basis = Basis(np.zeros(2, np.float32), np.ones((N_ITEMS, 4), np.float32))
     towers = _towers(1), _towers(2)
-    return Trained(*towers, numbers, curve, WATCHED, "neighbour_blend", 10.0, fitted)
+    return Trained(*towers, numbers, basis, curve, WATCHED, "neighbour_blend", 10.0, fitted)
 
 
 def _cases(trained: Trained, contents: NDArray[np.float32], users: int) -> list[Case]:

@@ -62,7 +62,7 @@ def test_ridges_are_a_number_several_or_auto() -> None:
 
     given = [settings.validate_python({"ridge": ridge}).ridges for ridge in (0.1, [0.1, 1], "auto")]
 
-    assert given == [(0.1,), (0.1, 1.0), (0.03, 0.003, 0.3)]
+    assert given == [(0.1,), (0.1, 1.0), (0.03, 0.01, 0.003, 0.001)]
     for bad in (-1, [], [0.1, -1], "best"):
         with pytest.raises(ValidationError):
             settings.validate_python({"ridge": bad})
