@@ -65,7 +65,7 @@ def test_versions_are_those_of_warehouses_that_exist() -> None:
         "cope@c0f088b71cef",
         "semantic_id@55d1c17de116",
         "learn_content@886294164d42",
-        "learn_user@7ea134582a6e",
+        "learn_user@8086d1b3927b",
         "learn_item@50b9f00a310a",
     ]
 
