@@ -1,0 +1,137 @@
+"""Features that are made of what embedmill serves: vectors, codes and histograms of similarity.
+
+Shapes: C candidates, T nights, N products, D numbers of a vector, V levels of codes, B bins.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from candidates import Candidates
+from event_index import EventIndex
+from histories import Histories
+from numpy.typing import NDArray
+from purchases import MINUTES_A_DAY, Purchases, Rows
+
+from encoders.ranking.similarity_histograms import BINS, similarity_histogram
+
+RECENT = 20
+# Codes that a prefix starts with, in the number of a prefix.
+_CODES = 1 << 20
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Served:
+    """What the feature service gave, of each candidate; NaN and -1 where it gave null.
+
+    Attributes:
+        user_CD, spu_CD: LEARN vectors.
+        cope_CD: COPE vectors, of another width.
+        codes_CV: semantic ids.
+    """
+
+    user_CD: Vectors
+    spu_CD: Vectors
+    cope_CD: Vectors
+    codes_CV: Rows
+
+
+def vector_features(served: Served) -> pd.DataFrame:
+    """Return the affinity, and what each number of the two LEARN vectors adds to it."""
+    products_CD = served.user_CD * served.spu_CD
+    columns = {
+        f"user_x_spu_{place}": products_CD[:, place] for place in range(products_CD.shape[1])
+    }
+    return pd.DataFrame({"affinity": products_CD.sum(axis=1), **columns})
+
+
+def code_features(
+    purchases: Purchases, candidates: Candidates, codes_TNV: Rows, night_C: Rows
+) -> pd.DataFrame:
+    """Return sales and the user's purchases of products that share a prefix of the semantic id.
+
+    What a product lacks in events, it has from those with which it shares a prefix.
+
+    Args:
+        codes_TNV: of each product as of each night; -1 where it has none.
+        night_C: number of the night that each candidate's request reads.
+    """
+    parts = {}
+    for night in np.unique(night_C):
+        rows = np.flatnonzero(night_C == night)
+        asked, codes_NV = candidates.rows(rows), codes_TNV[night]
+        columns = [_prefix_counts(purchases, asked, prefixes(codes_NV, d), d) for d in (1, 2)]
+        parts[night] = pd.concat(columns, axis=1).set_index(rows)
+    return pd.concat(parts.values()).sort_index()
+
+
+def _prefix_counts(
+    purchases: Purchases, candidates: Candidates, prefix_N: Rows, depth: int
+) -> pd.DataFrame:
+    numbers = np.unique(prefix_N, return_inverse=True)[1]
+    line, asked, minute = numbers[purchases.item], numbers[candidates.item], candidates.minute
+    sales = EventIndex(line, purchases.minute)
+    size = int(numbers.max()) + 1
+    own = EventIndex(purchases.user * size + line, purchases.minute)
+    pair = candidates.user * size + asked
+    days = own.minutes_since_last(pair, minute) / MINUTES_A_DAY
+    columns = {
+        f"prefix{depth}_products": np.log1p(np.bincount(numbers)[asked]),
+        f"prefix{depth}_events_30d": np.log1p(sales.within(asked, minute, 30 * MINUTES_A_DAY)),
+        f"user_prefix{depth}_events": np.log1p(own.before(pair, minute)),
+        f"user_prefix{depth}_last_days": np.log1p(days),
+    }
+    known = prefix_N[candidates.item] >= 0
+    return pd.DataFrame({name: np.where(known, column, np.nan) for name, column in columns.items()})
+
+
+def prefixes(codes_NV: Rows, depth: int) -> Rows:
+    """Return one number for the first codes of each semantic id; -1 where there is none."""
+    prefix = np.zeros(len(codes_NV), np.int64)
+    for level in range(depth):
+        prefix = prefix * _CODES + codes_NV[:, level]
+    return np.where(codes_NV[:, 0] < 0, -1, prefix)
+
+
+def histogram_features(
+    purchases: Purchases,
+    candidates: Candidates,
+    vectors: Mapping[str, Vectors],
+    night_C: Rows,
+    *,
+    bins: int = BINS,
+) -> pd.DataFrame:
+    """Return logs of histograms of similarity to what the user bought before the request.
+
+    Args:
+        vectors: by name, a vector of each product as of each night [T, N, D]; NaN where there is
+            none.
+        night_C: number of the night that each candidate's request reads.
+    """
+    histories = Histories(purchases)
+    starts = np.flatnonzero(np.r_[True, np.diff(candidates.request) != 0, True])
+    counts = {
+        (name, span): np.zeros((len(candidates), bins), np.float32)
+        for name in vectors
+        for span in ("recent", "whole")
+    }
+    for start, end in pairwise(starts):
+        history = histories.before(candidates.user[start], candidates.minute[start])
+        for name, vectors_TND in vectors.items():
+            vectors_ND = vectors_TND[night_C[start]]
+            offered = vectors_ND[candidates.item[start:end]]
+            for span, items in (("recent", history[-RECENT:]), ("whole", history)):
+                counts[name, span][start:end] = similarity_histogram(
+                    offered, vectors_ND[items], bins=bins
+                )
+    return pd.DataFrame(
+        {
+            f"{name}_{span}_{place}": np.log1p(counts_CB[:, place])
+            for (name, span), counts_CB in counts.items()
+            for place in range(bins)
+        }
+    )

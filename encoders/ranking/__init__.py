@@ -1,0 +1,1 @@
+"""Features for rankers that are made of vectors: one function for training and for serving."""
