@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from candidates import Candidates, Draws, sampled_candidates
+from compare import compared, report
 from embedmill_features import Served, code_features, histogram_features, vector_features
 from event_index import EventIndex
-from feast_features import night_of
+from feast_features import Products, Users, night_of
+from feature_sets import SETS, featured
 from network_ranker import Inputs, network, prefix_rows
 from own_features import own_features
 from purchases import MINUTES_A_DAY, Purchases
@@ -213,3 +215,26 @@ def test_a_prefix_that_training_did_not_have_and_a_missing_one_are_row_zero() ->
     rows = prefix_rows(np.array([[0, 1, 3], [0, 2, 3], [-1, -1, -1]]), known)
 
     assert rows.tolist() == [[1, 1, 2], [1, 0, 0], [0, 0, 0]]
+
+
+def test_the_comparison_judges_every_ranker_on_every_set(
+    log: pd.DataFrame, products: dict[str, np.ndarray]
+) -> None:
+    purchases, ends = Purchases.of_frame(log), NIGHTS[:2]
+    served = Products(products["vectors"][:2], products["vectors"][:2], products["codes"][:2])
+    runs = []
+    for seed in (0, 1):
+        drawn = sampled_candidates(purchases, NIGHTS, seed=seed)
+        request = np.unique(drawn.request)
+        vectors = np.random.default_rng(2).normal(size=(len(request), WIDTH)).astype(np.float32)
+        rows = featured(purchases, drawn, served, Users(request, vectors), nights=ends)
+        runs.append(compared(rows, test_from=int(NIGHTS[1]), seed=seed))
+
+    page = report(runs)
+
+    rankers = ("logistic regression", "boosted trees", "network")
+    assert set(runs[0].scores) == {(ranker, name) for ranker in rankers for name in SETS}
+    for run in runs:
+        assert all(np.isfinite(scores).all() for scores in run.scores.values())
+        assert run.judged.label.sum() > 0
+    assert all(f"### {ranker}" in page for ranker in rankers)

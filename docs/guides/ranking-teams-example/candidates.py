@@ -26,10 +26,10 @@ _SPANS = (POPULAR_DAYS, ON_SALE_DAYS)
 class Draws:
     """How many candidates a request gets, at most."""
 
-    positives: int = 30
-    popular: int = 10
-    even: int = 10
-    own: int = 5
+    positives: int = 20
+    popular: int = 6
+    even: int = 6
+    own: int = 3
 
 
 @dataclass(frozen=True)

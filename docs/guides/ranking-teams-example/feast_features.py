@@ -41,6 +41,19 @@ class Products:
     codes_TNV: Rows
 
 
+@dataclass(frozen=True)
+class Users:
+    """Users as of their requests.
+
+    Attributes:
+        request: numbers, in order [R].
+        learn_RD: vectors; NaN where there is none.
+    """
+
+    request: Rows
+    learn_RD: Vectors
+
+
 def night_of(minute: Rows, nights: Rows) -> Rows:
     """Return the last night that had ended at each minute."""
     found: Rows = np.searchsorted(nights, minute, side="right") - 1
@@ -103,9 +116,9 @@ def fetched_users(
     *,
     release: str,
     spark: "SparkSession | None" = None,
-) -> Vectors:
-    """Fetch the user's vector as of each request; return it beside each candidate [C, D]."""
-    firsts, request = np.unique(candidates.request, return_index=True, return_inverse=True)[1:]
+) -> Users:
+    """Fetch the user's vector as of each request."""
+    request, firsts = np.unique(candidates.request, return_index=True)
     asked = pd.DataFrame(
         {
             "user_id": [purchases.user_ids[user] for user in candidates.user[firsts]],
@@ -115,16 +128,19 @@ def fetched_users(
         }
     )
     users = training_set(store, asked, service=f"ranking__{release}", spark=spark)
-    return _matrix(users["user_preference"], users["cell"], len(firsts))[request]
+    return Users(request, _matrix(users["user_preference"], users["cell"], len(firsts)))
 
 
 def served_features(
-    products: Products, user_CD: Vectors, candidates: Candidates, nights: Rows
+    products: Products, users: Users, candidates: Candidates, nights: Rows
 ) -> Served:
     """Return what a request would have been served, of each candidate."""
     place = (night_of(candidates.minute, nights), candidates.item)
     return Served(
-        user_CD, products.learn_TND[place], products.cope_TND[place], products.codes_TNV[place]
+        users.learn_RD[np.searchsorted(users.request, candidates.request)],
+        products.learn_TND[place],
+        products.cope_TND[place],
+        products.codes_TNV[place],
     )
 
 

@@ -64,6 +64,22 @@ def prefix_rows(codes_NV: Rows, known_NV: Rows) -> Rows:
     return np.stack(columns, axis=1)
 
 
+class Adaptor(nn.Module):
+    """Two linear layers over the vectors of user and product, and a score of their own."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.fuse = nn.Sequential(
+            nn.Linear(2 * dim, _HIDDEN), nn.GELU(), nn.Linear(_HIDDEN, _HIDDEN)
+        )
+        self.score = nn.Linear(_HIDDEN, 1)
+
+    def forward(self, both_BD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what is fused [B, H], and the score [B]."""
+        fused_BH: torch.Tensor = self.fuse(both_BD)
+        return fused_BH, self.score(fused_BH)[:, 0]
+
+
 class Ranker(nn.Module):
     """Own features, vectors behind the adaptor, and embeddings of codes, into one score."""
 
@@ -72,16 +88,13 @@ class Ranker(nn.Module):
         self.levels = nn.ModuleList(
             nn.Embedding(count, _CODE_WIDTH, padding_idx=0) for count in n_codes
         )
-        fused = _HIDDEN if dim else 0
-        self.adaptor = nn.Sequential(
-            nn.Linear(2 * dim, _HIDDEN), nn.GELU(), nn.Linear(_HIDDEN, fused)
-        )
-        self.of_adaptor = nn.Linear(fused, 1)
-        width = n_features + fused + 2 * dim + (_CODE_WIDTH if n_codes else 0)
+        self.adaptor = Adaptor(dim) if dim else None
+        width = n_features + (2 * dim + _HIDDEN if dim else 0) + (_CODE_WIDTH if n_codes else 0)
         self.score = nn.Sequential(
-            nn.Linear(width, _HIDDEN), nn.GELU(), nn.Linear(_HIDDEN, _HIDDEN), nn.GELU()
+            *(nn.Linear(width, _HIDDEN), nn.GELU()),
+            *(nn.Linear(_HIDDEN, _HIDDEN), nn.GELU()),
+            nn.Linear(_HIDDEN, 1),
         )
-        self.last = nn.Linear(_HIDDEN, 1)
 
     def forward(
         self,
@@ -89,16 +102,17 @@ class Ranker(nn.Module):
         user_BD: torch.Tensor,
         spu_BD: torch.Tensor,
         codes_BV: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the score of each row, and the adaptor's own [B]."""
-        both_BD = torch.cat([user_BD, spu_BD], dim=1)
-        fused_BH = self.adaptor(both_BD) if both_BD.shape[1] else both_BD
-        parts = [features_BF, fused_BH, both_BD]
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the score of each row, and the adaptor's own where there is one [B]."""
+        parts, of_adaptor_B = [features_BF], None
+        if self.adaptor is not None:
+            both_BD = torch.cat([user_BD, spu_BD], dim=1)
+            fused_BH, of_adaptor_B = self.adaptor(both_BD)
+            parts += [fused_BH, both_BD]
         if len(self.levels):
-            parts.append(sum(level(codes_BV[:, v]) for v, level in enumerate(self.levels)))
-        score_B = self.last(self.score(torch.cat(parts, dim=1)))[:, 0]
-        own_B = self.of_adaptor(fused_BH)[:, 0] if both_BD.shape[1] else torch.zeros_like(score_B)
-        return score_B, own_B
+            of_levels = [level(codes_BV[:, v]) for v, level in enumerate(self.levels)]
+            parts.append(torch.stack(of_levels).sum(dim=0))
+        return self.score(torch.cat(parts, dim=1))[:, 0], of_adaptor_B
 
 
 def network(
@@ -117,11 +131,7 @@ def network(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(_EPOCHS):
         for rows in torch.randperm(len(label)).split(_BATCH):
-            score_B, own_B = model(*(part[rows] for part in parts))
-            loss = functional.binary_cross_entropy_with_logits(score_B, target_C[rows])
-            if train.user_BD.shape[1]:
-                of_adaptor = functional.binary_cross_entropy_with_logits(own_B, target_C[rows])
-                loss = loss + _ADAPTOR_LOSS * of_adaptor
+            loss = _loss(*model(*(part[rows] for part in parts)), target_C[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -129,3 +139,13 @@ def network(
     with torch.inference_mode():
         scores: NDArray[np.float64] = model(*test.tensors)[0].numpy().astype(np.float64)
     return scores
+
+
+def _loss(
+    score_B: torch.Tensor, of_adaptor_B: torch.Tensor | None, target_B: torch.Tensor
+) -> torch.Tensor:
+    loss = functional.binary_cross_entropy_with_logits(score_B, target_B)
+    if of_adaptor_B is None:
+        return loss
+    own = functional.binary_cross_entropy_with_logits(of_adaptor_B, target_B)
+    return loss + _ADAPTOR_LOSS * own

@@ -16,12 +16,8 @@ def logistic(
     train: pd.DataFrame, label: NDArray[np.bool_], test: pd.DataFrame, seed: int
 ) -> Floats:
     """Return scores of the rows of ``test``."""
-    model = make_pipeline(
-        StandardScaler(),
-        # After scaling: what is not known is the mean, and has a column that says so.
-        SimpleImputer(strategy="constant", fill_value=0.0, add_indicator=True),
-        LogisticRegression(C=0.1, max_iter=300, random_state=seed),
-    )
+    ranker = LogisticRegression(C=0.1, max_iter=300, random_state=seed)
+    model = make_pipeline(*_scaling(), ranker)
     scores: Floats = model.fit(train, label).decision_function(test)
     return scores
 
@@ -42,3 +38,16 @@ def boosted_trees(
     )
     scores: Floats = model.fit(train, label).decision_function(test)
     return scores
+
+
+def scaled(train: pd.DataFrame, test: pd.DataFrame) -> tuple[NDArray[np.float32], ...]:
+    """Return both without scale and without NaN, as the training part has them."""
+    model = make_pipeline(*_scaling())
+    return tuple(
+        part.astype(np.float32) for part in (model.fit_transform(train), model.transform(test))
+    )
+
+
+def _scaling() -> tuple[StandardScaler, SimpleImputer]:
+    # After scaling: what is not known is the mean, and has a column that says so.
+    return StandardScaler(), SimpleImputer(strategy="constant", fill_value=0.0, add_indicator=True)
