@@ -10,6 +10,8 @@ Needs numpy alone, so a ranking service can use it as it stands.
 Shapes: C candidates, T products of a history, D numbers a vector, B bins.
 """
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,6 +59,22 @@ def _unit(vectors_ND: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArra
     unit_ND = np.zeros_like(values_ND)
     unit_ND[is_there_N] = values_ND[is_there_N] / norm_N[is_there_N, None]
     return unit_ND, is_there_N
+
+
+def vector_matrix(
+    vectors: Iterable[Sequence[float] | NDArray[np.floating] | None],
+) -> NDArray[np.float32]:
+    """Return vectors as Feast returns them, null where there is none, as rows of a matrix.
+
+    Returns:
+        float32 [N, D], NaN where there is none; D is 0 where there is none at all.
+    """
+    rows = [None if vector is None else np.asarray(vector, np.float32) for vector in vectors]
+    width = max((len(row) for row in rows if row is not None), default=0)
+    nothing = np.full(width, np.nan, np.float32)
+    # Feast has an empty list where an array is null.
+    known = [row if row is not None and len(row) else nothing for row in rows]
+    return np.stack(known) if known else np.zeros((0, 0), np.float32)
 
 
 def _check(

@@ -14,7 +14,7 @@ from feature_sets import SETS, featured
 from network_ranker import Inputs, network, prefix_rows
 from own_features import own_features
 from purchases import MINUTES_A_DAY, Purchases
-from ranking_metrics import Judged, auc, auc_difference, request_ndcg
+from ranking_metrics import Judged, auc, auc_draws, relative, request_ndcg
 from sklearn.metrics import ndcg_score, roc_auc_score
 
 DAYS, USERS, PRODUCTS, WIDTH = 40, 12, 20, 4
@@ -189,8 +189,8 @@ def test_the_interval_of_a_better_ranker_lies_above_zero_and_of_itself_is_zero()
     judged = [Judged(label, np.repeat(np.arange(300), 10), np.repeat(np.arange(100), 30))]
     noise = rng.normal(size=3000)
 
-    ahead = auc_difference([label + noise], [label + 3 * noise], judged)
-    same = auc_difference([noise], [noise], judged)
+    better, worse = (auc_draws([label + n * noise], judged) for n in (1, 3))
+    ahead, same = relative(better, worse), relative(worse, worse)
 
     assert 0 < ahead.low < ahead.mean < ahead.high
     assert (same.mean, same.low, same.high) == (0, 0, 0)

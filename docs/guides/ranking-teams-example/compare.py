@@ -19,12 +19,14 @@ from network_ranker import Inputs, network, prefix_rows
 from numpy.typing import NDArray
 from purchases import MINUTES_A_DAY, Purchases, read_online_retail
 from rankers import boosted_trees, logistic, scaled
-from ranking_metrics import Judged, auc, auc_difference, ndcg_difference, request_ndcg
+from ranking_metrics import Judged, auc_draws, ndcg_draws, relative
 
 from encoders.resampling import Difference
 
 SEEDS = (0, 1, 2)
 FEW = 5
+# Draws of what a table of all rows shows.
+FIGURES = (auc_draws, ndcg_draws)
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 # Scores of the test's rows, by ranker and set of features.
@@ -114,25 +116,25 @@ def report(runs: Sequence[Comparison]) -> str:
     rankers = list(dict.fromkeys(ranker for ranker, _ in runs[0].scores))
     parts = [_sizes(runs[0])]
     for ranker in rankers:
-        lines = ["| | AUC | more than own features | nDCG | more |", "|---|---:|---:|---:|---:|"]
-        for name in SETS:
-            ours = [run.scores[ranker, name] for run in runs]
-            theirs = [run.scores[ranker, "own features"] for run in runs]
-            judged = [run.judged for run in runs]
-            of_auc = np.mean([auc(*pair) for pair in zip(ours, judged, strict=True)])
-            of_ndcg = np.mean(
-                [request_ndcg(*pair)[0].mean() for pair in zip(ours, judged, strict=True)]
-            )
-            more = ("", "")
-            if name != "own features":
-                more = (
-                    _shown(auc_difference(ours, theirs, judged)),
-                    _shown(ndcg_difference(ours, theirs, judged)),
-                )
-            lines.append(f"| {name} | {of_auc:.4f} | {more[0]} | {of_ndcg:.4f} | {more[1]} |")
-        parts.append(f"### {ranker}\n\n" + "\n".join(lines))
-        parts.append(_by_group(runs, ranker))
+        parts += [f"### {ranker}", _in_all(runs, ranker), _by_group(runs, ranker)]
     return "\n\n".join(parts)
+
+
+def _in_all(runs: Sequence[Comparison], ranker: str) -> str:
+    judged = [run.judged for run in runs]
+    figures = {
+        name: [draws([run.scores[ranker, name] for run in runs], judged) for draws in FIGURES]
+        for name in SETS
+    }
+    own = figures["own features"]
+    lines = ["| | AUC | more than own features | nDCG | more |", "|---|---:|---:|---:|---:|"]
+    for name, of_set in figures.items():
+        cells = [
+            (f"{ours[0]:.4f}", "" if of_set is own else _shown(relative(ours, theirs)))
+            for ours, theirs in zip(of_set, own, strict=True)
+        ]
+        lines.append(f"| {name} | " + " | ".join(cell for pair in cells for cell in pair) + " |")
+    return "\n".join(lines)
 
 
 def _sizes(run: Comparison) -> str:
@@ -154,12 +156,12 @@ def _by_group(runs: Sequence[Comparison], ranker: str) -> str:
         if not all(run.has_both_labels(group) for run in runs):
             continue
         judged = [run.judged.rows(run.groups[group]) for run in runs]
-        scores = {
-            name: [run.scores[ranker, name][run.groups[group]] for run in runs] for name in SETS
+        figures = {
+            name: auc_draws([run.scores[ranker, name][run.groups[group]] for run in runs], judged)
+            for name in SETS
         }
-        own = scores["own features"]
-        cells = [f"{np.mean([auc(*pair) for pair in zip(own, judged, strict=True)]):.4f}"]
-        cells += [_shown(auc_difference(scores[name], own, judged)) for name in names]
+        own = figures["own features"]
+        cells = [f"{own[0]:.4f}", *(_shown(relative(figures[name], own)) for name in names)]
         lines.append(f"| {group} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

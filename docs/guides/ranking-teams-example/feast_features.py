@@ -18,6 +18,7 @@ from embedmill_features import Served, Vectors
 from numpy.typing import NDArray
 from purchases import Purchases, Rows
 
+from encoders.ranking.similarity_histograms import vector_matrix
 from spark_jobs.publish.fetching import training_set
 
 if TYPE_CHECKING:
@@ -150,8 +151,7 @@ def _times(minute: Rows) -> "pd.Series[pd.Timestamp]":
 
 def _matrix(column: "pd.Series[object]", cell: "pd.Series[int]", size: int) -> NDArray[np.float32]:
     """Return vectors as rows of a matrix, NaN where there is none."""
-    there = column.notna().to_numpy()
-    vectors = np.stack(column[there].to_list()).astype(np.float32)
+    vectors = vector_matrix(column.where(column.notna(), None))
     matrix = np.full((size, vectors.shape[1]), np.nan, np.float32)
-    matrix[cell.to_numpy()[there]] = vectors
+    matrix[cell.to_numpy()] = vectors
     return matrix

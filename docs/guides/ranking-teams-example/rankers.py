@@ -27,8 +27,8 @@ def boosted_trees(
 ) -> Floats:
     """Return scores of the rows of ``test``."""
     model = HistGradientBoostingClassifier(
-        learning_rate=0.05,
-        max_iter=250,
+        learning_rate=0.08,
+        max_iter=150,
         max_leaf_nodes=16,
         min_samples_leaf=100,
         max_features=0.3,

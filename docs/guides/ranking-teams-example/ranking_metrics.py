@@ -7,7 +7,7 @@ judged on the same draws.
 Shapes: C rows, G users, R requests.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from encoders.resampling import CONFIDENCE, ENOUGH_GROUPS, Difference
 
-DRAWS = 500
+DRAWS = 300
 _SEED = 0
 
 Floats = NDArray[np.float64]
+Floating = float | np.floating
 Rows = NDArray[np.int64]
 
 
@@ -78,64 +79,51 @@ def request_ndcg(scores: Floats, judged: Judged) -> tuple[Floats, Rows]:
     return gains[both] / best[n_positive[both]], judged.user[order][starts][both]
 
 
-def auc_difference(
-    ours: Sequence[Floats], theirs: Sequence[Floats], judged: Sequence[Judged]
-) -> Difference:
-    """Return by how much our AUC is ahead, as a share of theirs; the mean over seeds.
+def auc_draws(scores: Sequence[Floats], judged: Sequence[Judged]) -> Floats:
+    """Return the AUC of the rows as they are, then of each draw of users; means over seeds.
 
     Args:
-        ours, theirs: scores of each seed.
-        judged: rows of each seed; users have the same numbers in all.
+        scores: of each seed.
+        judged: rows of each seed; the same users in all, so that the draws are the same for all
+            rankers.
     """
-    n_users = 1 + max(int(rows.user.max()) for rows in judged)
-    pairs = [
-        (WeightedAuc(our, rows.label), WeightedAuc(their, rows.label), rows.user)
-        for our, their, rows in zip(ours, theirs, judged, strict=True)
+    of_seeds = [
+        (WeightedAuc(its, rows.label), rows.user) for its, rows in zip(scores, judged, strict=True)
     ]
-
-    def ahead(weights_G: Floats) -> float:
-        figures = np.array(
-            [(our(weights_G[user]), their(weights_G[user])) for our, their, user in pairs]
-        )
-        return float(figures[:, 0].mean() / figures[:, 1].mean() - 1)
-
-    return _interval(ahead, np.unique(np.concatenate([rows.user for rows in judged])), n_users)
+    return _figures(
+        lambda weights_G: np.mean([of_seed(weights_G[user]) for of_seed, user in of_seeds]), judged
+    )
 
 
-def ndcg_difference(
-    ours: Sequence[Floats], theirs: Sequence[Floats], judged: Sequence[Judged]
-) -> Difference:
-    """Return by how much our mean nDCG is ahead, as a share of theirs; the mean over seeds."""
-    n_users = 1 + max(int(rows.user.max()) for rows in judged)
-    pairs = [
-        (request_ndcg(our, rows)[0], *request_ndcg(their, rows))
-        for our, their, rows in zip(ours, theirs, judged, strict=True)
-    ]
-
-    def ahead(weights_G: Floats) -> float:
-        means = np.array(
-            [
-                (
-                    np.average(our, weights=weights_G[user]),
-                    np.average(their, weights=weights_G[user]),
-                )
-                for our, their, user in pairs
-            ]
-        )
-        return float(means[:, 0].mean() / means[:, 1].mean() - 1)
-
-    return _interval(ahead, np.unique(np.concatenate([user for *_, user in pairs])), n_users)
+def ndcg_draws(scores: Sequence[Floats], judged: Sequence[Judged]) -> Floats:
+    """Return the mean nDCG, as ``auc_draws`` returns the AUC."""
+    of_seeds = [request_ndcg(its, rows) for its, rows in zip(scores, judged, strict=True)]
+    return _figures(
+        lambda weights_G: np.mean(
+            [np.average(ndcg, weights=weights_G[user]) for ndcg, user in of_seeds]
+        ),
+        judged,
+    )
 
 
-def _interval(ahead: "Ahead", users: Rows, n_users: int) -> Difference:  # noqa: F821
-    mean = ahead(np.ones(n_users))
-    if len(users) < ENOUGH_GROUPS:
-        return Difference(mean, float("nan"), float("nan"))
-    rng = np.random.default_rng(_SEED)
-    draws = []
-    for _ in range(DRAWS):
-        weights = np.bincount(rng.choice(users, len(users)), minlength=n_users)
-        draws.append(ahead(weights.astype(np.float64)))
+def relative(ours: Floats, theirs: Floats) -> Difference:
+    """Return by how much our figure is ahead, as a share of theirs; both are draws of the same."""
+    more = ours / theirs - 1
+    if len(more) == 1:
+        return Difference(float(more[0]), float("nan"), float("nan"))
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.nanquantile(draws, [tail, 1 - tail])
-    return Difference(mean, float(low), float(high))
+    low, high = np.nanquantile(more[1:], [tail, 1 - tail])
+    return Difference(float(more[0]), float(low), float(high))
+
+
+def _figures(figure: Callable[[Floats], Floating], judged: Sequence[Judged]) -> Floats:
+    """Return the figure with all users once, then of each draw; without draws of few users."""
+    users = np.unique(np.concatenate([rows.user for rows in judged]))
+    n_users, rng = int(users.max()) + 1, np.random.default_rng(_SEED)
+    drawn = [np.ones(n_users)]
+    if len(users) >= ENOUGH_GROUPS:
+        drawn += [
+            np.bincount(rng.choice(users, len(users)), minlength=n_users).astype(np.float64)
+            for _ in range(DRAWS)
+        ]
+    return np.array([figure(weights_G) for weights_G in drawn])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encoders.ranking.similarity_histograms import BINS, similarity_histogram
+from encoders.ranking.similarity_histograms import BINS, similarity_histogram, vector_matrix
 
 
 def drawn(rows: int, width: int = 16, seed: int = 0) -> np.ndarray:
@@ -71,3 +71,17 @@ def test_vectors_of_two_releases_are_refused() -> None:
 def test_one_bin_is_refused() -> None:
     with pytest.raises(ValueError, match="bins is 1"):
         similarity_histogram(drawn(1), drawn(1), bins=1)
+
+
+def test_vectors_of_feast_become_rows_and_nulls_become_nan() -> None:
+    matrix = vector_matrix([[1.0, 2.0], None, np.array([3.0, 4.0]), []])
+
+    np.testing.assert_array_equal(matrix, [[1, 2], [np.nan] * 2, [3, 4], [np.nan] * 2])
+    assert matrix.dtype == np.float32
+
+
+def test_candidates_and_history_without_any_vector_give_zeros() -> None:
+    nothing = vector_matrix([None, None])
+
+    assert not similarity_histogram(nothing, nothing).any()
+    assert similarity_histogram(nothing[:1], vector_matrix([])).shape == (1, BINS)

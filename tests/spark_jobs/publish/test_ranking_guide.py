@@ -271,6 +271,21 @@ def test_prefixes_of_semantic_ids_are_embedded(told: Told) -> None:
     assert told.names["losses"][-1] < told.names["losses"][0]
 
 
+def test_histograms_of_training_and_of_a_request_count_the_same(
+    told: Told, staging: ModuleType
+) -> None:
+    counts, in_training = told.names["counts"], told.names["counts_in_training"]
+    cope = [staging.vector(i, 128) for i in (1000, 1001)]
+    cosine = sum(a * b for a, b in zip(*cope, strict=True))
+    place = 0 if cosine < 0 else 1 + int(cosine * 11)
+    assert counts.sum(axis=1).tolist() == [3, 3]
+    assert counts[:, -1].tolist() == [1, 2]  # itself in the history
+    assert counts[:, place].tolist() == [2, 1]
+    # Nothing was known at the first event.
+    assert in_training.sum(axis=1).tolist() == [0, 2, 1]
+    assert in_training[1, [place, 11]].tolist() == [1, 1]
+
+
 def test_two_releases_are_read_side_by_side(told: Told, staging: ModuleType) -> None:
     old, new = (told.names["side_by_side"][name] for name in ("r1", "r2"))
     assert list(old["spu_cope"]) == [staging.vector(1000, 128), staging.vector(1001, 128)]
