@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from event_index import EventIndex
-from histories import Histories
+from event_index import EventIndex, Histories
 from numpy.typing import NDArray
 from purchases import MINUTES_A_DAY, Purchases, Rows
 

@@ -10,8 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 from candidates import Candidates
-from event_index import EventIndex
-from histories import Histories
+from event_index import EventIndex, Histories
 from numpy.typing import NDArray
 from purchases import MINUTES_A_DAY, Purchases, Rows
 

@@ -1,12 +1,12 @@
-"""How often and when something happened before a moment: counts for features, without leakage.
+"""How often and when something happened before a moment, and what: features without leakage.
 
 Shapes: E events, Q questions.
 """
 
 import numpy as np
 from numpy.typing import NDArray
+from purchases import Purchases, Rows
 
-Rows = NDArray[np.int64]
 # Minutes since 1970 fit into 32 bits for the next six thousand years.
 _MINUTES = 1 << 32
 
@@ -73,3 +73,19 @@ class EventIndex:
         known = self.before(keys, minutes) > 0
         found[known] = column[places[known]]
         return found
+
+
+class Histories:
+    """Purchases by user, oldest first."""
+
+    def __init__(self, purchases: Purchases) -> None:
+        order = np.lexsort((purchases.item, purchases.minute, purchases.user))
+        self._item, self._minute = purchases.item[order], purchases.minute[order]
+        users = np.arange(len(purchases.user_ids) + 1)
+        self._starts = np.searchsorted(purchases.user[order], users)
+
+    def before(self, user: int, minute: int) -> Rows:
+        """Return the products that a user bought strictly before a minute, repeats included."""
+        start, end = self._starts[user], self._starts[user + 1]
+        size = np.searchsorted(self._minute[start:end], minute)
+        return self._item[start : start + size]

@@ -76,38 +76,38 @@ def fetched_products(
         release: such as ``r1``.
         spark: as for ``training_set``.
     """
+    n_items = len(purchases.item_ids)
     asked = pd.DataFrame(
         {
             "domain": "page",
             "item_id": np.tile(np.array(purchases.item_ids, object), len(nights)),
-            "event_timestamp": _times(np.repeat(nights, len(purchases.item_ids))),
-            "cell": np.arange(len(nights) * len(purchases.item_ids)),
+            "event_timestamp": _times(np.repeat(nights, n_items)),
+            "cell": np.arange(len(nights) * n_items),
         }
     )
     items = training_set(store, asked, service=f"items__{release}", spark=spark)
     known = items[items["item_spu_id"].notna()]
-    of_spus = training_set(
-        store,
-        pd.DataFrame(
-            {
-                "user_id": "",
-                "spu_id": known["item_spu_id"],
-                "event_timestamp": known["event_timestamp"],
-                "cell": known["cell"],
-            }
-        ),
-        service=f"ranking__{release}",
-        spark=spark,
+    of_spus = pd.DataFrame(
+        {
+            "user_id": "",
+            "spu_id": known["item_spu_id"],
+            "event_timestamp": known["event_timestamp"],
+            "cell": known["cell"],
+        }
     )
-    shape = (len(nights), len(purchases.item_ids))
-    codes = of_spus[CODES].fillna(-1).to_numpy(np.int64)
-    every = np.full((shape[0] * shape[1], len(CODES)), -1)
-    every[of_spus["cell"]] = codes
-    return Products(
-        _matrix(of_spus["spu_preference"], of_spus["cell"], len(every)).reshape(*shape, -1),
-        _matrix(of_spus["spu_cope"], of_spus["cell"], len(every)).reshape(*shape, -1),
-        every.reshape(*shape, -1),
+    served = training_set(store, of_spus, service=f"ranking__{release}", spark=spark)
+    return _products(served, (len(nights), n_items))
+
+
+def _products(served: pd.DataFrame, shape: tuple[int, int]) -> Products:
+    """Return rows of a training set, whose ``cell`` counts products within nights, as arrays."""
+    size = shape[0] * shape[1]
+    codes = np.full((size, len(CODES)), -1)
+    codes[served["cell"]] = served[CODES].fillna(-1).to_numpy(np.int64)
+    learn, cope = (
+        _matrix(served[name], served["cell"], size) for name in ("spu_preference", "spu_cope")
     )
+    return Products(*(each.reshape(*shape, -1) for each in (learn, cope, codes)))
 
 
 def fetched_users(
