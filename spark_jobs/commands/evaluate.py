@@ -55,9 +55,16 @@ def evaluate(
         Literal["global-time", "leave-one-out"],
         typer.Option(help="LEARN's targets: all that a user met after the cut, or the last alone"),
     ] = "global-time",
+    baselines: Annotated[
+        list[Literal["sasrec"]] | None,
+        typer.Option(
+            "--baseline", help="hold LEARN against this too; it is trained first, for minutes"
+        ),
+    ] = None,
 ) -> None:
     """Compare releases or encoders on products and users that none of them was trained on."""
     from spark_jobs.evaluation.job import candidates, evaluations
+    from spark_jobs.evaluation.learn_baselines import LearnOptions
     from spark_jobs.evaluation.outcome import Unevaluable
 
     settings, requested = load_config(config), Night.parse(ds) if ds else None
@@ -68,9 +75,8 @@ def evaluate(
         compared = candidates(tables, names)
         night = requested or _last_published(tables)
         evaluated, refused = [], []
-        for title, evaluate_all in evaluations(
-            tables, settings, night, compared, protocol=protocol
-        ):
+        options = LearnOptions(protocol, baselines or ())
+        for title, evaluate_all in evaluations(tables, settings, night, compared, options):
             try:
                 with working(notes, f"evaluate {title} as of {night}"):
                     evaluated.append(evaluate_all())
@@ -104,12 +110,14 @@ def print_evaluation(evaluation: "Evaluation", *, every: bool) -> None:
     console.print(f"{counts}\n", style="dim", highlight=False)
     columns = evaluation.figures
     shown = [name for name in next(iter(columns.values())) if every or _is_shown(name)]
-    cells = [[f"{of_column[name]:.3f}" for of_column in columns.values()] for name in shown]
+    cells = [[_cell(of_column.get(name)) for of_column in columns.values()] for name in shown]
     # What there is more of stands below each other: figures of COPE, rules beside LEARN.
+    figures = [name.replace("_", " ") for name in shown]
     if len(columns) > len(shown):
-        _print_grid(shown, [_words(evaluation, name) for name in columns], zip(*cells, strict=True))
+        rows = [_words(evaluation, name) for name in columns]
+        _print_grid(figures, rows, zip(*cells, strict=True))
     else:
-        _print_grid([_words(evaluation, name) for name in columns], shown, cells)
+        _print_grid([_words(evaluation, name) for name in columns], figures, cells)
     first = next(iter(evaluation.figures))
     for name, difference in evaluation.differences.items():
         console.print(
@@ -117,6 +125,8 @@ def print_evaluation(evaluation: "Evaluation", *, every: bool) -> None:
             f"{_verdict(difference)}",
             highlight=False,
         )
+    for note in evaluation.notes:
+        console.print(note, style="dim", highlight=False)
 
 
 def _print_grid(header: Sequence[str], names: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
@@ -134,8 +144,12 @@ def _words(evaluation: "Evaluation", name: str) -> str:
     return name if name in evaluation.encoders else name.replace("_", " ")
 
 
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
 def _is_shown(figure: str) -> bool:
-    if figure.endswith(("_cold", "_tail", "_head")):
+    if figure.endswith(("_cold", "_tail", "_head", "_shuffled")):
         return False
     return figure.startswith("mean ") or figure.endswith("R@1") or "@10" in figure.partition(">")[0]
 
