@@ -14,7 +14,7 @@ from encoders.learn.baselines.ease import best_ridge, ease
 from encoders.learn.baselines.recent_popularity import recent_popularity
 from encoders.learn.baselines.sasrec import SasRecConfig, sasrec_ranker
 from encoders.learn.baselines.sasrec_training import trained_sasrec
-from encoders.learn.evaluation import judged_ranker, tower_ranker, user_scores
+from encoders.learn.evaluation import Judged, judged_ranker, tower_ranker, user_scores
 from encoders.learn.history import Case
 from encoders.learn.rules import Ranker, Rules, added
 from encoders.learn.training import Trained, train
@@ -52,12 +52,15 @@ def learn_rows(shop: Shop, contents_NC: Contents, config: LearnConfig) -> Piece:
     learned = _tower_ranker(trained, contents_NC)
     rule = rules(shop, contents_NC).blends[trained.teacher]
     both = added(rule, learned, trained.weight)
-    leads = {
-        name: _lead(ranker, rule, shop) for name, ranker in (("vectors", learned), ("both", both))
-    }
+    ranked = {"vectors": learned, "both": both, "rule": rule}
+    judged = {name: judged_ranker(of, shop.cases, shop.events_N) for name, of in ranked.items()}
+    of_rule = scores_of_users(judged["rule"].by_user["ndcg@10"])
     return {
-        "rows": {"vectors": figures(learned, shop), "both": figures(both, shop)},
-        "leads": leads,
+        "rows": {name: _with_more(its, ranked[name], shop) for name, its in judged.items()},
+        "leads": {
+            name: vars(difference(scores_of_users(its.by_user["ndcg@10"]), of_rule))
+            for name, its in judged.items()
+        },
         "curve": [row["ndcg@10"] for row in trained.curve],
         "watched_rule": trained.watched[trained.teacher]["ndcg@10"],
         "teacher": trained.teacher,
@@ -105,11 +108,19 @@ def paper_rows(
 
 
 def figures(ranker: Ranker, shop: Shop) -> dict[str, float]:
-    """Return the metrics of the held-out time, among them recall of items of ``RARE`` events."""
-    found = dict(judged_ranker(ranker, shop.cases, shop.events_N).figures)
-    rare = [Case(c.history, c.targets[shop.events_N[c.targets] <= RARE]) for c in shop.cases]
-    of_rare = user_scores(ranker, rare, mask_seen=False)["recall@10"]
-    found |= {"recall@10_rare": float(of_rare.mean()), "users_rare": len(of_rare)}
+    """Return the metrics of the held-out time."""
+    return _with_more(judged_ranker(ranker, shop.cases, shop.events_N), ranker, shop)
+
+
+def _with_more(judged: Judged, ranker: Ranker, shop: Shop) -> dict[str, float]:
+    """Return figures, recall of items of ``RARE`` events among them, and those of shuffled days."""
+    found = dict(judged.figures)
+    rare = [(c, c.targets[shop.events_N[c.targets] <= RARE]) for c in shop.cases]
+    of_rare = [Case(case.history, targets) for case, targets in rare if len(targets)]
+    if of_rare:
+        found["recall@10_rare"] = float(
+            user_scores(ranker, of_rare, mask_seen=False)["recall@10"].mean()
+        )
     if shop.shuffled:
         for metric, of_users in user_scores(ranker, shop.shuffled).items():
             found[f"{metric}_shuffled"] = float(of_users.mean())
@@ -131,14 +142,6 @@ def _tower_ranker(trained: Trained, contents_NC: Contents) -> Ranker:
     read = (torch.from_numpy(contents_NC), torch.from_numpy(trained.behaviour_NF))
     with torch.inference_mode():
         return tower_ranker(trained.towers, trained.towers.inputs(*read))
-
-
-def _lead(ranker: Ranker, rule: Ranker, shop: Shop) -> dict[str, float]:
-    """Return how far a ranker is ahead of a rule in nDCG@10, seen items ranked last."""
-    ours, theirs = (
-        scores_of_users(user_scores(of, shop.cases)["ndcg@10"]) for of in (ranker, rule)
-    )
-    return vars(difference(ours, theirs))
 
 
 def _watched(shop: Shop, seed: int) -> Sequence[Case]:
