@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -26,6 +26,14 @@ from spark_jobs.warehouse.tables import Tables
 if TYPE_CHECKING:
     from encoders.resampling import Difference
     from spark_jobs.evaluation.outcome import Evaluation
+
+
+# Columns of a grid that fit 80 characters.
+_MOST_BESIDE = 6
+
+
+# Names of the rows, header, rows.
+_Grid = tuple[Sequence[str], Sequence[str], Iterable[Iterable[str]]]
 
 
 class NothingPublished(LookupError):
@@ -55,12 +63,10 @@ def evaluate(
         Literal["global-time", "leave-one-out"],
         typer.Option(help="LEARN's targets: all that a user met after the cut, or the last alone"),
     ] = "global-time",
-    baselines: Annotated[
-        list[Literal["sasrec"]] | None,
-        typer.Option(
-            "--baseline", help="hold LEARN against this too; it is trained first, for minutes"
-        ),
-    ] = None,
+    baseline: Annotated[
+        Literal["none", "sasrec"],
+        typer.Option(help="hold LEARN against this too; it is trained first, for minutes"),
+    ] = "none",
 ) -> None:
     """Compare releases or encoders on products and users that none of them was trained on."""
     from spark_jobs.evaluation.job import candidates, evaluations
@@ -75,7 +81,7 @@ def evaluate(
         compared = candidates(tables, names)
         night = requested or _last_published(tables)
         evaluated, refused = [], []
-        options = LearnOptions(protocol, baselines or ())
+        options = LearnOptions(protocol, sasrec=baseline == "sasrec")
         for title, evaluate_all in evaluations(tables, settings, night, compared, options):
             try:
                 with working(notes, f"evaluate {title} as of {night}"):
@@ -108,16 +114,8 @@ def print_evaluation(evaluation: "Evaluation", *, every: bool) -> None:
     counts = ", ".join(f"{count:,} {noun}" for noun, count in evaluation.counts.items())
     console.print(f"\n[bold]{evaluation.title}[/]: {evaluation.held_out}", highlight=False)
     console.print(f"{counts}\n", style="dim", highlight=False)
-    columns = evaluation.figures
-    shown = [name for name in next(iter(columns.values())) if every or _is_shown(name)]
-    cells = [[_cell(of_column.get(name)) for of_column in columns.values()] for name in shown]
-    # What there is more of stands below each other: figures of COPE, rules beside LEARN.
-    figures = [name.replace("_", " ") for name in shown]
-    if len(columns) > len(shown):
-        rows = [_words(evaluation, name) for name in columns]
-        _print_grid(figures, rows, zip(*cells, strict=True))
-    else:
-        _print_grid([_words(evaluation, name) for name in columns], figures, cells)
+    for names, header, rows in _grids(evaluation, every=every):
+        _print_grid(header, names, rows)
     first = next(iter(evaluation.figures))
     for name, difference in evaluation.differences.items():
         console.print(
@@ -127,6 +125,23 @@ def print_evaluation(evaluation: "Evaluation", *, every: bool) -> None:
         )
     for note in evaluation.notes:
         console.print(note, style="dim", highlight=False)
+
+
+def _grids(evaluation: "Evaluation", *, every: bool) -> Iterator[_Grid]:
+    """Yield the names of the rows, the header and the rows of each grid.
+
+    What there is more of stands below each other: figures of COPE, rules beside LEARN.
+    """
+    columns = evaluation.figures
+    shown = [name for name in next(iter(columns.values())) if every or _is_shown(name)]
+    names, figures = [_words(evaluation, name) for name in columns], [_spaced(f) for f in shown]
+    cells = [[_cell(of_column.get(name)) for of_column in columns.values()] for name in shown]
+    if len(columns) <= min(len(shown), _MOST_BESIDE):
+        yield figures, names, cells
+        return
+    for start in range(0, len(shown), _MOST_BESIDE):
+        beside = slice(start, start + _MOST_BESIDE)
+        yield names, figures[beside], list(zip(*cells[beside], strict=True))
 
 
 def _print_grid(header: Sequence[str], names: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
@@ -141,7 +156,11 @@ def _print_grid(header: Sequence[str], names: Sequence[str], rows: Iterable[Iter
 
 def _words(evaluation: "Evaluation", name: str) -> str:
     """Return the name of what was evaluated; that of a rule in words."""
-    return name if name in evaluation.encoders else name.replace("_", " ")
+    return name if name in evaluation.encoders else _spaced(name)
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _cell(value: float | None) -> str:

@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from encoders.learn.baselines.ease import CatalogueTooLarge, best_ridge, ease
 from encoders.learn.baselines.recent_popularity import recent_popularity
@@ -19,9 +18,6 @@ from spark_jobs.training.learn_data import CaseProtocol, HeldOut
 
 logger = logging.getLogger(__name__)
 
-# Baselines that are not there unless they are named: they train for minutes.
-Baseline = Literal["sasrec"]
-
 
 @dataclass(frozen=True)
 class LearnOptions:
@@ -29,11 +25,11 @@ class LearnOptions:
 
     Attributes:
         protocol: as for ``cut_at``.
-        baselines: to train beside those that need no training.
+        sasrec: train SASRec too, for minutes.
     """
 
     protocol: CaseProtocol = "global-time"
-    baselines: Sequence[Baseline] = ()
+    sasrec: bool = False
 
 
 DEFAULT = LearnOptions()
@@ -52,10 +48,10 @@ class Baselines:
 
 
 def fitted_baselines(parts: HeldOut, n_items: int, options: LearnOptions = DEFAULT) -> Baselines:
-    """Fit recent popularity, EASE where the catalogue is small enough, and what is named."""
+    """Fit recent popularity, EASE where the catalogue is small enough, and SASRec if so chosen."""
     recent = recent_popularity(parts.before, parts.watched_from, n_items)
     fitted = [Baselines({"recent_popularity": recent}), _ease(parts, n_items)]
-    if "sasrec" in options.baselines:
+    if options.sasrec:
         fitted.append(_sasrec(parts, n_items))
     return Baselines(
         {name: ranker for its in fitted for name, ranker in its.rankers.items()},

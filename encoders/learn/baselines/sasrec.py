@@ -33,8 +33,8 @@ class SasRecConfig:
     heads: int = 2
     dropout: float = 0.4
     max_history: int = 50
-    candidates: int = 1024
-    batch_size: int = 128
+    candidates: int = 512
+    batch_size: int = 64
     learning_rate: float = 1e-3
     epochs: int = 60
     patience: int = 5
@@ -57,7 +57,7 @@ class SasRec(nn.Module):
             nn.TransformerEncoderLayer(
                 config.dim,
                 config.heads,
-                dim_feedforward=4 * config.dim,
+                dim_feedforward=config.dim,
                 dropout=config.dropout,
                 activation="gelu",
                 batch_first=True,

@@ -83,6 +83,21 @@ def test_a_figure_that_one_column_lacks_is_a_dash(capsys: pytest.CaptureFixture[
     assert ["recall@5", "0.125", "-", "0.062"] in rows
 
 
+def test_more_figures_than_fit_stand_in_a_second_table(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    of_each = {f"recall@10_{n}": n / 10 for n in range(8)}
+    figures = {name: of_each for name in ("r1", *"abcdefgh")}
+
+    print_evaluation(Evaluation(**{**vars(FOUND), "figures": figures}), every=True)
+
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[1:] for row in rows if row[:1] == ["h"]] == [
+        ["0.000", "0.100", "0.200", "0.300", "0.400", "0.500"],
+        ["0.600", "0.700"],
+    ]
+
+
 def test_baselines_and_protocol_reach_the_evaluation(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -98,7 +113,7 @@ def test_baselines_and_protocol_reach_the_evaluation(
     done = CliRunner().invoke(app, [*asked, "--protocol", "leave-one-out", "--baseline", "sasrec"])
 
     assert done.exit_code == 0
-    assert evaluations.call_args.args[-1] == LearnOptions("leave-one-out", ["sasrec"])
+    assert evaluations.call_args.args[-1] == LearnOptions("leave-one-out", sasrec=True)
 
 
 def test_every_figure_is_shown_where_asked(capsys: pytest.CaptureFixture[str]) -> None:

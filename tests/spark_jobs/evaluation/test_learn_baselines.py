@@ -29,7 +29,7 @@ def test_every_baseline_ranks_the_catalogue_and_says_how_it_was_fitted(
     tiny = SasRecConfig(dim=8, max_history=4, epochs=1)
     monkeypatch.setattr(learn_baselines, "SasRecConfig", lambda: tiny)
 
-    found = fitted_baselines(parts, N_ITEMS, LearnOptions(baselines=["sasrec"]))
+    found = fitted_baselines(parts, N_ITEMS, LearnOptions(sasrec=True))
 
     assert list(found.rankers) == ["recent_popularity", "ease", "sasrec"]
     for ranker in found.rankers.values():
