@@ -1,6 +1,7 @@
 """The page of LEARN's results, from the pieces that were measured."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from kept_pieces import KeptPieces, Piece
@@ -29,9 +30,19 @@ _PAPER_METRICS: Mapping[str, str] = {
 }
 _RULES = (
     *("popularity", "recent_popularity", "own_items_again", "nearest_text"),
-    *("neighbour_blend", "history_blend", "ease"),
+    *("neighbour_blend", "history_blend"),
 )
 Figures = Mapping[str, float]
+
+# From here on a page is written by hand, and goes from the last page into the next.
+BY_HAND = "## The constants of the rule"
+
+
+def sections_by_hand(pages: Iterable[Path]) -> list[str]:
+    """Return what was written by hand in the newest of some pages."""
+    newest = max(pages, default=None)
+    _, head, rest = ("", "", "") if newest is None else newest.read_text().partition(BY_HAND)
+    return [f"{head}{rest}".rstrip()] if head else []
 
 
 def page_sections(pieces: KeptPieces, *, parts: Sequence[str], paper: Sequence[str]) -> list[str]:
@@ -44,46 +55,55 @@ def page_sections(pieces: KeptPieces, *, parts: Sequence[str], paper: Sequence[s
 
 
 def _shop_section(pieces: KeptPieces, shop: str) -> str:
-    rules = pieces.find(f"{shop}.rules").get("")
     seeds = pieces.find(f"{shop}.learn.")
-    if rules is None or not seeds:
-        return ""
-    rows = {name: [rules["rows"][name]] for name in _RULES}
-    rows["SASRec"] = _rows(pieces.find(f"{shop}.sasrec.").values(), "sasrec")
-    rows["**LEARN, vectors alone**"] = _rows(seeds.values(), "vectors")
-    rows["**LEARN + rule**"] = _rows(seeds.values(), "both")
-    rows["LEARN, vectors alone, from SmolLM2"] = _rows(
-        pieces.find(f"{shop}.smollm2.").values(), "vectors"
-    )
-    return "\n\n".join(
-        [f"## {_SHOPS[shop]}", _table(rows), f"EASE's ridge {rules['ridge']:g}.", _runs(seeds)]
-    )
+    sasrec = _rows(pieces.find(f"{shop}.sasrec.").values(), "sasrec")
+    smollm2 = _rows(pieces.find(f"{shop}.smollm2.").values(), "vectors")
+    rows = {
+        **_rule_rows(pieces, f"{shop}.rules"),
+        "SASRec": sasrec,
+        **_learn_rows(seeds),
+        "LEARN, vectors alone, from SmolLM2": smollm2,
+    }
+    return "\n\n".join([f"## {_SHOPS[shop]}", _table(rows), _runs(seeds)])
 
 
 def _train_only(pieces: KeptPieces) -> str:
     seeds = pieces.find("amazon_beauty14.train-only.")
-    rules = pieces.find("amazon_beauty14.train-only-rules").get("")
-    if not seeds or rules is None:
+    rows = {**_rule_rows(pieces, "amazon_beauty14.train-only-rules"), **_learn_rows(seeds)}
+    if not any(rows.values()):
         return ""
-    rows = {name: [rules["rows"][name]] for name in _RULES}
-    rows["**LEARN, vectors alone**"] = _rows(seeds.values(), "vectors")
-    rows["**LEARN + rule**"] = _rows(seeds.values(), "both")
     head = "## Amazon Beauty, counts and training without the last item but one"
     return "\n\n".join([head, _table(rows), _runs(seeds)])
 
 
+def _rule_rows(pieces: KeptPieces, name: str) -> dict[str, list[Figures]]:
+    """Return the rows of what needs no gradient; none where it has not been measured."""
+    rules = pieces.find(name).get("")
+    if rules is None:
+        return {}
+    rows = {rule: [rules["rows"][rule]] for rule in _RULES}
+    rows[f"EASE, ridge {rules['ridge']:g}"] = [rules["rows"]["ease"]]
+    return rows
+
+
+def _learn_rows(seeds: Mapping[str, Piece]) -> dict[str, list[Figures]]:
+    return {
+        "the rule that LEARN learned from": _rows(seeds.values(), "rule"),
+        "**LEARN, vectors alone**": _rows(seeds.values(), "vectors"),
+        "**LEARN + rule**": _rows(seeds.values(), "both"),
+    }
+
+
 def _runs_shuffled(pieces: KeptPieces) -> str:
-    rules, share = (pieces.find(f"runs-shuffled.{name}").get("") for name in ("rules", "share"))
-    seeds = pieces.find("runs-shuffled.learn.")
-    if rules is None or share is None or not seeds:
+    share, seeds = pieces.find("runs-shuffled.share").get(""), pieces.find("runs-shuffled.learn.")
+    if share is None:
         return ""
-    rows = {name: [rules["rows"][name]] for name in _RULES}
-    rows["**LEARN, vectors alone**"] = _rows(seeds.values(), "vectors")
-    rows["**LEARN + rule**"] = _rows(seeds.values(), "both")
-    told = f"{share['rising']:.1%} of the users' last two items stand in the order of their ASINs."
-    return "\n\n".join(
-        ["## Amazon Beauty, runs of rising ASINs shuffled before the split", told, _table(rows)]
+    head = "## Amazon Beauty, runs of rising ASINs shuffled before the split"
+    rising = (
+        f"{share['rising']:.1%} of the users' last two items stand in the order of their ASINs."
     )
+    rows = {**_rule_rows(pieces, "runs-shuffled.rules"), **_learn_rows(seeds)}
+    return "\n\n".join([head, rising, _table(rows)])
 
 
 def _parts_section(pieces: KeptPieces, shop: str, parts: Sequence[str]) -> str:
@@ -109,7 +129,9 @@ def _paper_section(pieces: KeptPieces, shop: str, paper: Sequence[str]) -> str:
 
 
 def _runs(seeds: Mapping[str, Piece]) -> str:
-    """Return the course of each training, as a table."""
+    """Return the course of each training, as a table; nothing where there is none."""
+    if not seeds:
+        return ""
     columns = ["seed", "watched N@10 by epoch", "rule there", "rule", "weight"]
     columns += ["vectors - rule, held out", "both - rule, held out", "seconds", "commit"]
     return table(
@@ -141,6 +163,8 @@ def _rows(pieces: Iterable[Piece], name: str) -> list[Figures]:
 def _table(rows: Mapping[str, Sequence[Figures]], metrics: Mapping[str, str] = _METRICS) -> str:
     """Return a table of means over seeds with their spread; rows without a seed are left out."""
     there = {name: seeds for name, seeds in rows.items() if seeds}
+    if not there:
+        return "Not measured yet."
     shown = [m for m in metrics if all(m in seeds[0] for seeds in there.values())]
     cells = [
         [name, len(seeds), *(_cell([its[metric] for its in seeds]) for metric in shown)]

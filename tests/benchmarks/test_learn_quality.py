@@ -8,16 +8,16 @@ where a later run finds it; ``--cache-clear`` begins anew. The last test writes 
 pieces that are there. All figures are of the time held out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import learn_shops
 import numpy as np
 import pytest
-from conftest import WriteResults
+from conftest import CHECKOUT, WriteResults
 from kept_pieces import KeptPieces
-from learn_page import page_sections
+from learn_page import page_sections, sections_by_hand
 from learn_rows import learn_rows, paper_rows, sasrec_rows, untrained_rows
 from learn_shops import Shop
 from numpy.typing import NDArray
@@ -42,6 +42,16 @@ PAPER: Mapping[str, tuple[str, bool]] = {
     "shared weights, causal": ("shared_causal", False),
     "causal, by recency": ("shared_causal", True),
 }
+ABOUT = """\
+- data: `amazon_beauty14` (12,101 items, 22,363 users, the last item of each held out) and
+  `online_retail_ii` (4,619 items, 5,852 users, the last 15 % of the purchases held out, 1,936 users
+  judged); contents are MiniLM's vectors of the titles; `[learn]` at its defaults for both shops
+- seeds: those of the column "seeds", from 0 on; one thread. A row that is not there has not been
+  measured: the tests of the module are its list
+
+Items of the history are ranked last; where "repeats count", and in R@10 of rare items, they compete
+and count like others. Rare items have at most five events before the cut. What debiased nDCG and
+coverage are stands in `encoders/learn/top_lists.py`."""
 Contents = NDArray[np.float32]
 
 
@@ -160,6 +170,8 @@ def test_the_language_models_states(
 
 
 def test_page(pieces: KeptPieces, write_results: WriteResults) -> None:
-    sections: Sequence[str] = page_sections(pieces, parts=list(PARTS), paper=list(PAPER))
+    measured = page_sections(pieces, parts=list(PARTS), paper=list(PAPER))
+    by_hand = sections_by_hand((CHECKOUT / "docs" / "results").glob("*-learn-quality.md"))
 
+    sections = [ABOUT, *measured, *by_hand]
     write_results("learn-quality", "LEARN: what users meet next, on two public shops", sections)
