@@ -1,11 +1,12 @@
 """Evaluation of LEARN: recall@k and nDCG@k of the items that users meet next.
 
-Every item of the catalogue is ranked. What to beat stands in ``rules.py``.
+Every item of the catalogue is ranked. What to beat stands in ``rules.py`` and ``baselines/``.
 
 Shapes: B users, N items, X width of the towers' input, D dimension.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +15,14 @@ from numpy.typing import NDArray
 
 from encoders.learn.history import Case, History
 from encoders.learn.rules import Ranker, Scores
+from encoders.learn.top_lists import (
+    TopLists,
+    coverage,
+    debiased_ndcg,
+    ndcg,
+    recall,
+    top_lists,
+)
 from encoders.retrieval import rank_relevant
 
 # Items by how many events there were of them before the cut, at least and at most.
@@ -59,30 +68,65 @@ def both_ways(
     ranker: Ranker, cases: Sequence[Case], *, k: int = 10
 ) -> dict[str, NDArray[np.float64]]:
     """Return ``user_scores`` with seen items ranked last, and without as ``..._unmasked``."""
-    unmasked = user_scores(ranker, cases, k=k, mask_seen=False)
-    masked = user_scores(ranker, cases, k=k)
-    return masked | {f"{metric}_unmasked": of_users for metric, of_users in unmasked.items()}
+    return _by_user(*top_lists(ranker, cases, k=k), cases)
 
 
-def recall_by_frequency(
+@dataclass(frozen=True)
+class Judged:
+    """What a ranker reaches on some cases.
+
+    Attributes:
+        by_user: ``both_ways``.
+        figures: means of these; recall by frequency, ``recall@k_cold`` of items without an event,
+            ``recall@k_tail`` of those with at most five, ``recall@k_head`` of all others, seen
+            items ranked like any other; ``ndcg@k_debiased`` and ``coverage@k``, seen items left
+            out. What there are no targets for is left out.
+    """
+
+    by_user: Mapping[str, NDArray[np.float64]]
+    figures: Mapping[str, float]
+
+
+def judged_ranker(
     ranker: Ranker, cases: Sequence[Case], events_N: NDArray[np.int64], *, k: int = 10
-) -> dict[str, float]:
-    """Return recall@k of rare and of frequent items alone, seen items ranked like any other.
+) -> Judged:
+    """Return every metric of a ranker, from one ranking of the catalogue a user.
 
     Args:
         events_N: how many events there were of each item before the cut.
+    """
+    masked_Uk, unmasked_Uk = top_lists(ranker, cases, k=k)
+    by_user = _by_user(masked_Uk, unmasked_Uk, cases)
+    of_all = {
+        f"ndcg@{k}_debiased": debiased_ndcg(masked_Uk, _all_targets(cases, True), events_N),
+        f"coverage@{k}": coverage(masked_Uk, len(events_N)),
+    }
+    known = {name: value for name, value in of_all.items() if not np.isnan(value)}
+    by_frequency = recall_by_frequency(unmasked_Uk, cases, events_N)
+    return Judged(by_user, {**_means(by_user), **by_frequency, **known})
 
-    Returns:
-        ``recall@k_cold`` of items without an event, ``recall@k_tail`` of those with at most five,
-        ``recall@k_head`` of all others; those of which there are no targets are left out.
+
+def recall_by_frequency(
+    lists_Uk: TopLists, cases: Sequence[Case], events_N: NDArray[np.int64]
+) -> dict[str, float]:
+    """Return recall of rare and of frequent items alone, as ``Judged.figures`` has it.
+
+    Args:
+        lists_Uk: with seen items.
+        events_N: how many events there were of each item before the cut.
     """
     by_user = {}
     for group, (least, most) in _FREQUENCIES.items():
         is_in_N = (events_N >= least) & (events_N <= most)
-        of_group = [Case(case.history, case.targets[is_in_N[case.targets]]) for case in cases]
-        scores = user_scores(ranker, of_group, k=k, mask_seen=False)
-        by_user[f"recall@{k}_{group}"] = scores[f"recall@{k}"]
+        of_group = [its[is_in_N[its]] for its in _all_targets(cases, False)]
+        by_user[f"recall@{lists_Uk.shape[1]}_{group}"] = _counted(recall(lists_Uk, of_group))
     return _means(by_user)
+
+
+def events_of(histories: Sequence[History], n_items: int) -> NDArray[np.int64]:
+    """Return how many events there are of each item [N]."""
+    items = np.concatenate([np.empty(0, np.int64), *(history.items for history in histories)])
+    return np.bincount(items, minlength=n_items)
 
 
 def repeated_share(cases: Sequence[Case]) -> float:
@@ -123,6 +167,27 @@ def tower_ranker(towers: VectorTowers, inputs_NX: torch.Tensor) -> Ranker:
         return scores
 
     return ranker
+
+
+def _by_user(
+    masked_Uk: TopLists, unmasked_Uk: TopLists, cases: Sequence[Case]
+) -> dict[str, NDArray[np.float64]]:
+    k, new, every = masked_Uk.shape[1], _all_targets(cases, True), _all_targets(cases, False)
+    return {
+        f"recall@{k}": _counted(recall(masked_Uk, new)),
+        f"ndcg@{k}": _counted(ndcg(masked_Uk, new)),
+        f"recall@{k}_unmasked": _counted(recall(unmasked_Uk, every)),
+        f"ndcg@{k}_unmasked": _counted(ndcg(unmasked_Uk, every)),
+    }
+
+
+def _counted(values_U: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the values of the users that have a target."""
+    return values_U[~np.isnan(values_U)]
+
+
+def _all_targets(cases: Sequence[Case], mask_seen: bool) -> list[NDArray[np.int64]]:
+    return [_targets(case, mask_seen) for case in cases]
 
 
 def _means(by_user: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:

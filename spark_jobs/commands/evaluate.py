@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -26,6 +26,14 @@ from spark_jobs.warehouse.tables import Tables
 if TYPE_CHECKING:
     from encoders.resampling import Difference
     from spark_jobs.evaluation.outcome import Evaluation
+
+
+# Columns of a grid that fit 80 characters.
+_MOST_BESIDE = 6
+
+
+# Names of the rows, header, rows.
+_Grid = tuple[Sequence[str], Sequence[str], Iterable[Iterable[str]]]
 
 
 class NothingPublished(LookupError):
@@ -55,9 +63,14 @@ def evaluate(
         Literal["global-time", "leave-one-out"],
         typer.Option(help="LEARN's targets: all that a user met after the cut, or the last alone"),
     ] = "global-time",
+    baseline: Annotated[
+        Literal["none", "sasrec"],
+        typer.Option(help="hold LEARN against this too; it is trained first, for minutes"),
+    ] = "none",
 ) -> None:
     """Compare releases or encoders on products and users that none of them was trained on."""
     from spark_jobs.evaluation.job import candidates, evaluations
+    from spark_jobs.evaluation.learn_baselines import LearnOptions
     from spark_jobs.evaluation.outcome import Unevaluable
 
     settings, requested = load_config(config), Night.parse(ds) if ds else None
@@ -68,9 +81,8 @@ def evaluate(
         compared = candidates(tables, names)
         night = requested or _last_published(tables)
         evaluated, refused = [], []
-        for title, evaluate_all in evaluations(
-            tables, settings, night, compared, protocol=protocol
-        ):
+        options = LearnOptions(protocol, sasrec=baseline == "sasrec")
+        for title, evaluate_all in evaluations(tables, settings, night, compared, options):
             try:
                 with working(notes, f"evaluate {title} as of {night}"):
                     evaluated.append(evaluate_all())
@@ -102,14 +114,8 @@ def print_evaluation(evaluation: "Evaluation", *, every: bool) -> None:
     counts = ", ".join(f"{count:,} {noun}" for noun, count in evaluation.counts.items())
     console.print(f"\n[bold]{evaluation.title}[/]: {evaluation.held_out}", highlight=False)
     console.print(f"{counts}\n", style="dim", highlight=False)
-    columns = evaluation.figures
-    shown = [name for name in next(iter(columns.values())) if every or _is_shown(name)]
-    cells = [[f"{of_column[name]:.3f}" for of_column in columns.values()] for name in shown]
-    # What there is more of stands below each other: figures of COPE, rules beside LEARN.
-    if len(columns) > len(shown):
-        _print_grid(shown, [_words(evaluation, name) for name in columns], zip(*cells, strict=True))
-    else:
-        _print_grid([_words(evaluation, name) for name in columns], shown, cells)
+    for names, header, rows in _grids(evaluation, every=every):
+        _print_grid(header, names, rows)
     first = next(iter(evaluation.figures))
     for name, difference in evaluation.differences.items():
         console.print(
@@ -117,6 +123,25 @@ def print_evaluation(evaluation: "Evaluation", *, every: bool) -> None:
             f"{_verdict(difference)}",
             highlight=False,
         )
+    for note in evaluation.notes:
+        console.print(note, style="dim", highlight=False)
+
+
+def _grids(evaluation: "Evaluation", *, every: bool) -> Iterator[_Grid]:
+    """Yield the names of the rows, the header and the rows of each grid.
+
+    What there is more of stands below each other: figures of COPE, rules beside LEARN.
+    """
+    columns = evaluation.figures
+    shown = [name for name in next(iter(columns.values())) if every or _is_shown(name)]
+    names, figures = [_words(evaluation, name) for name in columns], [_spaced(f) for f in shown]
+    cells = [[_cell(of_column.get(name)) for of_column in columns.values()] for name in shown]
+    if len(columns) <= min(len(shown), _MOST_BESIDE):
+        yield figures, names, cells
+        return
+    for start in range(0, len(shown), _MOST_BESIDE):
+        beside = slice(start, start + _MOST_BESIDE)
+        yield names, figures[beside], list(zip(*cells[beside], strict=True))
 
 
 def _print_grid(header: Sequence[str], names: Sequence[str], rows: Iterable[Iterable[str]]) -> None:
@@ -131,11 +156,19 @@ def _print_grid(header: Sequence[str], names: Sequence[str], rows: Iterable[Iter
 
 def _words(evaluation: "Evaluation", name: str) -> str:
     """Return the name of what was evaluated; that of a rule in words."""
-    return name if name in evaluation.encoders else name.replace("_", " ")
+    return name if name in evaluation.encoders else _spaced(name)
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _is_shown(figure: str) -> bool:
-    if figure.endswith(("_cold", "_tail", "_head")):
+    if figure.endswith(("_cold", "_tail", "_head", "_shuffled")):
         return False
     return figure.startswith("mean ") or figure.endswith("R@1") or "@10" in figure.partition(">")[0]
 

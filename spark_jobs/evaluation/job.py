@@ -18,12 +18,12 @@ from spark_jobs.evaluation.outcome import Evaluation, Unevaluable
 from spark_jobs.night import Night
 from spark_jobs.releases.encoders import encoder_artifact
 from spark_jobs.releases.ledger import named_release
-from spark_jobs.training.learn_data import CaseProtocol
 from spark_jobs.warehouse.retention import snapshot_of_night
 from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from encoders.artifacts import Artifact
+    from spark_jobs.evaluation.learn_baselines import LearnOptions
 
 Trained = Literal["cope", "learn_user"]
 TRAINED: tuple[Trained, ...] = ("cope", "learn_user")
@@ -57,8 +57,7 @@ def evaluations(
     config: Config,
     night: Night,
     given: Candidates,
-    *,
-    protocol: CaseProtocol = "global-time",
+    learn: "LearnOptions | None" = None,
 ) -> Iterator[tuple[str, Callable[[], Evaluation]]]:
     """Yield COPE and LEARN, where there is an encoder of it, with a function that evaluates it.
 
@@ -66,21 +65,25 @@ def evaluations(
     held out from all of the encoders, and ``WorkerFailed`` where a frozen model is altered.
 
     Args:
-        protocol: of LEARN's cases, as for ``cut_at``.
+        learn: how LEARN is evaluated, if not by default.
 
     Raises:
         StagedRowsRemoved: the night was not published, and what it staged is gone.
     """
     from spark_jobs.evaluation.cope import evaluate_cope
     from spark_jobs.evaluation.learn import evaluate_learn
+    from spark_jobs.evaluation.learn_baselines import DEFAULT
 
     snapshot = snapshot_of_night(tables, night)
     named = worker_errors_named(f"evaluate, night {night}")
     if given.cope:
         yield "COPE", partial(named(evaluate_cope), snapshot, config, given.cope)
     if given.learn_user:
-        learn = partial(named(evaluate_learn), protocol=protocol)
-        yield "LEARN", partial(learn, snapshot, config, given.learn_user)
+        options = learn or DEFAULT
+        yield (
+            "LEARN",
+            partial(named(evaluate_learn), snapshot, config, given.learn_user, options),
+        )
 
 
 def _versions(tables: Tables, name: str) -> dict[Trained, str]:

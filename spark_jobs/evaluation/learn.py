@@ -9,10 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from encoders.learn.evaluation import (
-    both_ways,
-    recall_by_frequency,
+    Judged,
+    events_of,
+    judged_ranker,
     repeated_share,
     tower_ranker,
+    user_scores,
 )
 from encoders.learn.history import History
 from encoders.learn.preference import artifact_inputs, artifact_towers
@@ -21,9 +23,10 @@ from encoders.learn.whitening import Whitening
 from encoders.resampling import scores_of_users
 from spark_jobs.config import Config
 from spark_jobs.embeddings.model_cache import ensure_spu_content_embeddings
+from spark_jobs.evaluation.learn_baselines import DEFAULT, LearnOptions, fitted_baselines
 from spark_jobs.evaluation.outcome import Evaluation, Unevaluable, differences_from_first
-from spark_jobs.training.learn_data import CaseProtocol
-from spark_jobs.training.learn_job import contents_as_of, sequences_as_of
+from spark_jobs.training.learn_data import CaseProtocol, HeldOut, cut_at, days_shuffled
+from spark_jobs.training.learn_job import contents_as_of, known_sequences
 from spark_jobs.warehouse.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -41,17 +44,15 @@ def evaluate_learn(
     snapshot: Snapshot,
     config: Config,
     encoders: Mapping[str, "Artifact"],
-    *,
-    protocol: CaseProtocol = "global-time",
+    options: LearnOptions = DEFAULT,
 ) -> Evaluation:
-    """Rank the whole catalogue for users, by every encoder and by the untrained rules.
+    """Rank the whole catalogue for users, by every encoder, by the rules and by other models.
 
     The events are those after the moment from which on none of the encoders had seen any; all that
     lies before it is history.
 
     Args:
         encoders: of kind ``learn_user``, by the name to show.
-        protocol: as for ``cut_at``.
 
     Raises:
         Unevaluable: nobody met a new SPU after that moment.
@@ -59,36 +60,33 @@ def evaluate_learn(
     unseen_from = {name: _unseen_from(name, artifact) for name, artifact in encoders.items()}
     newest = max(unseen_from, key=unseen_from.__getitem__)
     spu_ids, contents = spu_contents(snapshot, config, encoders)
-    parts = sequences_as_of(snapshot, spu_ids, cut=unseen_from[newest], protocol=protocol)
-    cases = parts.cases
-    if not any(np.setdiff1d(case.targets, case.history.items).size for case in cases):
+    sequences, cut = known_sequences(snapshot, spu_ids, unseen_from[newest])
+    parts = cut_at(sequences, cut, protocol=options.protocol)
+    if not any(np.setdiff1d(case.targets, case.history.items).size for case in parts.cases):
         raise Unevaluable(
             f"LEARN: {newest} ({encoders[newest].version}) was trained on events up to "
-            f"{parts.cut:%Y-%m-%d %H:%M} UTC, and up to the end of night {snapshot.night} no "
+            f"{cut:%Y-%m-%d %H:%M} UTC, and up to the end of night {snapshot.night} no "
             "user with a history met an SPU for the first time after that. Evaluate on a later "
             "night (--ds)."
         )
-    ranked = rankers(encoders, spu_ids, contents, parts.before)
-    met = np.concatenate([history.items for history in parts.before])
-    events_N = np.bincount(met, minlength=len(spu_ids))
-    scores = {name: both_ways(ranker, cases) for name, ranker in ranked.items()}
-    by_user = {name: scores_of_users(metrics[_HEADLINE]) for name, metrics in scores.items()}
+    others = fitted_baselines(parts, len(spu_ids), options)
+    ranked = {**rankers(encoders, spu_ids, contents, parts.before), **others.rankers}
+    shuffled = cut_at(days_shuffled(sequences, cut), cut, protocol=options.protocol)
+    judged = {
+        name: _judged(ranker, parts, shuffled, len(spu_ids)) for name, ranker in ranked.items()
+    }
+    by_user = {name: scores_of_users(its.by_user[_HEADLINE]) for name, its in judged.items()}
     return Evaluation(
         title="LEARN",
-        held_out=f"{_TARGETS[protocol]} after {parts.cut:%Y-%m-%d %H:%M} UTC, not trained on: is "
-        f"it among the ten SPUs ranked highest? {repeated_share(cases):.0%} of what they met then "
-        "they had met before: unmasked figures count it.",
-        counts={"users": len(next(iter(scores.values()))[_HEADLINE]), "SPUs": len(spu_ids)},
-        figures={
-            name: {
-                **{metric: float(of_users.mean()) for metric, of_users in metrics.items()},
-                **recall_by_frequency(ranked[name], cases, events_N),
-            }
-            for name, metrics in scores.items()
-        },
+        held_out=f"{_TARGETS[options.protocol]} after {cut:%Y-%m-%d %H:%M} UTC, not trained on: is "
+        f"it among the ten SPUs ranked highest? {repeated_share(parts.cases):.0%} of what they met "
+        "then they had met before: unmasked figures count it.",
+        counts={"users": by_user[newest].cases_KG.shape[1], "SPUs": len(spu_ids)},
+        figures={name: its.figures for name, its in judged.items()},
         encoders={name: artifact.version for name, artifact in encoders.items()},
         headline=_HEADLINE,
         differences=differences_from_first(by_user),
+        notes=others.notes,
     )
 
 
@@ -136,6 +134,17 @@ def rankers(
     whitening = Whitening(towers[first].mean_C, towers[first].map_CK)
     white_NK = whitening(torch.from_numpy(read[first]))
     return {**learned, **Rules(white_NK, before).by_name}
+
+
+def _judged(ranker: Ranker, parts: HeldOut, shuffled: HeldOut, n_items: int) -> Judged:
+    """Return a ranker's metrics, and as ``..._shuffled`` those where no day has an order."""
+    judged = judged_ranker(ranker, parts.cases, events_of(parts.before, n_items))
+    of_shuffled = {
+        f"{metric}_shuffled": float(of_users.mean())
+        for metric, of_users in user_scores(ranker, shuffled.cases).items()
+        if len(of_users)
+    }
+    return Judged(judged.by_user, {**judged.figures, **of_shuffled})
 
 
 def _content_version(artifact: "Artifact") -> str:

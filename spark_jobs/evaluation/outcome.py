@@ -1,6 +1,6 @@
 """Outcome of an evaluation: figures of encoders and of the untrained baselines, side by side."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from encoders.resampling import Difference, Scores, difference
@@ -22,6 +22,7 @@ class Evaluation:
         encoders: column -> encoder version, of the columns that are an encoder.
         headline: the figure that ``differences`` are of.
         differences: column -> how far it is ahead of the first one.
+        notes: sentences on what else a reader should know.
     """
 
     title: str
@@ -31,6 +32,7 @@ class Evaluation:
     encoders: Mapping[str, str]
     headline: str
     differences: Mapping[str, Difference]
+    notes: Sequence[str] = ()
 
 
 def differences_from_first(scores: Mapping[str, Scores]) -> dict[str, Difference]:

@@ -188,6 +188,25 @@ def user_sequences(sequences: pa.Table, spu_ids: Sequence[str]) -> UserSequences
     )
 
 
+def days_shuffled(sequences: UserSequences, cut: datetime, *, seed: int = 0) -> UserSequences:
+    """Return what users met, in random order within a day (UTC), all of a day at one moment.
+
+    The order within a day may be that of a key: what ranks well by it alone falls behind here. What
+    lies before the cut stays before it.
+    """
+    moment = (cut - _EPOCH) // timedelta(microseconds=1)
+    day = timedelta(days=1) // timedelta(microseconds=1)
+    rng = np.random.default_rng(seed)
+    items, times = [], []
+    for rows, at in zip(sequences.items, sequences.times, strict=True):
+        midnight = at // day * day
+        since = np.where(at < moment, midnight, np.maximum(midnight, moment))
+        order = np.lexsort((rng.random(len(rows)), since))
+        items.append(rows[order])
+        times.append(since[order])
+    return UserSequences(items, times)
+
+
 def cut_at(
     sequences: UserSequences,
     cut: datetime,

@@ -22,8 +22,8 @@ from spark_jobs.embeddings.model_cache import PROMPT_COLUMNS, spu_prompts
 from spark_jobs.night import Night
 from spark_jobs.training.learn_data import (
     HELD_OUT,
-    CaseProtocol,
     HeldOut,
+    UserSequences,
     content_matrix,
     cut_at,
     event_minutes,
@@ -169,14 +169,24 @@ def sequences_as_of(
     spu_ids: Sequence[str],
     cut: datetime | None = None,
     *,
-    protocol: CaseProtocol = "global-time",
     watched_share: float = HELD_OUT,
 ) -> HeldOut:
     """Return what users met up to the end of a night, as rows of ``spu_ids``, cut at a moment.
 
     Args:
+        cut, watched_share: as for ``known_sequences`` and ``cut_at``.
+    """
+    sequences, moment = known_sequences(snapshot, spu_ids, cut)
+    return cut_at(sequences, moment, watched_share=watched_share)
+
+
+def known_sequences(
+    snapshot: Snapshot, spu_ids: Sequence[str], cut: datetime | None = None
+) -> tuple[UserSequences, datetime]:
+    """Return what users met near a moment, up to the end of a night, and the moment.
+
+    Args:
         cut: without it, the moment from which on events are held out from training.
-        protocol, watched_share: as for ``cut_at``.
     """
     known = known_events(
         snapshot.log(INTERACTIONS),
@@ -186,5 +196,4 @@ def sequences_as_of(
     if cut is None:
         cut = held_out_from(event_minutes(known).toArrow())
     sequences = event_sequences(known, cut=cut, max_users=MAX_USERS)
-    known_sequences = user_sequences(sequences.toArrow(), spu_ids)
-    return cut_at(known_sequences, cut, protocol=protocol, watched_share=watched_share)
+    return user_sequences(sequences.toArrow(), spu_ids), cut

@@ -81,7 +81,11 @@ def sections(request: pytest.FixtureRequest, write_results: WriteResults) -> Ite
     write_results(*request.module.PAGE, parts)
 
 
-@pytest.fixture(scope="module", params=[learn_shops.online_retail_ii, learn_shops.amazon_beauty14])
+@pytest.fixture(
+    scope="module",
+    params=[learn_shops.online_retail_ii, learn_shops.amazon_beauty14],
+    ids=lambda of_folder: of_folder.__name__,
+)
 def shop(request: pytest.FixtureRequest, datasets: Path) -> learn_shops.Shop:
     """Each public shop with behaviour."""
     return request.param(datasets)

@@ -11,7 +11,8 @@ from encoders.learn.evaluation import (
     VectorTowers,
     both_ways,
     compared,
-    recall_by_frequency,
+    events_of,
+    judged_ranker,
     repeated_share,
     summed_up,
     tower_ranker,
@@ -66,12 +67,41 @@ def test_recall_is_told_apart_for_items_of_few_and_of_many_events() -> None:
     # The first two of five are found, 4 and then 2, whether they were seen or not.
     scores = np.tile(np.float32([1, 2, 4, 3, 5]), (3, 1))
 
-    found = recall_by_frequency(lambda users: scores[: len(users)], cases, events, k=2)
+    found = judged_ranker(lambda users: scores[: len(users)], cases, events, k=2).figures
 
     # By user: of 1 and 2 one is found, 2 is found; 3 is not found, 4 is, 3 is not.
-    assert found == {"recall@2_cold": 0, "recall@2_tail": 0.75, "recall@2_head": 1 / 3}
-    alone = recall_by_frequency(lambda _: scores[:1], [_case([0], [4])], events, k=2)
-    assert alone == {"recall@2_head": 1}
+    groups = {name: found[f"recall@2_{name}"] for name in ("cold", "tail", "head")}
+    assert groups == {"cold": 0, "tail": 0.75, "head": 1 / 3}
+    alone = judged_ranker(lambda _: scores[:1], [_case([0], [4])], events, k=2).figures
+    assert "recall@2_cold" not in alone
+    assert alone["recall@2_head"] == 1
+
+
+def test_all_figures_of_a_ranker_come_of_one_ranking_a_user() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=(40, 40)).astype(np.float32)
+    cases = [_case([row % 40, 7], rng.integers(0, 40, 3).tolist()) for row in range(300)]
+    ranked: list[int] = []
+
+    def ranker(histories: Sequence[History]) -> Scores:
+        ranked.append(len(histories))
+        return scores[[int(history.items[0]) for history in histories]]
+
+    found = judged_ranker(ranker, cases, np.ones(40, np.int64))
+
+    assert sum(ranked) == 300
+    for mask_seen, suffix in ((True, ""), (False, "_unmasked")):
+        for metric, expected in user_scores(ranker, cases, mask_seen=mask_seen).items():
+            np.testing.assert_allclose(found.by_user[metric + suffix], expected)
+            assert found.figures[metric + suffix] == pytest.approx(expected.mean())
+    assert found.figures["coverage@10"] == 39 / 40  # all but item 7, which everybody has seen
+    assert 0 < found.figures["ndcg@10_debiased"] < 1
+
+
+def test_events_are_counted_by_item() -> None:
+    histories = [History.one_by_one(items) for items in ([2, 2, 0], [], [2])]
+
+    assert events_of(histories, 4).tolist() == [1, 0, 3, 0]
 
 
 def test_repeated_share_counts_different_targets() -> None:

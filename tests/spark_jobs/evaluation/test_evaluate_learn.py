@@ -80,9 +80,13 @@ def test_figures_on_the_night_of_the_training_are_those_that_training_measured(
     for column, name in (("r1", "learn"), ("popularity", "popularity")):
         expected = {k: v for k, v in measured[name].items() if not k.startswith("users")}
         assert {k: found.figures[column][k] for k in expected} == pytest.approx(expected)
-    by_frequency = {k: v for k, v in found.figures["own_items_again"].items() if "_unm" not in k}
-    assert set(by_frequency) == {"recall@10", "ndcg@10", "recall@10_tail", "recall@10_head"}
-    assert by_frequency["recall@10_tail"] < by_frequency["recall@10_head"]
+    of_rule = found.figures["own_items_again"]
+    assert set(of_rule) == {
+        *(f"{metric}@10{how}" for metric in ("recall", "ndcg") for how in ("", "_unmasked")),
+        *(f"recall@10_{group}" for group in ("tail", "head")),
+        *("recall@10_shuffled", "ndcg@10_shuffled", "ndcg@10_debiased", "coverage@10"),
+    }
+    assert of_rule["recall@10_tail"] < of_rule["recall@10_head"]
     assert "had met before" in found.held_out
     assert found.counts == {"users": measured["learn"]["users"], "SPUs": 40}
     assert set(found.differences) == {
@@ -91,7 +95,11 @@ def test_figures_on_the_night_of_the_training_are_those_that_training_measured(
         "nearest_text",
         "neighbour_blend",
         "history_blend",
+        "recent_popularity",
+        "ease",
     }
+    assert found.notes
+    assert found.notes[0].startswith("ease has a ridge of")
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from spark_jobs.training.learn_data import (
     UserSequences,
     content_matrix,
     cut_at,
+    days_shuffled,
     event_minutes,
     event_sequences,
     events_near,
@@ -234,6 +235,23 @@ def test_what_training_watches_is_the_latest_share_of_what_lies_before_the_cut()
     # Eight events lie before the cut; those at 3 and later are its latest quarter and more.
     assert list(parts.watched_from) == [4, 1]
     assert [history.moments.tolist() for history in parts.before] == [[0, 1, 1, 2, 3, 4], [0, 1]]
+
+
+def test_a_day_without_an_order_is_one_moment_and_the_cut_stays_where_it_was() -> None:
+    hour = 3_600_000_000
+    times = np.array([2, 3, 4, 20, 26, 27, 28, 29, 49]) * hour
+    sequences = UserSequences([np.arange(9)], [times])
+    cut = datetime(1970, 1, 2, 4, tzinfo=UTC)
+
+    shuffled = [days_shuffled(sequences, cut, seed=seed) for seed in range(20)]
+
+    for found in shuffled:
+        items, since = found.items[0].tolist(), found.times[0] // hour
+        assert [sorted(items[:4]), sorted(items[4:6])] == [[0, 1, 2, 3], [4, 5]]
+        assert [sorted(items[6:8]), items[8:]] == [[6, 7], [8]]
+        assert since.tolist() == [0, 0, 0, 0, 24, 24, 28, 28, 48]
+        assert len(cut_at(found, cut).before[0]) == 6
+    assert len({tuple(found.items[0].tolist()) for found in shuffled}) > 10
 
 
 def _distinct_events(events: DataFrame) -> DataFrame:
