@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.learn.history import Rows
-from encoders.learn.transitions import BACKWARD, LARGEST_GAP
+from encoders.learn.transitions import BACKWARD, LARGEST_GAP, occurrence
 
 # Sums are held in these parts of one: the rounding is far below that of float32.
 _UNIT = 1.0 / (1 << 32)
@@ -93,57 +93,100 @@ def added_sums(
         times_T[firsts], return_index=True, return_inverse=True, return_counts=True
     )
     added_T2F = directions_N2F[items_T[firsts]]
-    totals_M2F = np.add.reduceat(added_T2F, starts_M, axis=0)
+    weights_T = 1 / occurrence(items_T[firsts])
+    totals_M2F = np.add.reduceat(added_T2F * weights_T[:, None], starts_M, axis=0)
+    moments = _Moments(times_M, sizes_M, totals_M2F)
+    lines = _Lines(moment_T, items_T[firsts], weights_T)
     places = np.flatnonzero(until_T[firsts] >= since)
-    moment_E, until_E = moment_T[places], until_T[firsts][places]
-    window = _Window(times_M, sizes_M, totals_M2F, moment_E, until_E, since)
-    sums_E2F = window.together(added_T2F[places])
+    window = _Window(
+        moments, lines, lines.at(places), added_T2F[places], until_T[firsts][places], since
+    )
+    sums_E2F = window.together()
     for gap in range(1, LARGEST_GAP + 1):
         sums_E2F += window.later(gap) + window.earlier(gap)
     return firsts[places], np.rint(sums_E2F / _UNIT).astype(np.int64)
 
 
 @dataclass(frozen=True)
-class _Window:
-    """The moments around the events of a user that are folded in."""
+class _Moments:
+    """Moments of a user: time, number of items, and the sum of what these add."""
 
     times_M: Rows
     sizes_M: Rows
     totals_M2F: NDArray[np.float64]
-    moment_E: Rows
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Items of moments, in the order of moments and items: moment, item, and weight of each."""
+
+    moments: Rows
+    items: Rows
+    weights: NDArray[np.float64]
+
+    def at(self, places: Rows) -> "_Lines":
+        return _Lines(self.moments[places], self.items[places], self.weights[places])
+
+    def weights_of(self, moments: Rows, items: Rows) -> NDArray[np.float64]:
+        """Return the weights of items in moments; NaN of one that is not there."""
+        width = int(self.items.max()) + 1
+        keys, wanted = self.moments * width + self.items, moments * width + items
+        places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        return np.where(keys[places] == wanted, self.weights[places], np.nan)
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The moments around the lines of a user that are folded in.
+
+    Attributes:
+        lines: all of the user.
+        folded: those that are folded in.
+        own_E2F: what each of those adds by itself.
+    """
+
+    moments: _Moments
+    lines: _Lines
+    folded: _Lines
+    own_E2F: NDArray[np.float64]
     until_E: Rows
     since: int
 
-    def together(self, own_E2F: NDArray[np.float64]) -> NDArray[np.float64]:
+    def together(self) -> NDArray[np.float64]:
         """Return what the other items of the same moment add [E, 2 F]."""
-        others = self.totals_M2F[self.moment_E] - own_E2F
-        return others * (self._counts(self.moment_E) / self.sizes_M[self.moment_E])[:, None]
+        own, sizes_E = self.folded, self.moments.sizes_M[self.folded.moments]
+        others = self.moments.totals_M2F[own.moments] - self.own_E2F * own.weights[:, None]
+        return others * (own.weights * self._counts(own.moments) / sizes_E)[:, None]
 
     def later(self, gap: int) -> NDArray[np.float64]:
         """Return what the items of the moment ``gap`` moments later add [E, 2 F]."""
-        moments = np.minimum(self.moment_E + gap, len(self.times_M) - 1)
-        is_there = self.moment_E + gap < len(self.times_M)
-        weights_E = is_there * self._counts(moments) / (gap * self.sizes_M[moments])
-        return self._sided(moments, weights_E, query=1.0, key=BACKWARD)
+        moments = np.minimum(self.folded.moments + gap, len(self.moments.times_M) - 1)
+        is_there = self.folded.moments + gap < len(self.moments.times_M)
+        scale_E = is_there * self._counts(moments) / (gap * self.moments.sizes_M[moments])
+        return self._sided(moments, scale_E, query=1.0, key=BACKWARD)
 
     def earlier(self, gap: int) -> NDArray[np.float64]:
         """Return what the items of the moment ``gap`` moments earlier add [E, 2 F]."""
-        moments = np.maximum(self.moment_E - gap, 0)
-        is_there = self.moment_E >= gap
-        weights_E = is_there * self._counts(self.moment_E) / (gap * self.sizes_M[self.moment_E])
-        return self._sided(moments, weights_E, query=BACKWARD, key=1.0)
+        moments = np.maximum(self.folded.moments - gap, 0)
+        own = self.folded.moments
+        scale_E = (own >= gap) * self._counts(own) / (gap * self.moments.sizes_M[own])
+        return self._sided(moments, scale_E, query=BACKWARD, key=1.0)
 
     def _counts(self, later_E: Rows) -> NDArray[np.float64]:
-        times_E = self.times_M[later_E]
+        times_E = self.moments.times_M[later_E]
         return ((times_E >= self.since) & (times_E <= self.until_E)).astype(np.float64)
 
     def _sided(
-        self, moments: Rows, weights_E: NDArray[np.float64], *, query: float, key: float
+        self, moments: Rows, scale_E: NDArray[np.float64], *, query: float, key: float
     ) -> NDArray[np.float64]:
-        factors = self.totals_M2F.shape[1] // 2
-        sides_2F = np.repeat([query, key], factors)
-        added_E2F: NDArray[np.float64] = self.totals_M2F[moments] * weights_E[:, None] * sides_2F
-        return added_E2F
+        own = self.folded.weights
+        # The item itself, met at both moments, counts in full.
+        again_E = np.nan_to_num(1 - own * self.lines.weights_of(moments, self.folded.items))
+        added_E2F = self.moments.totals_M2F[moments] * own[:, None]
+        added_E2F += self.own_E2F * again_E[:, None]
+        sides_2F = np.repeat([query, key], added_E2F.shape[1] // 2)
+        scaled_E2F: NDArray[np.float64] = added_E2F * scale_E[:, None] * sides_2F
+        return scaled_E2F
 
 
 def folded(

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from encoders.learn.history import History
+from encoders.learn.history import History, Rows
 
 # Moments between two items, at most; a pair counts by the inverse of their number.
 LARGEST_GAP = 5
@@ -40,22 +40,48 @@ def transitions(histories: Sequence[History], n_items: int) -> Transitions:
 
     Items of one moment, those of later moments by the inverse of the gap, and half as much those of
     earlier ones. Each moment spreads a weight of 1 over its items, so that a basket of a hundred
-    lines does not outvote others. What everybody meets says little: a count is divided by the root
+    lines does not outvote others; and what a user meets for the k-th time weighs 1 / k, so that
+    neither a habit nor a bot does. What everybody meets says little: a count is divided by the root
     of both items' totals, as in cosine similarity, but shrunk, for the totals of rare items are
-    noise. The diagonal holds items that are met again at a later moment.
+    noise. The diagonal holds items that are met again at a later moment, each time in full.
 
     ``docs/results/2026-11-30-learn-quality.md`` has the choice of constants.
     """
     moments, users = _moments(histories, n_items)
-    sizes = np.maximum(moments.sum(axis=1), 1)
-    shares = sp.csr_array(sp.diags_array((1 / sizes).astype(np.float32)) @ moments)
-    together = sp.csr_array(moments.T @ shares)
-    together.setdiag(0)
+    weights = _weights(moments, users)
+    share = sp.diags_array((1 / np.maximum(moments.sum(axis=1), 1)).astype(np.float32))
+    shares, shares_again = sp.csr_array(share @ weights), sp.csr_array(share @ moments)
+    together = weights.T @ shares
     then = sp.csr_array((n_items, n_items), dtype=np.float32)
+    again_N = np.zeros(n_items, np.float32)
     for gap in range(1, min(LARGEST_GAP, len(users) - 1) + 1):
         first = np.flatnonzero(users[:-gap] == users[gap:])
-        then = then + (moments[first].T @ shares[first + gap]) * np.float32(1 / gap)
-    return _shrunk(sp.csr_array(together + then + BACKWARD * then.T))
+        then = then + (weights[first].T @ shares[first + gap]) * np.float32(1 / gap)
+        again_N += moments[first].multiply(shares_again[first + gap]).sum(axis=0) / np.float32(gap)
+    others = sp.csr_array(together + then + BACKWARD * then.T)
+    diagonal = sp.diags_array((1 + BACKWARD) * again_N - others.diagonal())
+    return _shrunk(sp.csr_array(others + diagonal))
+
+
+def _weights(
+    moments: sp.csr_array, users: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> sp.csr_array:
+    """Return 1 / k for an item that its user meets for the k-th time [M, N]."""
+    rows = np.repeat(np.arange(moments.shape[0]), np.diff(moments.indptr))
+    times = occurrence(users[rows] * moments.shape[1] + moments.indices)
+    weights = (1 / times).astype(np.float32)
+    return sp.csr_array((weights, moments.indices, moments.indptr), shape=moments.shape)
+
+
+def occurrence(values_T: Rows) -> Rows:
+    """Return how many times each value was there until its place, from 1 [T]."""
+    order = np.argsort(values_T, kind="stable")
+    in_order = values_T[order]
+    is_first = np.append(True, in_order[1:] != in_order[:-1])[: len(in_order)]
+    starts = np.maximum.accumulate(np.where(is_first, np.arange(len(in_order)), 0))
+    times = np.empty(len(in_order), np.int64)
+    times[order] = np.arange(len(in_order)) - starts + 1
+    return times
 
 
 def _moments(

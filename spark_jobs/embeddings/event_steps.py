@@ -1,7 +1,7 @@
 """Steps of events: how often an SPU was met, in numbers that change seldom.
 
-Behaviour of an SPU changes when the number of its events reaches 1, 2, 3, 4, 6, 8, 12, 16, 24 ...,
-and then every user who met it is encoded again: about three users an event, over all its time.
+Behaviour of an SPU changes when the number of its events reaches 1, 2, 4, 8, 16 ..., and then every
+user who met it is encoded again: two users an event at most, over all its time.
 """
 
 from datetime import date, datetime
@@ -50,7 +50,5 @@ def event_steps(members: DataFrame, counts: DataFrame, counted: str) -> DataFram
 
 
 def last_step(n_events: Column) -> Column:
-    """Return the last of 1, 2, 3, 4, 6, 8, 12, 16 ... that a number of at least 1 reached."""
-    power = F.pow(F.lit(2), F.length(F.bin(n_events)) - 1).cast("bigint")
-    halfway = power + F.floor(power / 2)
-    return F.when((power > 1) & (n_events >= halfway), halfway).otherwise(power)
+    """Return the last power of two that a number of events, at least 1, reached."""
+    return F.pow(F.lit(2), F.length(F.bin(n_events)) - 1).cast("bigint")

@@ -31,18 +31,28 @@ def _counts_by_loops(users: list[Baskets]) -> NDArray[np.float64]:
     """Count pairs: an item, and what the same or a later basket spreads over its items."""
     counts = np.zeros((N_ITEMS, N_ITEMS))
     for baskets in users:
-        for earlier, basket in enumerate(baskets):
+        for earlier in range(len(baskets)):
             for later in range(earlier, min(earlier + 6, len(baskets))):
-                others = set(baskets[later])
-                for item in set(basket):
-                    for other in others:
+                for item in set(baskets[earlier]):
+                    for other in set(baskets[later]):
+                        weight = _pair_weight(baskets, (earlier, item), (later, other))
+                        counts[item, other] += weight
                         if later > earlier:
-                            weight = 1 / len(others) / (later - earlier)
-                            counts[item, other] += weight
                             counts[other, item] += 0.5 * weight
-                        elif item != other:
-                            counts[item, other] += 1 / len(others)
     return counts
+
+
+def _pair_weight(baskets: Baskets, one: tuple[int, int], other: tuple[int, int]) -> float:
+    """Return what an item of a basket is for one of the same or a later basket."""
+    gap, size = other[0] - one[0], len(set(baskets[other[0]]))
+    if one[1] == other[1]:
+        return 1 / size / gap if gap else 0.0
+    return _rarity(baskets, *one) * _rarity(baskets, *other) / size / max(gap, 1)
+
+
+def _rarity(baskets: Baskets, place: int, item: int) -> float:
+    """Return 1 / k where a basket is the k-th with an item."""
+    return 1 / sum(item in basket for basket in baskets[: place + 1])
 
 
 def _shrunk_by_loops(counts: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -62,8 +62,8 @@ def test_an_spu_has_the_events_of_its_items_and_none_without_any(spark: SparkSes
 
 
 @pytest.mark.parametrize("most", [200, 3 << 40])
-def test_steps_are_powers_of_two_and_halfway_between_them(spark: SparkSession, most: int) -> None:
-    steps = sorted({1, *(1 << k for k in range(60)), *(3 << k for k in range(60))})
+def test_steps_are_powers_of_two(spark: SparkSession, most: int) -> None:
+    steps = [1 << k for k in range(60)]
 
     rows = spark.range(max(1, most - 150), most + 2).select("id", last_step(F.col("id"))).collect()
 
