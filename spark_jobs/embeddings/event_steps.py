@@ -1,7 +1,7 @@
 """Steps of events: how often an SPU was met, in numbers that change seldom.
 
-Behaviour of an SPU changes when the number of its events reaches 1, 2, 4, 8, 16 ..., and then every
-user who met it is encoded again: two users an event at most, over all its time.
+Behaviour of an SPU changes when the number of its events reaches 1, 2, 4, 8, 16, 64, 256 ..., and
+then every user who met it is encoded again: two users an event at most, over all its time.
 """
 
 from datetime import date, datetime
@@ -10,6 +10,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.embeddings.histories import EVENT
+
+# Steps double so often, and then go by four: what is well known changes little.
+_DOUBLINGS = 4
 
 
 def item_event_counts(log: DataFrame, *, ds: date, end: datetime) -> DataFrame:
@@ -50,5 +53,7 @@ def event_steps(members: DataFrame, counts: DataFrame, counted: str) -> DataFram
 
 
 def last_step(n_events: Column) -> Column:
-    """Return the last power of two that a number of events, at least 1, reached."""
-    return F.pow(F.lit(2), F.length(F.bin(n_events)) - 1).cast("bigint")
+    """Return the last of 1, 2, 4, 8, 16, 64, 256 ... that a number of at least 1 reached."""
+    doublings = F.length(F.bin(n_events)) - 1
+    is_between = (doublings > _DOUBLINGS) & (doublings % 2 == 1)
+    return F.pow(F.lit(2), doublings - is_between.cast("int")).cast("bigint")

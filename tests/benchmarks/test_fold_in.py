@@ -83,7 +83,7 @@ def _events(histories: list[History], n_items: int) -> NDArray[np.int64]:
 
 
 def _step(events_N: NDArray[np.int64]) -> NDArray[np.int64]:
-    steps = np.array([0, *(1 << k for k in range(40))])
+    steps = np.array([0, 1, 2, 4, 8, *(4**k for k in range(2, 20))])
     return steps[np.searchsorted(steps, events_N, side="right") - 1]
 
 
