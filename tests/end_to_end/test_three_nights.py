@@ -137,7 +137,9 @@ def test_bad_rows_of_the_first_feed_are_all_quarantined(story: dict, trained) ->
 def test_the_second_night_encodes_only_what_changed(story: dict) -> None:
     for stage in ("item_embeddings", "spu_embeddings", "user_embeddings"):
         first, second = (models_read(story["results"][night], stage) for night in (FIRST, SECOND))
-        assert 0 <= second < first / 2, stage
+        # One SPU that changed encodes everybody who met it: a large part of so small a shop.
+        share = 0.75 if stage == "user_embeddings" else 0.5
+        assert 0 <= second < share * first, stage
 
 
 def test_removed_items_get_tombstones(story: dict, trained) -> None:
