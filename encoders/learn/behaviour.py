@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.learn.folding import Basis, at_unit_norm
-from encoders.learn.history import History
+from encoders.learn.history import History, events_of
 from encoders.learn.transitions import Transitions
 
 Factors = NDArray[np.float32]
@@ -85,15 +85,15 @@ class Behaviour:
         """Return the behaviour of SPUs, zeros of those that nobody met [N, 2 F + 1]."""
         return self._rows_of(self.numbers, spu_ids)
 
-    def scales_of(self, spu_ids: Sequence[str]) -> Factors:
-        """Return the scales of the basis of SPUs, zeros of those that nobody met [N, 4].
+    def basis_of(self, spu_ids: Sequence[str]) -> Basis:
+        """Return the basis of SPUs, with scales of zero for those that nobody met.
 
         Raises:
             LookupError: the version has no basis.
         """
         if self.basis is None:
             raise LookupError("this behaviour has no basis to fold later events in with.")
-        return self._rows_of(self.basis.scales_N4, spu_ids)
+        return Basis(self.basis.singular_F, self._rows_of(self.basis.scales_N4, spu_ids))
 
     @cached_property
     def _row_of(self) -> Mapping[str, int]:
@@ -123,12 +123,6 @@ def read_behaviour(folder: str) -> Behaviour | None:
         return Behaviour.from_arrays(load(file.read()))
 
 
-def has_basis(folder: str) -> bool:
-    """Return whether later events can be folded into the behaviour of an encoder version."""
-    known = read_behaviour(folder)
-    return known is not None and known.basis is not None
-
-
 def behaviour_width(factors: int) -> int:
     """Return how many numbers ``behaviour`` has of an item."""
     return 2 * factors + 1
@@ -149,10 +143,7 @@ def behaviour(
     """
     strengths_NN = transitions.strengths_NN
     n_items = strengths_NN.shape[0]
-    events_N = np.bincount(
-        np.concatenate([np.empty(0, np.int64), *(history.items for history in histories)]),
-        minlength=n_items,
-    )
+    events_N = events_of(histories, n_items)
     query, key = np.zeros((2, n_items, factors), np.float32)
     singular_F = np.zeros(factors, np.float32)
     width = min(factors, n_items - 1)

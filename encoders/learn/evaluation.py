@@ -123,12 +123,6 @@ def recall_by_frequency(
     return _means(by_user)
 
 
-def events_of(histories: Sequence[History], n_items: int) -> NDArray[np.int64]:
-    """Return how many events there are of each item [N]."""
-    items = np.concatenate([np.empty(0, np.int64), *(history.items for history in histories)])
-    return np.bincount(items, minlength=n_items)
-
-
 def repeated_share(cases: Sequence[Case]) -> float:
     """Return the share of the users' different targets that were in their history."""
     targets = [np.unique(case.targets) for case in cases]

@@ -67,3 +67,10 @@ class Case:
 
     history: History
     targets: Rows
+
+
+def events_of(histories: Sequence[History], n_items: int) -> Rows:
+    """Return how many events there are of each item [N]."""
+    items = np.concatenate([np.empty(0, np.int64), *(history.items for history in histories)])
+    counts: Rows = np.bincount(items, minlength=n_items)
+    return counts

@@ -44,6 +44,7 @@ def tower_artifacts(
         content_version: of the ``learn_content`` encoder whose states the towers read.
         summary: of the metrics, for the card: lines of text.
     """
+    figures = f"\n\n```\n{summary}\n```" if summary else ""
     directions = {USER: "history -> user", ITEM: "content and behaviour -> SPU"}
     inputs = {USER: LearnUser.inputs, ITEM: LearnItem.inputs}
     tensors = {name: tensor.detach().cpu() for name, tensor in towers.state_dict().items()}
@@ -66,10 +67,8 @@ def tower_artifacts(
             },
             tensors=tensors,
             metrics=metrics,
-            description=(
-                f"LEARN, {direction}; users and SPUs share a space. Reads {content_version}."
-            )
-            + (f"\n\n```\n{summary}\n```" if summary else ""),
+            description=f"LEARN, {direction}; users and SPUs share a space. "
+            f"Reads {content_version}.{figures}",
         )
         for kind, direction in directions.items()
     }

@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from encoders.learn.behaviour import Behaviour, read_behaviour
-from encoders.learn.folding import Basis, added_sums, directions, folded
+from encoders.learn.folding import added_sums, directions, folded
 from spark_jobs.embeddings.histories import EVENT
 
 # Of a user, the newest: so a bot adds no more than a very busy person.
@@ -24,18 +24,19 @@ _SUMS = pa.schema([("spu_id", pa.string()), ("sums", pa.list_(pa.int64()))])
 _FOLDED = pa.schema([("spu_id", pa.string()), ("behaviour", pa.list_(pa.float32()))])
 
 
-def folded_behaviours(events: DataFrame, steps: DataFrame, *, folder: str, since: int) -> DataFrame:
+def folded_behaviours(
+    events: DataFrame, reached: DataFrame, *, folder: str, since: int
+) -> DataFrame:
     """Return the behaviour of SPUs that reached a step since the training: spu_id, behaviour.
 
     It is that of the moment in which the step was reached.
 
     Args:
         events: user_id, domain, item_id, action, occurred_at, spu_id: each event once.
-        steps: ``event_steps`` of the same events.
+        reached: ``steps_reached`` of the same events. Used twice: keep it cached.
         folder: of the encoder version, whose training knew the events before ``since``.
         since: microseconds since 1970.
     """
-    reached = steps_reached(events, steps, since=since)
     sums = _event_sums(events, reached, folder=folder, since=since)
     return (
         reached.join(sums, on="spu_id", how="left")
@@ -51,7 +52,8 @@ def steps_reached(events: DataFrame, steps: DataFrame, *, since: int) -> DataFra
     events since that moment led there.
 
     Args:
-        events, steps: as for ``folded_behaviours``.
+        events: as for ``folded_behaviours``.
+        steps: ``event_steps`` of the same events.
         since: microseconds since 1970.
     """
     of_spu = Window.partitionBy("spu_id")
@@ -117,16 +119,16 @@ def _sums(folder: str, since: int, batches: Iterable[pa.RecordBatch]) -> Iterato
 
 
 def _folded(folder: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    known, basis = _read(folder)
-    width = 2 * len(basis.singular_F)
+    known = _read(folder)
     for batch in batches:
         spu_ids = batch.column("spu_id").to_pylist()
-        sums = np.zeros((len(spu_ids), width), np.int64)
+        basis = known.basis_of(spu_ids)
+        sums = np.zeros((len(spu_ids), 2 * len(basis.singular_F)), np.int64)
         for row, lists in enumerate(batch.column("sums").to_pylist()):
             sums[row] = np.sum(lists, axis=0) if lists else 0
         behaviours = folded(
             known.of(spu_ids),
-            Basis(basis.singular_F, known.scales_of(spu_ids)),
+            basis,
             sums,
             batch.column("n_added").to_numpy(),
         )
@@ -142,16 +144,15 @@ def _rows(
 
 
 @cache
-def _read(folder: str) -> tuple[Behaviour, Basis]:
+def _read(folder: str) -> Behaviour:
     """Read an encoder version once a worker."""
     known = read_behaviour(folder)
-    if known is None or known.basis is None:
-        raise LookupError(f"encoder version in {folder!r} has no basis to fold events in with.")
-    return known, known.basis
+    if known is None:
+        raise LookupError(f"encoder version in {folder!r} has no behaviour to fold events into.")
+    return known
 
 
 def _towards(folder: str, spu_ids: list[str]) -> NDArray[np.float64]:
     """Return ``directions`` of some SPUs; zeros of those that the training did not see."""
-    known, basis = _read(folder)
-    scales_N4 = known.scales_of(spu_ids)
-    return directions(known.of(spu_ids), Basis(basis.singular_F, scales_N4))
+    known = _read(folder)
+    return directions(known.of(spu_ids), known.basis_of(spu_ids))

@@ -5,7 +5,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from encoders.artifacts import EncoderInfo
-from encoders.learn.behaviour import Behaviour, behaviour_width, has_basis
+from encoders.learn.behaviour import Behaviour, behaviour_width, read_behaviour
 from spark_jobs.warehouse.tables import Tables
 
 _SCHEMA = pa.schema([("spu_id", pa.string()), ("behaviour", pa.list_(pa.float32()))])
@@ -18,9 +18,9 @@ def behaviour_numbers(encoder: EncoderInfo) -> int:
     return behaviour_width(encoder.size("towers", "factors"))
 
 
-def folds_events(encoder: EncoderInfo) -> bool:
-    """Return whether an encoder folds events from after its training into what it reads."""
-    return behaviour_numbers(encoder) > 0 and has_basis(encoder.folder)
+def known_behaviour(encoder: EncoderInfo) -> Behaviour | None:
+    """Return the behaviour that an encoder was trained with; None of one that reads none."""
+    return read_behaviour(encoder.folder) if behaviour_numbers(encoder) else None
 
 
 def trained_behaviours(tables: Tables, known: Behaviour | None) -> DataFrame:

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from encoders.artifacts import EncoderInfo
-from encoders.learn.behaviour import Behaviour, read_behaviour
+from encoders.learn.behaviour import Behaviour
 from spark_jobs.config import Config
 from spark_jobs.contracts import (
     INTERACTIONS,
@@ -22,7 +22,7 @@ from spark_jobs.contracts import (
 )
 from spark_jobs.embeddings.content_matrix import ContentMatrix, numbered_contents
 from spark_jobs.embeddings.event_steps import event_steps, item_event_counts
-from spark_jobs.embeddings.folding import folded_behaviours
+from spark_jobs.embeddings.folding import folded_behaviours, steps_reached
 from spark_jobs.embeddings.histories import (
     EVENT,
     histories,
@@ -133,11 +133,16 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Contents:
-    """Tonight's contents as the towers of one ``learn_item`` version read them."""
+    """Tonight's contents as the towers of one ``learn_item`` version read them.
+
+    Attributes:
+        known: behaviour that the version was trained with; None of one that reads none.
+    """
 
     inputs: Inputs
     language_model: str
     version: str
+    known: Behaviour | None
 
     @cached_property
     def encoder(self) -> EncoderInfo:
@@ -164,14 +169,10 @@ class Contents:
         if known is None or known.basis is None or steps is None:
             return trained
         events = self.inputs.known_events
-        later = folded_behaviours(events, steps, folder=self.encoder.folder, since=known.until)
+        reached = self.inputs.cached(steps_reached(events, steps, since=known.until))
+        later = folded_behaviours(events, reached, folder=self.encoder.folder, since=known.until)
         folded = self.inputs.cached(later)
         return trained.join(folded, on="spu_id", how="left_anti").unionByName(folded)
-
-    @cached_property
-    def known(self) -> Behaviour | None:
-        """Behaviour that the version was trained with; None of one that reads none."""
-        return read_behaviour(self.encoder.folder) if behaviour_numbers(self.encoder) else None
 
     @cached_property
     def matrix(self) -> ContentMatrix:

@@ -17,7 +17,7 @@ from spark_jobs.config import Config, EncodingConfig
 from spark_jobs.contracts import SPU_PREFERENCE_EMBEDDINGS, USER_EMBEDDINGS
 from spark_jobs.embeddings.content_matrix import ContentMatrix, remove_leftovers
 from spark_jobs.embeddings.incremental import VectorRows, Wanted, releases_to_encode, stage_vectors
-from spark_jobs.embeddings.tower_inputs import folds_events
+from spark_jobs.embeddings.tower_inputs import known_behaviour
 from spark_jobs.embeddings.user_inputs import Contents, Histories, Inputs
 from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.engine.inference import encoded
@@ -40,9 +40,13 @@ def run(tables: Tables, config: Config, night: Night) -> Sequence[Step]:
     releases = [release.encoders for release in releases_to_encode(tables)]
     remove_leftovers(tables.layout.tmp)
     with ExitStack() as stack:
-        inputs = Inputs(snapshot, config, stack, folds=_folds(tables, releases))
+        read = {e["learn_item"]: e["learn_content"] for e in releases}
+        known = {version: known_behaviour(encoder_info(tables, version)) for version in read}
+        folds = any(of is not None and of.basis is not None for of in known.values())
+        inputs = Inputs(snapshot, config, stack, folds)
         contents = {
-            e["learn_item"]: Contents(inputs, e["learn_content"], e["learn_item"]) for e in releases
+            version: Contents(inputs, language_model, version, known[version])
+            for version, language_model in read.items()
         }
         users = _histories_of_encoders(tables, releases, contents)
         for each in contents.values():
@@ -114,12 +118,6 @@ def spu_vectors(
         "content_hash", *encoder.inputs
     )
     return encoded(inputs, encoder, keys=("content_hash",), config=config, stage=STAGE, count=count)
-
-
-def _folds(tables: Tables, releases: Sequence[Mapping[str, str]]) -> bool:
-    """Return whether an encoder folds in events from after its training."""
-    items = {encoders["learn_item"] for encoders in releases}
-    return any(folds_events(encoder_info(tables, version)) for version in items)
 
 
 def _histories_of_encoders(

@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from encoders.learn.evaluation import (
     Judged,
-    events_of,
     judged_ranker,
     repeated_share,
     tower_ranker,
     user_scores,
 )
-from encoders.learn.history import History
+from encoders.learn.history import History, events_of
 from encoders.learn.preference import artifact_inputs, artifact_towers
 from encoders.learn.rules import Ranker, Rules
 from encoders.learn.whitening import Whitening

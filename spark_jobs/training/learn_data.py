@@ -88,6 +88,11 @@ def event_minutes(known: DataFrame) -> DataFrame:
     return known.distinct().groupBy(minute).agg(F.count("*").alias("n")).orderBy("minute")
 
 
+def unix_micros(moment: datetime) -> int:
+    """Return microseconds since 1970."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
 def held_out_from(minutes: pa.Table, share: float = HELD_OUT) -> datetime:
     """Return the moment after which ``share`` of the events lie, rounded down to a minute.
 
@@ -194,7 +199,7 @@ def days_shuffled(sequences: UserSequences, cut: datetime, *, seed: int = 0) -> 
     The order within a day may be that of a key: what ranks well by it alone falls behind here. What
     lies before the cut stays before it.
     """
-    moment = (cut - _EPOCH) // timedelta(microseconds=1)
+    moment = unix_micros(cut)
     day = timedelta(days=1) // timedelta(microseconds=1)
     rng = np.random.default_rng(seed)
     items, times = [], []
@@ -221,7 +226,7 @@ def cut_at(
             all before it as its history.
         watched_share: of the events before the cut, the latest.
     """
-    moment = (cut - _EPOCH) // timedelta(microseconds=1)
+    moment = unix_micros(cut)
     both = list(zip(sequences.items, sequences.times, strict=True))
     sizes = [int((times < moment).sum()) for times in sequences.times]
     known = [times[:size] for times, size in zip(sequences.times, sizes, strict=True)]

@@ -9,7 +9,7 @@ writes encoder versions.
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -31,6 +31,7 @@ from spark_jobs.training.learn_data import (
     held_out_from,
     known_events,
     spu_contents,
+    unix_micros,
     user_sequences,
 )
 from spark_jobs.training.warm_caches import warm_spu_content_embeddings
@@ -82,7 +83,9 @@ def train_learn(
         "ridge": trained.fitted.ridge,
         "ridges": trained.fitted.tried,
     }
-    behaviour = Behaviour.of_met(spu_ids, trained.behaviour_NF, trained.basis, _micros(parts.cut))
+    behaviour = Behaviour.of_met(
+        spu_ids, trained.behaviour_NF, trained.basis, unix_micros(parts.cut)
+    )
     artifacts = {
         kind: replace(artifact, config={**artifact.config, "ridge": trained.fitted.ridge})
         for kind, artifact in tower_artifacts(
@@ -100,11 +103,6 @@ def train_learn(
         versions,
     )
     return {"learn_content": content_version, **versions}
-
-
-def _micros(moment: datetime) -> int:
-    """Return microseconds since 1970."""
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def _trained(

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from encoders.backbones.language_model import SMOLLM2, load_language_model
 from encoders.backbones.text import ALL_MINILM, load_text_backbone
 from encoders.hardware import choose_hardware
-from encoders.learn.evaluation import events_of
-from encoders.learn.history import Case, History
+from encoders.learn.history import Case, History, events_of
 from encoders.learn.prompt import spu_prompt
 
 # Of Online Retail II: the share of purchases that lie after the cut.

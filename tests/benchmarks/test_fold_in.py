@@ -15,7 +15,7 @@ from result_tables import table
 
 from encoders.learn.evaluation import both_ways, tower_ranker, user_scores
 from encoders.learn.folding import added_sums, directions, folded
-from encoders.learn.history import Case, History
+from encoders.learn.history import Case, History, events_of
 from encoders.learn.rules import Ranker, Rules
 from encoders.learn.training import Trained, train
 from encoders.learn.whitening import Whitening
@@ -37,7 +37,7 @@ def test_folding_later_events_in(
     earlier = [history.until(size) for history, size in both]
     watched_from = [_earlier_moment(history) for history in earlier]
     trained = train(contents_NC, earlier, LearnConfig(), watched_from=watched_from, device="cpu")
-    met_N, met_later_N = _events(earlier, len(contents_NC)), _events(shop.before, len(contents_NC))
+    met_N, met_later_N = (events_of(users, len(contents_NC)) for users in (earlier, shop.before))
     stepped_N = _step(met_later_N) > _step(met_N)
     everything = _folded(trained, shop, np.where(met_later_N > met_N, _ALWAYS, _NEVER))
     behaviours = {
@@ -76,10 +76,6 @@ def _earlier_moment(history: History) -> int:
     moments = int(history.moments[-1]) + 1
     first_watched = moments - max(1, round(WATCHED_SHARE * moments))
     return int(np.searchsorted(history.moments, first_watched))
-
-
-def _events(histories: list[History], n_items: int) -> NDArray[np.int64]:
-    return np.bincount(np.concatenate([h.items for h in histories]), minlength=n_items)
 
 
 def _step(events_N: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -19,8 +19,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from encoders.learn.baselines.sasrec import SasRec, SasRecConfig, sasrec_ranker
 from encoders.learn.batches import drawn_candidates
-from encoders.learn.evaluation import events_of, user_scores
-from encoders.learn.history import Case, History, Rows
+from encoders.learn.evaluation import user_scores
+from encoders.learn.history import Case, History, Rows, events_of
 from encoders.learn.losses import log_inclusion
 
 _FIGURE = "ndcg@10"

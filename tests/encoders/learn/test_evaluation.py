@@ -11,14 +11,13 @@ from encoders.learn.evaluation import (
     VectorTowers,
     both_ways,
     compared,
-    events_of,
     judged_ranker,
     repeated_share,
     summed_up,
     tower_ranker,
     user_scores,
 )
-from encoders.learn.history import Case, History
+from encoders.learn.history import Case, History, events_of
 from encoders.learn.rules import Scores, popularity
 from encoders.learn.towers import TowerConfig, Towers
 from encoders.learn.transformer_towers import TransformerConfig, TransformerTowers

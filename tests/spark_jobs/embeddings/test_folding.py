@@ -110,11 +110,11 @@ def test_behaviour_of_the_spus_that_reached_a_step_has_the_events_until_then_in_
 ) -> None:
     steps = _steps_of_test()
 
-    rows = folded_behaviours(events, _steps(spark, steps), folder=folder, since=MICROS).collect()
+    reached = steps_reached(events, _steps(spark, steps), since=MICROS)
+    rows = folded_behaviours(events, reached, folder=folder, since=MICROS).collect()
 
-    assert known.basis is not None
-    numbers, scales = known.of(SPUS), known.scales_of(SPUS)
-    towards = directions(numbers, type(known.basis)(known.basis.singular_F, scales))
+    numbers, basis = known.of(SPUS), known.basis_of(SPUS)
+    scales, towards = basis.scales_N4, directions(numbers, basis)
     before = _counts([event for event in EVENTS if event[2] < 0])
     found = {row["spu_id"]: np.array(row["behaviour"]) for row in rows}
     assert set(found) == set(SPUS[2:])
@@ -134,12 +134,13 @@ def test_behaviour_of_the_spus_that_reached_a_step_has_the_events_until_then_in_
 def test_partitions_change_no_bit(spark: SparkSession, events: DataFrame, folder: str) -> None:
     steps = _steps(spark, _steps_of_test())
 
-    one, many = (
-        {row["spu_id"]: row["behaviour"] for row in folded_behaviours(
-            events.repartition(n), steps, folder=folder, since=MICROS
-        ).collect()}
-        for n in (1, 5)
-    )  # fmt: skip
+    def folded(partitions: int) -> dict[str, list[float]]:
+        spread = events.repartition(partitions)
+        reached = steps_reached(spread, steps, since=MICROS)
+        rows = folded_behaviours(spread, reached, folder=folder, since=MICROS).collect()
+        return {row["spu_id"]: row["behaviour"] for row in rows}
+
+    one, many = folded(1), folded(5)
 
     assert one == many
 
@@ -149,6 +150,7 @@ def test_nothing_since_the_training_folds_nothing(
 ) -> None:
     before = events.filter("occurred_at < '2026-01-20'")
 
-    rows = folded_behaviours(before, _steps(spark, {0: 1, 1: 2}), folder=folder, since=MICROS)
+    reached = steps_reached(before, _steps(spark, {0: 1, 1: 2}), since=MICROS)
+    rows = folded_behaviours(before, reached, folder=folder, since=MICROS)
 
     assert rows.count() == 0
