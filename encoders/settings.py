@@ -72,17 +72,20 @@ class LearnConfig:
         dim: of the vectors.
         hidden: width of the network inside a tower.
         factors: of behaviour, of each side.
+        factor_shrinkage: the factors of an item of n events weigh n / (n + this): those of rare
+            items are noise, and their text says more.
         max_history: a longer history loses its oldest events.
         whitened_width: most directions of the catalogue's contents that are kept.
         ridge: of the whitening, in units of the largest variance; of several, or ``auto``, the one
             is taken with which rules rank best for the users watched, before training.
         batch_size: histories that a step learns from, at most.
-        candidates: items drawn evenly beside those that were met next, as negatives.
+        candidates: items drawn beside those that were met next, as negatives, evenly from all that
+            somebody met: others may not have been on sale yet.
         histories_per_user: cuts of a user's sequence that an epoch learns from, at most.
         rule_share: share of the label that comes from the best rule's ranking; the rest is what was
             met next.
-        behaviour_dropout: share of items that lose their factors in a step of training, so that
-            those without an event have a place in the space.
+        behaviour_dropout: share of items that a step of training reads as if nobody had met them,
+            so that those without an event have a place in the space.
         watched_share: share of the events, the latest, that training watches and does not learn
             from until the number of epochs is chosen.
         max_watched: users; more would cost a large part of an epoch to rank for.
@@ -97,6 +100,7 @@ class LearnConfig:
     dim: PositiveInt = 64
     hidden: PositiveInt = 256
     factors: PositiveInt = 128
+    factor_shrinkage: NonNegativeFloat = 10.0
     max_history: PositiveInt = 256
     whitened_width: PositiveInt = 1024
     ridge: Ridge = 0.03

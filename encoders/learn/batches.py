@@ -129,10 +129,8 @@ def _drawn_targets(sizes: Rows, rng: np.random.Generator) -> Rows:
 
 
 def drawn_candidates(
-    target_P: Rows, n_items: int, count: int, rng: np.random.Generator
+    target_P: Rows, items_M: Rows, count: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Return the targets and ``count`` items drawn evenly, each once, rising [C]."""
-    drawn: NDArray[np.int64] = np.unique(
-        np.concatenate([target_P, rng.integers(0, n_items, count)])
-    )
+    """Return the targets and ``count`` items drawn evenly from some, each once, rising [C]."""
+    drawn: NDArray[np.int64] = np.unique(np.concatenate([target_P, rng.choice(items_M, count)]))
     return drawn

@@ -15,7 +15,7 @@ import torch
 from encoders.learn.evaluation import compared
 from encoders.learn.history import Case, History
 from encoders.learn.processes import agreed
-from encoders.learn.rules import Blend, Ranker, Rules, nearest_text, unit_rows
+from encoders.learn.rules import Ranker, Rules, nearest_text, unit_rows
 from encoders.learn.whitening import Whitening, fitted_whitenings
 from encoders.settings import LearnConfig
 
@@ -73,10 +73,7 @@ def chosen_whitening(
 def _text_rules(rules: Rules, white_NK: torch.Tensor) -> dict[str, Ranker]:
     """Return the rules that read contents, over others: their transitions are the same."""
     unit_NK = unit_rows(white_NK)
-    blends = {
-        name: Blend(rules.transitions.strengths_NN, unit_NK, decay=blend.decay)
-        for name, blend in rules.blends.items()
-    }
+    blends = {name: blend.reading(unit_NK) for name, blend in rules.blends.items()}
     return {"nearest_text": nearest_text(unit_NK), **blends}
 
 

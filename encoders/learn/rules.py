@@ -16,15 +16,16 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
-from encoders.learn.history import History, Rows
+from encoders.learn.history import History, Rows, events_of
 from encoders.learn.transitions import transitions
 
 Scores = NDArray[np.float32]
 # Histories of some users -> scores [B, N].
 Ranker = Callable[[Sequence[History]], Scores]
 
-# Weight of the whitened text beside the transitions.
-_TEXT = 2.0
+# Weight of the whitened text beside the transitions, 2 + 1 / (1 + n) for an item of n events: rare
+# items have few transitions to be found by.
+_TEXT, _TEXT_OF_NEW = 2.0, 1.0
 # Weight of an item beside one that was met a moment later, by the blend.
 _DECAYS: Mapping[str, float] = {"neighbour_blend": 0.5, "history_blend": 0.97}
 # Above any popularity.
@@ -48,9 +49,10 @@ class Rules:
             histories: what users have met: what the rules know.
         """
         popular, unit_NK = popularity(histories, len(white_NK)), unit_rows(white_NK)
+        events_N = events_of(histories, len(white_NK))
         self.transitions = transitions(histories, len(white_NK))
         self.blends: Mapping[str, Blend] = {
-            name: Blend(self.transitions.strengths_NN, unit_NK, decay=decay)
+            name: Blend(self.transitions.strengths_NN, unit_NK, events_N, decay=decay)
             for name, decay in _DECAYS.items()
         }
         self.by_name: Mapping[str, Ranker] = {
@@ -110,22 +112,34 @@ class Blend:
     """Rank by transitions from the items of a history plus the likeness of their whitened text."""
 
     def __init__(
-        self, transitions_NN: sp.csr_array, unit_NK: NDArray[np.float32], *, decay: float
+        self,
+        transitions_NN: sp.csr_array,
+        unit_NK: NDArray[np.float32],
+        events_N: Rows,
+        *,
+        decay: float,
     ) -> None:
         """Take what the rule knows.
 
         Args:
             transitions_NN: strengths of ``transitions``.
             unit_NK: whitened contents, unit norm.
+            events_N: how many events there were of each item.
             decay: weight of an item beside one that was met a moment later.
         """
-        self._transitions_NN, self._unit_NK, self.decay = transitions_NN, unit_NK, decay
+        self._transitions_NN, self._events_N, self.decay = transitions_NN, events_N, decay
+        self._unit_NK = unit_NK
+        self._text_weight_N = (_TEXT + _TEXT_OF_NEW / (1 + events_N)).astype(np.float32)
+
+    def reading(self, unit_NK: NDArray[np.float32]) -> "Blend":
+        """Return the same rule over other contents."""
+        return Blend(self._transitions_NN, unit_NK, self._events_N, decay=self.decay)
 
     def __call__(self, users: Sequence[History]) -> Scores:
         """Return the scores of all items [B, N]."""
         weight_BN = faded_histories(users, len(self._unit_NK), decay=self.decay)
         scores: Scores = (weight_BN @ self._transitions_NN).toarray()
-        scores += self._text(weight_BN, self._unit_NK)
+        scores += self._text_weight_N * ((weight_BN @ self._unit_NK) @ self._unit_NK.T)
         return scores
 
     def among(self, users: Sequence[History], candidates_C: Rows) -> Scores:
@@ -134,17 +148,14 @@ class Blend:
         met_M = np.unique(weight_BN.indices)
         transitions_MC = self._by_column[:, candidates_C][met_M].toarray()
         scores: Scores = weight_BN[:, met_M] @ transitions_MC
-        scores += self._text(weight_BN, self._unit_NK[candidates_C])
+        likeness_BC = (weight_BN @ self._unit_NK) @ self._unit_NK[candidates_C].T
+        scores += self._text_weight_N[candidates_C] * likeness_BC
         return scores
 
     @cached_property
     def _by_column(self) -> sp.csc_array:
         """Transitions that are sliced by column in a fifth of the time."""
         return self._transitions_NN.tocsc()
-
-    def _text(self, weight_BN: sp.csr_array, unit_CK: NDArray[np.float32]) -> Scores:
-        scores: Scores = np.float32(_TEXT) * ((weight_BN @ self._unit_NK) @ unit_CK.T)
-        return scores
 
 
 def added(rule: Ranker, other: Ranker, weight: float) -> Ranker:

@@ -44,6 +44,7 @@ class TowerConfig:
         whitened_width: K, leading directions of the catalogue that are kept.
         factors: F.
         dim: D.
+        factor_shrinkage: 0 in versions from before December 2026.
     """
 
     content_width: int
@@ -52,6 +53,7 @@ class TowerConfig:
     dim: int = _DEFAULTS.dim
     hidden: int = _DEFAULTS.hidden
     max_history: int = _DEFAULTS.max_history
+    factor_shrinkage: float = 0.0
 
     def __post_init__(self) -> None:
         if self.dim < _EXTRA + 2:
@@ -72,6 +74,7 @@ def tower_config(settings: LearnConfig, content_width: int, whitened_width: int)
         dim=settings.dim,
         hidden=settings.hidden,
         max_history=settings.max_history,
+        factor_shrinkage=settings.factor_shrinkage,
     )
 
 
@@ -116,21 +119,25 @@ class Towers(nn.Module):
             behaviour_NB: ``behaviour``; zeros of an item that nobody met.
         """
         white_NK = functional.normalize(Whitening(self.mean_C, self.map_CK)(content_NC), dim=1)
-        factors = self.config.factors
-        factors_NF, events_N1 = behaviour_NB[:, :-1], behaviour_NB[:, -1:]
+        factors_NF, log_events_N1 = behaviour_NB[:, :-1], behaviour_NB[:, -1:]
+        weight_N1 = self._factor_weight(log_events_N1.expm1())
         return torch.cat(
             [
                 white_NK * (_TEXT_SCALE * self.config.whitened_width**0.5),
-                factors_NF * (_BEHAVIOUR_SCALE * factors**0.5),
-                events_N1 * _EVENTS_SCALE,
+                factors_NF * (_BEHAVIOUR_SCALE * self.config.factors**0.5) * weight_N1,
+                log_events_N1 * _EVENTS_SCALE,
             ],
             dim=1,
         )
 
+    def _factor_weight(self, events_N1: torch.Tensor) -> torch.Tensor:
+        shrinkage = self.config.factor_shrinkage
+        return events_N1 / (events_N1 + shrinkage) if shrinkage else torch.ones_like(events_N1)
+
     def without_behaviour(self, inputs_NX: torch.Tensor, where_N: torch.Tensor) -> torch.Tensor:
-        """Return the inputs with the factors of some items zeroed; their text and events stay."""
+        """Return the inputs with some items as if nobody had met them: their text alone stays."""
         inputs_NX = inputs_NX.clone()
-        inputs_NX[where_N, self.config.whitened_width : -1] = 0
+        inputs_NX[where_N, self.config.whitened_width :] = 0
         return inputs_NX
 
     def keys(self, inputs_NX: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

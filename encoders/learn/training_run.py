@@ -68,6 +68,7 @@ class TrainingRun:
         self.inputs_NX = towers.inputs(content.to(device), known)
         self.repeats_are_usual = repeated_share(histories) > _USUAL_REPEATS
         events_N = np.expm1(self.behaviour_NF[:, -1].astype(np.float64))
+        self._met_M = np.flatnonzero(events_N)
         self._popularity_N = events_N / max(events_N.sum(), 1.0)
         cuts = n_cuts(histories, config.histories_per_user)
         self._batch_size = min(config.batch_size, max(_LEAST_BATCH, cuts // _LEAST_STEPS))
@@ -121,7 +122,7 @@ class TrainingRun:
     def _loss(self, batch: Batch, rng: np.random.Generator) -> torch.Tensor:
         """Return what this process's share of a batch adds to the mean over its histories."""
         n_items, config = len(self.inputs_NX), self.config
-        candidates_C = drawn_candidates(batch.target_P, n_items, config.candidates, rng)
+        candidates_C = drawn_candidates(batch.target_P, self._met_M, config.candidates, rng)
         dropped_N = torch.from_numpy(rng.random(n_items) < config.behaviour_dropout)
         share = batch.share(rank(), group_size())
         if not share.histories:
@@ -129,7 +130,7 @@ class TrainingRun:
         logits_BC = self._logits(share, candidates_C, dropped_N) - log_inclusion(
             self._popularity_N[candidates_C],
             targets=len(batch.target_P),
-            drawn_share=config.candidates / n_items,
+            drawn_share=config.candidates / len(self._met_M),
         ).to(self.inputs_NX.device)
         mean = self._mean_loss(share, candidates_C, logits_BC)
         return mean * (len(share.histories) / len(batch.histories))
@@ -164,7 +165,7 @@ class TrainingRun:
         """Return the towers' scores of the candidates for every history [B, C].
 
         Args:
-            dropped_N: items that lose their factors, on both sides at once.
+            dropped_N: items that lose their behaviour, on both sides at once.
         """
         items_P, ages_P, of_P = flat_histories(batch.histories)
         read, where_P = torch.unique(items_P, return_inverse=True)

@@ -97,7 +97,7 @@ class _Run:
         is_item_BT = torch.arange(items_BT.shape[1]) < length_B[:, None]
         target_P = np.concatenate([items[1:] for items in batch])
         n_items, drawn = len(self._popularity_N), self._config.candidates
-        candidates_C = drawn_candidates(target_P, n_items, drawn, rng)
+        candidates_C = drawn_candidates(target_P, np.arange(n_items), drawn, rng)
         key_CD = self.network.items(torch.from_numpy(candidates_C))
         logits_PC = self.network(items_BT)[is_item_BT] @ key_CD.T - log_inclusion(
             self._popularity_N[candidates_C], targets=len(target_P), drawn_share=drawn / n_items

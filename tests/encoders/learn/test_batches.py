@@ -135,17 +135,19 @@ def test_users_of_one_moment_give_no_batch() -> None:
 def test_candidates_are_the_targets_and_drawn_items_each_once_and_rising(count: int) -> None:
     targets = np.array([7, 3, 7])
 
-    drawn = drawn_candidates(targets, 50, count, np.random.default_rng(0))
+    drawn = drawn_candidates(targets, np.arange(50), count, np.random.default_rng(0))
 
     assert (np.diff(drawn) > 0).all()
     assert {3, 7} <= set(drawn.tolist()) <= set(range(50))
     assert len(drawn) <= 2 + count
 
 
-def test_candidates_are_drawn_evenly() -> None:
+def test_candidates_are_drawn_evenly_from_the_items_given() -> None:
     rng = np.random.default_rng(0)
+    items, target = np.arange(1, 23, 2), np.array([0])
 
-    drawn = np.concatenate([drawn_candidates(np.array([0]), 11, 3, rng) for _ in range(4000)])
+    drawn = np.concatenate([drawn_candidates(target, items, 3, rng) for _ in range(4000)])
 
-    share = np.bincount(drawn, minlength=11)[1:] / 4000
-    np.testing.assert_allclose(share, 1 - (10 / 11) ** 3, atol=0.03)
+    share = np.bincount(drawn, minlength=23) / 4000
+    np.testing.assert_allclose(share[items], 1 - (10 / 11) ** 3, atol=0.03)
+    assert share[2::2].sum() == 0

@@ -74,12 +74,15 @@ def test_the_blend_adds_transitions_to_the_likeness_of_texts() -> None:
     unit = unit_rows(torch.randn(4, 3, generator=torch.Generator().manual_seed(0)))
     leads = transitions(histories, 4).strengths_NN
 
-    (scores,) = Blend(leads, unit, decay=0.5)([History.at([3, 2, 0], [0, 1, 1])])
+    (scores,) = Blend(leads, unit, np.array([2, 2, 1, 1]), decay=0.5)(
+        [History.at([3, 2, 0], [0, 1, 1])]
+    )
 
     expected = np.zeros(4)
     for item, weight in ((3, 0.5), (2, 1), (0, 1)):
         for other in range(4):
-            expected[other] += weight * (leads[item, other] + 2 * unit[item] @ unit[other])
+            text = 2 + 1 / (3 if other < 2 else 2)
+            expected[other] += weight * (leads[item, other] + text * unit[item] @ unit[other])
     np.testing.assert_allclose(scores, expected, rtol=1e-5)
 
 

@@ -208,7 +208,7 @@ def test_events_of_long_ago_neither_overflow_nor_spoil_the_gradient(pace: float)
     assert towers.fading_E.grad.isfinite().all()
 
 
-def test_without_behaviour_the_factors_of_some_items_are_zeros_and_nothing_else() -> None:
+def test_without_behaviour_the_text_of_some_items_is_left_and_others_stay() -> None:
     towers = _towers()
     inputs = _inputs(towers)
     before = inputs.clone()
@@ -216,23 +216,36 @@ def test_without_behaviour_the_factors_of_some_items_are_zeros_and_nothing_else(
 
     without = towers.without_behaviour(inputs, where)
 
-    factors = slice(CONFIG.whitened_width, -1)
     assert torch.equal(inputs, before)
-    assert not without[where, factors].any()
+    assert not without[where, CONFIG.whitened_width :].any()
     assert torch.equal(without[~where], inputs[~where])
     assert torch.equal(without[:, : CONFIG.whitened_width], inputs[:, : CONFIG.whitened_width])
-    assert torch.equal(without[:, -1], inputs[:, -1])
 
 
-def test_an_item_that_nobody_met_is_read_as_one_that_lost_its_factors_and_events() -> None:
+def test_an_item_that_nobody_met_is_read_as_one_that_lost_its_behaviour() -> None:
     towers = _towers()
     met = torch.ones(N_ITEMS, CONFIG.behaviour_width).double()
 
     inputs = towers.inputs(_content(0).double(), met)
     lost = towers.without_behaviour(inputs, torch.ones(N_ITEMS, dtype=torch.bool))
-    lost[:, -1] = 0
 
     assert torch.equal(lost, towers.inputs(_content(0).double(), torch.zeros_like(met)))
+
+
+def test_the_factors_of_rare_items_weigh_less() -> None:
+    content, behaviour = _content(0)[:4].double(), torch.ones(4, CONFIG.behaviour_width).double()
+    behaviour[:, -1] = torch.tensor([0.0, 1.0, 3.0, 1e6]).log1p()
+    plain, shrunk = (
+        Towers(replace(CONFIG, factor_shrinkage=by)).double().inputs(content, behaviour)
+        for by in (0.0, 3.0)
+    )
+
+    factors = slice(CONFIG.whitened_width, -1)
+    weight = shrunk[:, factors] / plain[:, factors]
+    expected = torch.tensor([0, 0.25, 0.5, 1]).double()[:, None].expand_as(weight)
+    torch.testing.assert_close(weight, expected, atol=1e-5, rtol=0)
+    assert torch.equal(shrunk[:, : factors.start], plain[:, : factors.start])
+    assert torch.equal(shrunk[:, -1], plain[:, -1])
 
 
 def test_inputs_do_not_depend_on_the_scale_of_whitened_content() -> None:
@@ -277,11 +290,13 @@ def test_flat_histories_give_item_age_and_history_of_every_line() -> None:
 
 
 def test_sizes_come_from_the_settings_and_the_contents() -> None:
-    settings = LearnConfig(dim=16, hidden=9, factors=5, max_history=7)
+    settings = LearnConfig(dim=16, hidden=9, factors=5, max_history=7, factor_shrinkage=2.5)
 
     config = tower_config(settings, content_width=6, whitened_width=4)
 
-    assert config == TowerConfig(6, 4, factors=5, dim=16, hidden=9, max_history=7)
+    assert config == TowerConfig(
+        6, 4, factors=5, dim=16, hidden=9, max_history=7, factor_shrinkage=2.5
+    )
     assert config.behaviour_width == 11
 
 

@@ -122,11 +122,18 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
 
 def test_epochs_draw_other_candidates_and_an_epoch_draws_its_own_again(steps: Steps) -> None:
     # One user with one cut: the batches of all epochs are alike.
+    history = History.at(range(N_ITEMS), [0] * (N_ITEMS - 1) + [1])
     for epoch in (1, 2, 1):
-        _run([History.one_by_one([3, 4])]).one_epoch(epoch)
+        _run([history]).one_epoch(epoch)
 
     first, second, again = (candidates.tolist() for candidates in steps.candidates)
     assert first == again != second
+
+
+def test_items_that_nobody_met_are_no_negatives(steps: Steps) -> None:
+    _run([History.one_by_one([3, 4, 5, user % 3]) for user in range(12)]).one_epoch(1)
+
+    assert set(np.concatenate(steps.candidates).tolist()) == {0, 1, 2, 3, 4, 5}
 
 
 @pytest.mark.parametrize("repeats", [True, False], ids=["usual repeats", "new items"])
@@ -151,7 +158,7 @@ def test_logits_are_the_scores_less_the_chance_to_be_drawn_of_items_that_are_can
         targets = batch.target_P[batch.of_P == row]
         for column, item in enumerate(candidates):
             is_candidate = repeats or item in targets or item not in batch.known[row]
-            drawn = 1 - np.exp(-(len(batch.target_P) * share[item] + 9 / N_ITEMS))
+            drawn = 1 - np.exp(-(len(batch.target_P) * share[item] + 9 / np.sum(share > 0)))
             score = user @ key[item] + popularity[item] - np.log(drawn)
             assert logits[row, column] == pytest.approx(
                 score if is_candidate else losses.NEVER, rel=1e-4, abs=1e-4
@@ -162,12 +169,12 @@ def test_logits_are_the_scores_less_the_chance_to_be_drawn_of_items_that_are_can
 def test_behaviour_that_is_dropped_always_teaches_its_weights_nothing(dropout: float) -> None:
     run = _run(_histories(), replace(CONFIG, behaviour_dropout=dropout))
     weight = run.towers.key.linear.weight
-    factors = slice(run.towers.config.whitened_width, -1)
-    before: NDArray[np.float32] = weight.detach()[:, factors].numpy().copy()
+    behaviour = slice(run.towers.config.whitened_width, None)
+    before: NDArray[np.float32] = weight.detach()[:, behaviour].numpy().copy()
 
     run.one_epoch(1)
 
-    after = weight.detach()[:, factors].numpy()
+    after = weight.detach()[:, behaviour].numpy()
     # Weight decay alone shrinks all weights of a direction by the same share.
     shares = after / before
     assert (np.ptp(shares) < 1e-5) == (dropout == 1.0)
