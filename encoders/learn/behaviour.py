@@ -18,8 +18,8 @@ import fsspec
 import numpy as np
 from numpy.typing import NDArray
 
-from encoders.learn.folding import Basis, at_unit_norm
-from encoders.learn.history import History, events_of
+from encoders.learn.folding import Basis, at_unit_norm, with_later_events
+from encoders.learn.history import History, Rows, events_of
 from encoders.learn.transitions import Transitions
 
 Factors = NDArray[np.float32]
@@ -84,6 +84,20 @@ class Behaviour:
     def of(self, spu_ids: Sequence[str]) -> Factors:
         """Return the behaviour of SPUs, zeros of those that nobody met [N, 2 F + 1]."""
         return self._rows_of(self.numbers, spu_ids)
+
+    def later_of(self, spu_ids: Sequence[str], users: Sequence[tuple[Rows, Rows]]) -> Factors:
+        """Return ``of``, with what users met since the training folded in.
+
+        A version without a basis cannot fold: its behaviour stays as old as its training.
+
+        Args:
+            users: rows of ``spu_ids`` that each user met, oldest first, and when, in microseconds
+                since 1970.
+        """
+        numbers = self.of(spu_ids)
+        if self.basis is None:
+            return numbers
+        return with_later_events(numbers, self.basis_of(spu_ids), users, since=self.until)
 
     def basis_of(self, spu_ids: Sequence[str]) -> Basis:
         """Return the basis of SPUs, with scales of zero for those that nobody met.

@@ -13,6 +13,7 @@ Imports no torch: stages fold without it.
 Shapes: N items, F factors of a side, T events of a user, M moments, E events that are folded in.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -213,6 +214,28 @@ def folded(
     )
     events_N = np.expm1(numbers[:, -1].astype(np.float64)) + added_N
     return np.column_stack([*sides, np.log1p(events_N)]).astype(np.float32)
+
+
+def with_later_events(
+    numbers: NDArray[np.float32], basis: Basis, users: Iterable[tuple[Rows, Rows]], *, since: int
+) -> NDArray[np.float32]:
+    """Return the behaviour of items with all that users met since a moment in it [N, 2 F + 1].
+
+    Args:
+        numbers: ``behaviour`` of the training, which knew the events before ``since``.
+        basis: of the same items.
+        users: items of each user, oldest first, and their times.
+    """
+    towards = directions(numbers, basis)
+    sums, added_N = np.zeros(towards.shape, np.int64), np.zeros(len(towards), np.int64)
+    for items_T, times_T in users:
+        later_E = items_T[times_T >= since]
+        if len(later_E):
+            until_T = np.full(len(items_T), times_T[-1])
+            places, added = added_sums(items_T, times_T, until_T, towards, since=since)
+            np.add.at(sums, items_T[places], added)
+            np.add.at(added_N, later_E, 1)
+    return folded(numbers, basis, sums, added_N)
 
 
 def at_unit_norm(vectors_NF: NDArray[np.floating]) -> NDArray[np.float32]:

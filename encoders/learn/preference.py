@@ -1,116 +1,23 @@
 """Preference encoders: trained towers as ``learn_user`` and ``learn_item``.
 
-Both kinds come out of one training run and hold the same weights, and the behaviour of each SPU
-that users met until then.
-
 Shapes: B rows, C content width, F behaviour's width, X width of the towers' input, D dimension,
 N contents.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import cast
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from encoders.artifacts import NO_HISTORY, Artifact, InvalidArtifact
+from encoders.artifacts import Artifact
 from encoders.hardware import Hardware, choose_hardware
-from encoders.learn.behaviour import Behaviour, is_behaviour
 from encoders.learn.history import History
-from encoders.learn.towers import TowerConfig, Towers
+from encoders.learn.tower_artifacts import ITEM_INPUTS, USER_INPUTS, AnyTowers, artifact_towers
+from encoders.learn.towers import TowerConfig
 from encoders.learn.transformer_towers import TransformerConfig, TransformerTowers
 from encoders.protocol import Batch, Encoded, Problem
-from encoders.spaces.rotation import weights
-
-USER, ITEM = "learn_user", "learn_item"
-# As ``config.json`` names it; versions without a name have transformer towers.
-ARCHITECTURE = "faded_sum"
-
-AnyTowers = Towers | TransformerTowers
-
-
-def tower_artifacts(
-    towers: Towers,
-    behaviour: Behaviour,
-    content_version: str,
-    metrics: Mapping[str, object],
-    summary: str = "",
-) -> dict[str, Artifact]:
-    """Return the encoder versions ``learn_user`` and ``learn_item`` of trained towers, by kind.
-
-    Args:
-        content_version: of the ``learn_content`` encoder whose states the towers read.
-        summary: of the metrics, for the card: lines of text.
-    """
-    figures = f"\n\n```\n{summary}\n```" if summary else ""
-    directions = {USER: "history -> user", ITEM: "content and behaviour -> SPU"}
-    inputs = {USER: LearnUser.inputs, ITEM: LearnItem.inputs}
-    tensors = {name: tensor.detach().cpu() for name, tensor in towers.state_dict().items()}
-    tensors |= {name: torch.from_numpy(array) for name, array in behaviour.arrays.items()}
-    return {
-        kind: Artifact(
-            name=kind,
-            config={
-                "kind": kind,
-                "architecture": ARCHITECTURE,
-                "inputs": list(inputs[kind]),
-                "content": content_version,
-                "towers": asdict(towers.config),
-                **({NO_HISTORY: towers.no_history().tolist()} if kind == USER else {}),
-            },
-            preprocessing={
-                "content": "whitened, unit norm",
-                "behaviour": "factors of the transitions and log of the events, up to the training",
-                "history": "oldest first, the newest kept; ages in moments",
-            },
-            tensors=tensors,
-            metrics=metrics,
-            description=f"LEARN, {direction}; users and SPUs share a space. "
-            f"Reads {content_version}.{figures}",
-        )
-        for kind, direction in directions.items()
-    }
-
-
-def artifact_towers(artifact: Artifact) -> AnyTowers:
-    """Return trained towers; both kinds hold the same. A rotation of the version is left out.
-
-    Raises:
-        InvalidArtifact: the weights do not fit the config.
-    """
-    own = {name: tensor for name, tensor in weights(artifact).items() if not is_behaviour(name)}
-    sizes = cast("Mapping[str, int]", artifact.config.get("towers"))
-    try:
-        towers: AnyTowers = (
-            Towers(TowerConfig(**sizes))
-            if artifact.config.get("architecture") == ARCHITECTURE
-            else TransformerTowers(TransformerConfig(**sizes))  # type: ignore[arg-type]
-        )
-        towers.load_state_dict(own)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        message = f"encoder {artifact.version}: weights and config do not fit: {error}"
-        raise InvalidArtifact(message) from error
-    return towers.eval()
-
-
-def artifact_inputs(
-    artifact: Artifact,
-    towers: AnyTowers,
-    spu_ids: Sequence[str],
-    content_NC: NDArray[np.float32],
-) -> torch.Tensor:
-    """Return what the towers of a version read of SPUs, as of its training [N, X].
-
-    Args:
-        towers: ``artifact_towers`` of the version.
-    """
-    known = Behaviour.from_arrays({name: t.numpy() for name, t in artifact.tensors.items()})
-    behaviour_NF = np.zeros((len(spu_ids), 0), np.float32) if known is None else known.of(spu_ids)
-    content = torch.from_numpy(np.ascontiguousarray(content_NC))
-    with torch.inference_mode():
-        return towers.inputs(content, torch.from_numpy(behaviour_NF))
 
 
 def load_user(
@@ -181,7 +88,7 @@ class _Loaded:
 class LearnUser:
     """The ``learn_user`` encoder; see ``encoders/protocol.py``."""
 
-    inputs: tuple[str, ...] = ("history", "ages")
+    inputs: tuple[str, ...] = USER_INPUTS
 
     def __init__(self, loaded: _Loaded, matrix_NW: NDArray[np.float32]) -> None:
         self._loaded, self._matrix_NW = loaded, matrix_NW
@@ -245,7 +152,7 @@ class LearnUser:
 class LearnItem:
     """The ``learn_item`` encoder; see ``encoders/protocol.py``."""
 
-    inputs: tuple[str, ...] = ("content_embedding", "behaviour")
+    inputs: tuple[str, ...] = ITEM_INPUTS
 
     def __init__(self, loaded: _Loaded) -> None:
         self._loaded = loaded

@@ -128,9 +128,10 @@ def learn_scores(
         published.state(SPU_MEMBERS, [*ITEM_KEY, "spu_id"]),
         end=later[-1].end,
     )
-    sequences = event_sequences(events, cut=first.end, max_users=_MAX_USERS)
-    parts = cut_at(user_sequences(sequences.toArrow(), spu_ids), first.end)
-    return compared(rankers(encoders, spu_ids, contents, parts.before), parts.cases)
+    near = event_sequences(events, cut=first.end, max_users=_MAX_USERS)
+    sequences = user_sequences(near.toArrow(), spu_ids)
+    parts = cut_at(sequences, first.end)
+    return compared(rankers(encoders, spu_ids, contents, sequences, parts), parts.cases)
 
 
 def _events(tables: Tables, shop: Path, first: Night, later: Sequence[Night]) -> DataFrame:

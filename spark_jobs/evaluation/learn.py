@@ -15,16 +15,22 @@ from encoders.learn.evaluation import (
     tower_ranker,
     user_scores,
 )
-from encoders.learn.history import History, events_of
-from encoders.learn.preference import artifact_inputs, artifact_towers
+from encoders.learn.history import events_of
 from encoders.learn.rules import Ranker, Rules
+from encoders.learn.tower_artifacts import artifact_inputs, artifact_towers
 from encoders.learn.whitening import Whitening
 from encoders.resampling import scores_of_users
 from spark_jobs.config import Config
 from spark_jobs.embeddings.model_cache import ensure_spu_content_embeddings
 from spark_jobs.evaluation.learn_baselines import DEFAULT, LearnOptions, fitted_baselines
 from spark_jobs.evaluation.outcome import Evaluation, Unevaluable, differences_from_first
-from spark_jobs.training.learn_data import CaseProtocol, HeldOut, cut_at, days_shuffled
+from spark_jobs.training.learn_data import (
+    CaseProtocol,
+    HeldOut,
+    UserSequences,
+    cut_at,
+    days_shuffled,
+)
 from spark_jobs.training.learn_job import contents_as_of, known_sequences
 from spark_jobs.warehouse.snapshot import Snapshot
 
@@ -69,7 +75,7 @@ def evaluate_learn(
             "night (--ds)."
         )
     others = fitted_baselines(parts, len(spu_ids), options)
-    ranked = {**rankers(encoders, spu_ids, contents, parts.before), **others.rankers}
+    ranked = {**rankers(encoders, spu_ids, contents, sequences, parts), **others.rankers}
     shuffled = cut_at(days_shuffled(sequences, cut), cut, protocol=options.protocol)
     judged = {
         name: _judged(ranker, parts, shuffled, len(spu_ids)) for name, ranker in ranked.items()
@@ -112,27 +118,38 @@ def rankers(
     encoders: Mapping[str, "Artifact"],
     spu_ids: Sequence[str],
     contents: Mapping[str, Matrix],
-    before: Sequence[History],
+    sequences: UserSequences,
+    parts: HeldOut,
 ) -> dict[str, Ranker]:
     """Return the encoders as rankers, then the rules over the contents that the first one reads.
+
+    What an encoder's training did not know and lies before the cut is folded into its behaviour, as
+    every night does: it is judged as it would be served.
 
     Args:
         spu_ids: of the contents.
         contents: by version, of the same SPUs.
-        before: what each user met before the cut.
+        sequences: what users met.
+        parts: these, cut.
     """
+    sizes = [len(history) for history in parts.before]
+    users = [
+        (items[:size], times[:size])
+        for items, times, size in zip(sequences.items, sequences.times, sizes, strict=True)
+    ]
     towers = {name: artifact_towers(artifact) for name, artifact in encoders.items()}
     read = {name: contents[_content_version(artifact)] for name, artifact in encoders.items()}
     learned = {
         name: tower_ranker(
-            towers[name], artifact_inputs(artifact, towers[name], spu_ids, read[name])
+            towers[name],
+            artifact_inputs(artifact, towers[name], spu_ids, read[name], users=users),
         )
         for name, artifact in encoders.items()
     }
     first = next(iter(encoders))
     whitening = Whitening(towers[first].mean_C, towers[first].map_CK)
     white_NK = whitening(torch.from_numpy(read[first]))
-    return {**learned, **Rules(white_NK, before).by_name}
+    return {**learned, **Rules(white_NK, parts.before).by_name}
 
 
 def _judged(ranker: Ranker, parts: HeldOut, shuffled: HeldOut, n_items: int) -> Judged:

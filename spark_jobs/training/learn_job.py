@@ -68,7 +68,7 @@ def train_learn(
     from encoders.artifacts import save_artifact
     from encoders.learn.behaviour import Behaviour
     from encoders.learn.judgement import judged, summary
-    from encoders.learn.preference import tower_artifacts
+    from encoders.learn.tower_artifacts import tower_artifacts
 
     snapshot = snapshot_of_night(tables, night)
     content_version, _ = warm_spu_content_embeddings(snapshot, config)

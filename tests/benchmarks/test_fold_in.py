@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from result_tables import table
 
 from encoders.learn.evaluation import both_ways, tower_ranker, user_scores
-from encoders.learn.folding import added_sums, directions, folded
+from encoders.learn.folding import with_later_events
 from encoders.learn.history import Case, History, events_of
 from encoders.learn.rules import Ranker, Rules
 from encoders.learn.training import Trained, train
@@ -27,7 +27,6 @@ PAGE = ("fold-in", "Events since a training, folded into LEARN's behaviour")
 METRICS = ("recall@10", "ndcg@10", "recall@10_unmasked")
 COLUMNS = ["", "R@10", "N@10", "R@10, repeats count", "R@10, 1 to 5 events", "R@10, new items"]
 WATCHED_SHARE = 0.15
-_ALWAYS, _NEVER = 1 << 40, -1
 
 
 def test_folding_later_events_in(
@@ -39,7 +38,7 @@ def test_folding_later_events_in(
     trained = train(contents_NC, earlier, LearnConfig(), watched_from=watched_from, device="cpu")
     met_N, met_later_N = (events_of(users, len(contents_NC)) for users in (earlier, shop.before))
     stepped_N = _step(met_later_N) > _step(met_N)
-    everything = _folded(trained, shop, np.where(met_later_N > met_N, _ALWAYS, _NEVER))
+    everything = _folded(trained, shop)
     behaviours = {
         "as of the training": trained.behaviour_NF,
         "folded in, items that reached a step": np.where(
@@ -83,22 +82,15 @@ def _step(events_N: NDArray[np.int64]) -> NDArray[np.int64]:
     return steps[np.searchsorted(steps, events_N, side="right") - 1]
 
 
-def _folded(
-    trained: Trained, shop: learn_shops.Shop, until_N: NDArray[np.int64]
-) -> NDArray[np.float32]:
+def _folded(trained: Trained, shop: learn_shops.Shop) -> NDArray[np.float32]:
     """Return the behaviour with what lies between the training and the cut in it."""
-    towards = directions(trained.behaviour_NF, trained.basis)
-    sums = np.zeros(towards.shape, np.int64)
-    added_N = np.zeros(len(sums), np.int64)
-    for history, size in zip(shop.before, shop.watched_from, strict=True):
-        if size == len(history):
-            continue
-        # Moments since the training are numbered from 0.
-        times = history.moments - history.moments[size]
-        places, added = added_sums(history.items, times, until_N[history.items], towards, since=0)
-        np.add.at(sums, history.items[places], added)
-        np.add.at(added_N, history.items[size:], 1)
-    return folded(trained.behaviour_NF, trained.basis, sums, added_N)
+    # Moments since the training are numbered from 0.
+    users = [
+        (history.items, history.moments - history.moments[size])
+        for history, size in zip(shop.before, shop.watched_from, strict=True)
+        if size < len(history)
+    ]
+    return with_later_events(trained.behaviour_NF, trained.basis, users, since=0)
 
 
 def _ranker(

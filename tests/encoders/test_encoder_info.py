@@ -20,7 +20,7 @@ from encoders.cope.features import feature_artifact
 from encoders.cope.model import CopeHeads, HeadsConfig, heads_artifact
 from encoders.learn.behaviour import Behaviour
 from encoders.learn.content import content_artifact
-from encoders.learn.preference import tower_artifacts
+from encoders.learn.tower_artifacts import tower_artifacts
 from encoders.learn.towers import TowerConfig, Towers
 from encoders.loading import load_encoder
 from encoders.semantic_ids.codebooks import Codebooks, codebook_artifact

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from encoders.learn.behaviour import behaviour
-from encoders.learn.folding import Basis, added_sums, directions, folded
+from encoders.learn.folding import Basis, added_sums, directions, folded, with_later_events
 from encoders.learn.history import History
 from encoders.learn.transitions import transitions
 
@@ -108,6 +108,23 @@ def test_the_trainings_own_events_folded_in_from_nothing_give_its_factors() -> N
     again = folded(np.zeros_like(numbers), nothing, sums, events_N)
 
     np.testing.assert_allclose(again, numbers, atol=1e-4)
+
+
+def test_of_all_users_what_came_since_a_moment_is_folded_and_counted() -> None:
+    rng = np.random.default_rng(4)
+    users = [(rng.integers(0, N_ITEMS, 9).tolist(), list(range(9))) for _ in range(30)]
+    numbers, basis = _trained(_before(users, 5))
+    arrays = [(np.array(items), np.array(times)) for items, times in users]
+
+    fold = with_later_events(numbers, basis, arrays, since=5)
+
+    sums = _sums(users, directions(numbers, basis), 5, np.full(N_ITEMS, 10**6))
+    added_N = np.bincount(np.concatenate([items[5:] for items, _ in arrays]), minlength=N_ITEMS)
+    np.testing.assert_array_equal(fold, folded(numbers, basis, sums, added_N))
+    everything = np.bincount(np.concatenate([items for items, _ in arrays]), minlength=N_ITEMS)
+    np.testing.assert_allclose(np.expm1(fold[:, -1]), everything, rtol=1e-5)
+    nothing = with_later_events(numbers, basis, [*arrays, (arrays[0][0][:0],) * 2], since=9)
+    np.testing.assert_allclose(nothing, numbers, atol=1e-6)
 
 
 def test_a_new_item_gets_factors_like_those_of_one_in_its_place() -> None:

@@ -13,9 +13,9 @@ from encoders.learn.evaluation import tower_ranker
 from encoders.learn.folding import Basis
 from encoders.learn.history import Case, History
 from encoders.learn.judgement import best_rule, judged, summary
-from encoders.learn.preference import tower_artifacts
 from encoders.learn.ridge import ChosenWhitening
 from encoders.learn.rules import popularity
+from encoders.learn.tower_artifacts import tower_artifacts
 from encoders.learn.towers import TowerConfig, Towers
 from encoders.learn.training import Trained
 from encoders.learn.whitening import Whitening

@@ -16,19 +16,13 @@ from encoders.artifacts import (
     read_info,
     save_artifact,
 )
-from encoders.learn.behaviour import Behaviour, behaviour_width, read_behaviour
+from encoders.learn.behaviour import Behaviour, behaviour, behaviour_width, read_behaviour
 from encoders.learn.history import History
-from encoders.learn.preference import (
-    LearnItem,
-    LearnUser,
-    artifact_inputs,
-    artifact_towers,
-    load_item,
-    load_user,
-    tower_artifacts,
-)
+from encoders.learn.preference import LearnItem, LearnUser, load_item, load_user
+from encoders.learn.tower_artifacts import artifact_inputs, artifact_towers, tower_artifacts
 from encoders.learn.towers import TowerConfig, Towers
 from encoders.learn.transformer_towers import TransformerConfig, TransformerTowers
+from encoders.learn.transitions import transitions
 from encoders.loading import load_encoder
 
 CONTENT = "learn_content@0123456789ab"
@@ -404,6 +398,26 @@ def test_inputs_of_a_version_are_of_what_it_knew_of_each_spu(version: Version, k
     torch.testing.assert_close(inputs[:3], towers.inputs(torch.from_numpy(contents), known))
     nothing = torch.zeros_like(known[:1])
     torch.testing.assert_close(inputs[3:], towers.inputs(torch.from_numpy(contents[:1]), nothing))
+
+
+def test_inputs_of_a_version_with_a_basis_know_what_users_met_since() -> None:
+    rng = np.random.default_rng(2)
+    histories = [History.one_by_one(rng.integers(2, N_SPUS, 6)) for _ in range(20)]
+    numbers, basis = behaviour(histories, transitions(histories, N_SPUS), factors=FACTORS)
+    towers = _faded_sums()
+    later = [(np.array([3, 0, 4]), np.array([90, 100, 110]))]
+    events = {}
+    for name, known in (
+        ("old", Behaviour.of_met(SPU_IDS, numbers)),
+        ("new", Behaviour.of_met(SPU_IDS, numbers, basis, 100)),
+    ):
+        artifact = tower_artifacts(towers, known, CONTENT, {})["learn_item"]
+        inputs = artifact_inputs(artifact, towers, SPU_IDS, _contents(), users=later)
+        events[name] = np.rint(np.expm1(inputs[:, -1].numpy() * 10))
+
+    met = np.rint(np.expm1(numbers[:, -1]))
+    np.testing.assert_array_equal(events["old"], met)
+    np.testing.assert_array_equal(events["new"] - met, [1, 0, 0, 0, 1, 0, 0, 0, 0])
 
 
 def test_a_saved_version_holds_the_behaviour_of_spus_that_somebody_met(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from encoders.artifacts import Artifact, InvalidArtifact, load_artifact, save_artifact
 from encoders.cope.model import CopeHeads, HeadsConfig, artifact_heads, heads_artifact
 from encoders.learn.behaviour import Behaviour
-from encoders.learn.preference import artifact_towers, tower_artifacts
+from encoders.learn.tower_artifacts import artifact_towers, tower_artifacts
 from encoders.learn.towers import TowerConfig, Towers
 from encoders.loading import load_encoder
 from encoders.protocol import Batch, Encoded, Problem

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from encoders.artifacts import Artifact, load_artifact, save_artifact
 from encoders.cope.model import CopeHeads, HeadsConfig, heads_artifact
 from encoders.learn.behaviour import Behaviour
-from encoders.learn.preference import tower_artifacts
+from encoders.learn.tower_artifacts import tower_artifacts
 from encoders.learn.towers import TowerConfig, Towers
 from encoders.semantic_ids.codebooks import codebook_artifact, fit, load_codebooks
 from encoders.spaces.procrustes import CrossRecall, UnfitForRotation

@@ -18,7 +18,7 @@ from encoders.artifacts import Artifact, save_artifact
 from encoders.cope.model import CopeHeads, HeadsConfig, heads_artifact
 from encoders.cope.sampling import split_of
 from encoders.learn.behaviour import Behaviour
-from encoders.learn.preference import tower_artifacts
+from encoders.learn.tower_artifacts import tower_artifacts
 from encoders.learn.towers import TowerConfig, Towers
 from spark_jobs.config import Config
 from spark_jobs.contracts import (

@@ -14,8 +14,8 @@ from encoders.artifacts import Artifact, save_artifact
 from encoders.learn.behaviour import Behaviour
 from encoders.learn.folding import Basis
 from encoders.learn.history import History
-from encoders.learn.preference import tower_artifacts
 from encoders.learn.prompt import prompt_hash, spu_prompt
+from encoders.learn.tower_artifacts import tower_artifacts
 from encoders.learn.towers import TowerConfig, Towers
 from encoders.settings import LearnConfig
 from spark_jobs.config import Config, EncodingConfig
