@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from encoders.learn.baselines.ease import CatalogueTooLarge, best_ridge, ease
-from encoders.learn.baselines.recent_popularity import recent_popularity
 from encoders.learn.baselines.sasrec import SasRecConfig, sasrec_ranker
 from encoders.learn.baselines.sasrec_training import trained_sasrec
-from encoders.learn.rules import Ranker
+from encoders.learn.rules import Ranker, recent_popularity
 from spark_jobs.training.learn_data import CaseProtocol, HeldOut
 
 logger = logging.getLogger(__name__)

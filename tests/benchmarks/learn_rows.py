@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from paper_training import PaperTraining
 
 from encoders.learn.baselines.ease import best_ridge, ease
-from encoders.learn.baselines.recent_popularity import recent_popularity
 from encoders.learn.baselines.sasrec import SasRecConfig, sasrec_ranker
 from encoders.learn.baselines.sasrec_training import trained_sasrec
 from encoders.learn.evaluation import Judged, judged_ranker, tower_ranker, user_scores
 from encoders.learn.history import Case
-from encoders.learn.rules import Ranker, Rules, added
+from encoders.learn.rules import Ranker, Rules, added, recent_popularity
 from encoders.learn.training import Trained, train
 from encoders.learn.transformer_towers import TransformerConfig, TransformerTowers
 from encoders.learn.whitening import Whitening, fitted_whitening
