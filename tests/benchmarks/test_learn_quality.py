@@ -32,6 +32,7 @@ PARTS: Mapping[str, LearnConfig] = {
     "no factors of behaviour": LearnConfig(behaviour_dropout=1.0),
     "no label from the rule": LearnConfig(rule_share=0.0),
     "the rule's label alone": LearnConfig(rule_share=1.0),
+    "factors of rare items in full": LearnConfig(factor_shrinkage=0.0),
     "128 numbers": LearnConfig(dim=128),
     "no content": LearnConfig(),
 }

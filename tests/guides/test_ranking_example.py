@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 from candidates import Candidates, Draws, sampled_candidates
 from compare import compared, report
-from embedmill_features import Served, code_features, histogram_features, vector_features
+from embedmill_features import (
+    Served,
+    code_features,
+    histogram_features,
+    transition_features,
+    vector_features,
+)
 from event_index import EventIndex
 from feast_features import Products, Users, night_of
 from feature_sets import SETS, featured
@@ -55,6 +61,7 @@ def all_features(
         own_features(purchases, candidates),
         code_features(purchases, candidates, products["codes"], night),
         histogram_features(purchases, candidates, {"cope": products["vectors"]}, night),
+        transition_features(purchases, candidates, NIGHTS, night),
     ]
     return pd.concat(parts, axis=1)
 

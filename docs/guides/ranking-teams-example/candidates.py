@@ -114,7 +114,7 @@ class _Catalogue:
         positives = rng.permutation(basket[on_sale[basket]])[: draws.positives]
         if not len(positives):
             return None
-        own = np.setdiff1d(self._histories.before(user, minute), basket)
+        own = np.setdiff1d(self._histories.before(user, minute).items, basket)
         others = on_sale.copy()
         others[basket] = False
         weights = np.where(others, sold, 0)

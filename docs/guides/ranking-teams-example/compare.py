@@ -72,7 +72,7 @@ def _scores(
     yield "logistic regression", logistic(train, label, test, seed)
     yield "boosted trees", boosted_trees(train, label, test, seed)
     # The network reads vectors and codes themselves, and not what is made of them for the others.
-    plain = rows.table(tuple(part for part in parts if part == "histograms"))
+    plain = rows.table(tuple(part for part in parts if part in ("histograms", "transitions")))
     known = scaled(plain[~is_test], plain[is_test])
     inputs = [
         _inputs(rows, parts, features, kept)

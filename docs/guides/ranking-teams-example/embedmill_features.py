@@ -1,5 +1,7 @@
 """Features that are made of what embedmill serves: vectors, codes and histograms of similarity.
 
+And of its rule: how strongly the products of a history lead to a candidate.
+
 Shapes: C candidates, T nights, N products, D numbers of a vector, V levels of codes, B bins.
 """
 
@@ -14,7 +16,9 @@ from event_index import EventIndex, Histories
 from numpy.typing import NDArray
 from purchases import MINUTES_A_DAY, Purchases, Rows
 
+from encoders.learn.transitions import transitions
 from encoders.ranking.similarity_histograms import BINS, similarity_histogram
+from encoders.ranking.transition_scores import DECAYS, transition_scores
 
 RECENT = 20
 # Codes that a prefix starts with, in the number of a prefix.
@@ -118,7 +122,7 @@ def histogram_features(
         for span in ("recent", "whole")
     }
     for start, end in pairwise(starts):
-        history = histories.before(candidates.user[start], candidates.minute[start])
+        history = histories.before(candidates.user[start], candidates.minute[start]).items
         for name, vectors_TND in vectors.items():
             vectors_ND = vectors_TND[night_C[start]]
             offered = vectors_ND[candidates.item[start:end]]
@@ -133,3 +137,27 @@ def histogram_features(
             for place in range(bins)
         }
     )
+
+
+def transition_features(
+    purchases: Purchases, candidates: Candidates, nights: Rows, night_C: Rows
+) -> pd.DataFrame:
+    """Return logs of the transition scores, over transitions as of each request's night.
+
+    Args:
+        nights: ends of the nights, in minutes since 1970.
+        night_C: number of the night that each candidate's request reads.
+    """
+    histories, users = Histories(purchases), range(len(purchases.user_ids))
+    starts = np.flatnonzero(np.r_[True, np.diff(candidates.request) != 0, True])
+    scores_C2 = np.zeros((len(candidates), len(DECAYS)), np.float32)
+    for night in np.unique(night_C):
+        known = [histories.before(user, nights[night]) for user in users]
+        strengths_NN = transitions(known, len(purchases.item_ids)).strengths_NN
+        for start, end in pairwise(starts):
+            if night_C[start] == night:
+                history = histories.before(candidates.user[start], candidates.minute[start])
+                scores_C2[start:end] = transition_scores(
+                    strengths_NN, history, candidates.item[start:end]
+                )
+    return pd.DataFrame(np.log1p(scores_C2), columns=["transitions_recent", "transitions_whole"])

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from purchases import Purchases, Rows
 
+from encoders.learn.history import History
+
 # Minutes since 1970 fit into 32 bits for the next six thousand years.
 _MINUTES = 1 << 32
 
@@ -84,8 +86,8 @@ class Histories:
         users = np.arange(len(purchases.user_ids) + 1)
         self._starts = np.searchsorted(purchases.user[order], users)
 
-    def before(self, user: int, minute: int) -> Rows:
-        """Return the products that a user bought strictly before a minute, repeats included."""
+    def before(self, user: int, minute: int) -> History:
+        """Return what a user bought strictly before a minute, repeats included."""
         start, end = self._starts[user], self._starts[user + 1]
-        size = np.searchsorted(self._minute[start:end], minute)
-        return self._item[start : start + size]
+        bought = slice(start, start + np.searchsorted(self._minute[start:end], minute))
+        return History.at(self._item[bought], self._minute[bought])

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from candidates import Candidates
-from embedmill_features import Served, code_features, histogram_features, vector_features
+from embedmill_features import (
+    Served,
+    code_features,
+    histogram_features,
+    transition_features,
+    vector_features,
+)
 from feast_features import Products, Users, night_of, served_features
 from numpy.typing import NDArray
 from own_features import own_features
@@ -24,7 +30,9 @@ SETS: Mapping[str, tuple[str, ...]] = {
     "+ codes": ("cope_codes",),
     "+ codes of LEARN instead": ("learn_codes",),
     "+ histograms": ("histograms",),
-    "+ all": ("vectors", "cope_codes", "histograms"),
+    "+ transition scores": ("transitions",),
+    "+ all but these": ("vectors", "cope_codes", "histograms"),
+    "+ all": ("vectors", "cope_codes", "histograms", "transitions"),
 }
 
 
@@ -72,6 +80,7 @@ def featured(
         "cope_codes": code_features(purchases, candidates, products.codes_TNV, night_C),
         "learn_codes": code_features(purchases, candidates, learn_codes_TNV, night_C),
         "histograms": histogram_features(purchases, candidates, vectors, night_C),
+        "transitions": transition_features(purchases, candidates, nights, night_C),
     }
     return FeaturedCandidates(
         candidates,
