@@ -61,7 +61,7 @@ def tower_artifacts(
             },
             preprocessing={
                 "content": "whitened, unit norm",
-                "behaviour": "factors of the transitions and log of the events, up to the training",
+                "behaviour": "factors of transitions, log of events; later events are folded in",
                 "history": "oldest first, the newest kept; ages in moments",
             },
             tensors=tensors,

@@ -65,8 +65,8 @@ def test_versions_are_those_of_warehouses_that_exist() -> None:
         "cope@c0f088b71cef",
         "semantic_id@55d1c17de116",
         "learn_content@886294164d42",
-        "learn_user@003c6472a288",
-        "learn_item@9ac5874dac02",
+        "learn_user@f8310cca61c9",
+        "learn_item@ea8e0205869d",
     ]
 
 
