@@ -68,6 +68,21 @@ def test_keys_that_come_and_go_neither_hide_nor_cause_drift() -> None:
     assert figures["changed_drift_mmd"].seen.endswith("too few to compare")
 
 
+@pytest.mark.parametrize(("changed", "is_measured"), [(39, False), (40, True)])
+def test_changed_vectors_are_compared_from_a_share_of_all_on(
+    changed: int, is_measured: bool
+) -> None:
+    eve = {f"k{i:04}": vector for i, vector in enumerate(drawn(2000))}
+    night = dict(list(eve.items())[:changed])
+    log = pd.DataFrame([*log_rows(eve, EVE), *log_rows(night, NIGHT, content="b")])
+
+    sample = to_samples(log)["item_embeddings", "cope@1"]
+    figures = {f.measure: f for f in drift_figures("item_embeddings", "cope@1", sample)}
+
+    assert (figures["changed_drift_mmd"].value is not None) == is_measured
+    assert figures["drift_mmd"].value is not None
+
+
 def test_few_vectors_are_not_measured() -> None:
     log = pd.DataFrame(log_rows(dict(zip("abc", drawn(3), strict=True)), NIGHT))
 
