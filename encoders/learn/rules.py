@@ -3,7 +3,7 @@
 The strongest are the two blends, which add how the items of a history lead to others to how alike
 their texts are. They differ in how far back they look: where users meet one item after the other
 the last few say most, where they keep to their tastes the whole history does
-(``docs/results/2026-11-30-learn-quality.md``).
+(``docs/results/2026-12-01-learn-quality.md``).
 
 Shapes: B users, N items, C candidates, M items met, K whitened width.
 """

@@ -45,7 +45,7 @@ def transitions(histories: Sequence[History], n_items: int) -> Transitions:
     of both items' totals, as in cosine similarity, but shrunk, for the totals of rare items are
     noise. The diagonal holds items that are met again at a later moment, each time in full.
 
-    ``docs/results/2026-11-30-learn-quality.md`` has the choice of constants.
+    ``docs/results/2026-12-01-learn-quality.md`` has the choice of constants.
     """
     moments, users = _moments(histories, n_items)
     weights = _weights(moments, users)
