@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from encoders.learn.history import History, Rows, events_of
-from encoders.learn.transitions import transitions
+from encoders.learn.transitions import DECAYS, transitions
 
 Scores = NDArray[np.float32]
 # Histories of some users -> scores [B, N].
@@ -26,8 +26,6 @@ Ranker = Callable[[Sequence[History]], Scores]
 # Weight of the whitened text beside the transitions, 2 + 1 / (1 + n) for an item of n events: rare
 # items have few transitions to be found by.
 _TEXT, _TEXT_OF_NEW = 2.0, 1.0
-# Weight of an item beside one that was met a moment later, by the blend.
-_DECAYS: Mapping[str, float] = {"neighbour_blend": 0.5, "history_blend": 0.97}
 # Above any popularity.
 _OWN = 1e6
 # Below any count of users: decides between items that are equally popular of late.
@@ -55,7 +53,7 @@ class Rules:
         self.transitions = transitions(histories, len(white_NK))
         self.blends: Mapping[str, Blend] = {
             name: Blend(self.transitions.strengths_NN, unit_NK, events_N, decay=decay)
-            for name, decay in _DECAYS.items()
+            for name, decay in DECAYS.items()
         }
         self.by_name: Mapping[str, Ranker] = {
             "popularity": popular,

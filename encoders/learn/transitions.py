@@ -1,9 +1,11 @@
 """Transitions: which items users meet together, and one after another.
 
-Shapes: N items.
+Needs numpy and scipy alone, so a ranking service can use it as it stands.
+
+Shapes: N items, C candidates, T items of a history.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +18,8 @@ from encoders.learn.history import History, Rows
 LARGEST_GAP = 5
 # Weight of what users met before an item, where what they met after it weighs 1.
 BACKWARD = 0.5
+# By rule: weight of an item of a history beside one that was met a moment later.
+DECAYS: Mapping[str, float] = {"neighbour_blend": 0.5, "history_blend": 0.97}
 # Pairs of items that are met this often in all weigh half as much; rarer ones are hardly touched.
 _SHRINKAGE = 120.0
 
@@ -61,6 +65,26 @@ def transitions(histories: Sequence[History], n_items: int) -> Transitions:
     others = sp.csr_array(together + then + BACKWARD * then.T)
     diagonal = sp.diags_array((1 + BACKWARD) * again_N - others.diagonal())
     return _shrunk(sp.csr_array(others + diagonal))
+
+
+def transition_scores(
+    strengths_NN: sp.csr_array, history: History, candidates_C: Rows
+) -> NDArray[np.float32]:
+    """Return how strongly a history leads to each candidate, by each of ``DECAYS`` [C, 2].
+
+    They are the scores of the rules without their text, for rankers: one function for training and
+    for serving. A candidate of which nothing is known, and every candidate of a user without
+    history, has zeros.
+
+    Args:
+        strengths_NN: of ``transitions``.
+        history: rows of the catalogue, oldest first; T may be 0.
+        candidates_C: rows of the catalogue.
+    """
+    strengths_TC = strengths_NN[history.items][:, candidates_C]
+    fading_2T = np.array(list(DECAYS.values()))[:, None] ** history.ages
+    scores: NDArray[np.float32] = (strengths_TC.T @ fading_2T.T).astype(np.float32)
+    return scores
 
 
 def _weights(

@@ -11,6 +11,7 @@ Shapes: R requests; C candidates of all requests.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from event_index import EventIndex, Histories
@@ -49,6 +50,12 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.request)
+
+    @property
+    def requests(self) -> list[slice]:
+        """The rows of each request."""
+        starts = np.flatnonzero(np.r_[True, np.diff(self.request) != 0, True])
+        return [slice(start, end) for start, end in pairwise(starts.tolist())]
 
     def rows(self, kept: NDArray[np.bool_] | Rows) -> "Candidates":
         """Return some of the rows."""

@@ -7,7 +7,6 @@ Shapes: C candidates, T nights, N products, D numbers of a vector, V levels of c
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -16,9 +15,8 @@ from event_index import EventIndex, Histories
 from numpy.typing import NDArray
 from purchases import MINUTES_A_DAY, Purchases, Rows
 
-from encoders.learn.transitions import transitions
+from encoders.learn.transitions import DECAYS, transition_scores, transitions
 from encoders.ranking.similarity_histograms import BINS, similarity_histogram
-from encoders.ranking.transition_scores import DECAYS, transition_scores
 
 RECENT = 20
 # Codes that a prefix starts with, in the number of a prefix.
@@ -115,19 +113,19 @@ def histogram_features(
         night_C: number of the night that each candidate's request reads.
     """
     histories = Histories(purchases)
-    starts = np.flatnonzero(np.r_[True, np.diff(candidates.request) != 0, True])
     counts = {
         (name, span): np.zeros((len(candidates), bins), np.float32)
         for name in vectors
         for span in ("recent", "whole")
     }
-    for start, end in pairwise(starts):
-        history = histories.before(candidates.user[start], candidates.minute[start]).items
+    for rows in candidates.requests:
+        first = rows.start
+        history = histories.before(candidates.user[first], candidates.minute[first]).items
         for name, vectors_TND in vectors.items():
-            vectors_ND = vectors_TND[night_C[start]]
-            offered = vectors_ND[candidates.item[start:end]]
+            vectors_ND = vectors_TND[night_C[first]]
+            offered = vectors_ND[candidates.item[rows]]
             for span, items in (("recent", history[-RECENT:]), ("whole", history)):
-                counts[name, span][start:end] = similarity_histogram(
+                counts[name, span][rows] = similarity_histogram(
                     offered, vectors_ND[items], bins=bins
                 )
     return pd.DataFrame(
@@ -149,15 +147,13 @@ def transition_features(
         night_C: number of the night that each candidate's request reads.
     """
     histories, users = Histories(purchases), range(len(purchases.user_ids))
-    starts = np.flatnonzero(np.r_[True, np.diff(candidates.request) != 0, True])
     scores_C2 = np.zeros((len(candidates), len(DECAYS)), np.float32)
     for night in np.unique(night_C):
         known = [histories.before(user, nights[night]) for user in users]
         strengths_NN = transitions(known, len(purchases.item_ids)).strengths_NN
-        for start, end in pairwise(starts):
-            if night_C[start] == night:
-                history = histories.before(candidates.user[start], candidates.minute[start])
-                scores_C2[start:end] = transition_scores(
-                    strengths_NN, history, candidates.item[start:end]
-                )
+        for rows in candidates.requests:
+            first = rows.start
+            if night_C[first] == night:
+                history = histories.before(candidates.user[first], candidates.minute[first])
+                scores_C2[rows] = transition_scores(strengths_NN, history, candidates.item[rows])
     return pd.DataFrame(np.log1p(scores_C2), columns=["transitions_recent", "transitions_whole"])

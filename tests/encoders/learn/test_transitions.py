@@ -4,14 +4,19 @@ from random import Random
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from encoders.learn.history import History
-from encoders.learn.transitions import transitions
+from encoders.learn.rules import Rules
+from encoders.learn.transitions import DECAYS, transition_scores, transitions
 
 N_ITEMS = 6
+# Of the shop whose transitions are scored.
+CATALOGUE = 30
 # Baskets of a user, oldest first.
 Baskets = list[list[int]]
 
@@ -173,3 +178,47 @@ def test_an_empty_history_changes_nothing() -> None:
     np.testing.assert_array_equal(
         with_empty.toarray(), transitions(full, N_ITEMS).strengths_NN.toarray()
     )
+
+
+@pytest.fixture
+def histories() -> list[History]:
+    rng = np.random.default_rng(0)
+    return [
+        History.at(rng.integers(0, CATALOGUE - 1, 12), np.sort(rng.integers(0, 6, 12)))
+        for _ in range(40)
+    ]
+
+
+def test_scores_are_those_of_the_blends_where_texts_say_nothing(histories: list[History]) -> None:
+    rules = Rules(torch.zeros(CATALOGUE, 4), histories)
+    strengths, candidates = rules.transitions.strengths_NN, np.array([3, 3, 29, 7])
+
+    for history in histories[:5]:
+        scores = transition_scores(strengths, history, candidates)
+
+        assert scores.dtype == np.float32
+        for column, name in enumerate(DECAYS):
+            (expected,) = rules.blends[name]([history])
+            np.testing.assert_allclose(scores[:, column], expected[candidates], rtol=1e-5)
+
+
+def test_columns_are_in_the_order_of_the_decays() -> None:
+    strengths = sp.csr_array(np.array([[0, 0, 1.0], [0, 0, 0], [0, 0, 0]], np.float32))
+
+    scores = transition_scores(strengths, History.one_by_one([0, 1, 1]), np.array([2, 0]))
+
+    np.testing.assert_allclose(scores, [[decay**2 for decay in DECAYS.values()], [0, 0]])
+
+
+def test_a_user_without_history_has_zeros(histories: list[History]) -> None:
+    strengths = transitions(histories, CATALOGUE).strengths_NN
+
+    scores = transition_scores(strengths, History.one_by_one([]), np.array([1, 2, 3]))
+
+    assert scores.tolist() == [[0, 0]] * 3
+
+
+def test_no_candidate_has_no_row(histories: list[History]) -> None:
+    strengths = transitions(histories, CATALOGUE).strengths_NN
+
+    assert transition_scores(strengths, histories[0], np.array([], np.int64)).shape == (0, 2)
