@@ -21,7 +21,7 @@ from spark_jobs.demo.shop.products import (
 
 TRIBES = 10  # groups of users with a taste in common, which no text mentions
 DAYS = 30
-VISITS = 14.0  # of the median user in ``DAYS``; a visit is two events or so
+VISITS = 7.0  # of the median user in ``DAYS``; a visit is two events or so
 _LIKES = {"kind": 2.6, "brand": 2.4, "style": 1.8, "price_level": 1.0}
 _VALUES: Mapping[str, Sequence[object]] = {
     "kind": tuple(CATEGORIES),

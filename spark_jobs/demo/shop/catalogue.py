@@ -43,7 +43,7 @@ class ShopSize:
     rooms: int = 16
     slices_per_room: int = 5
     slice_frames: int = 4
-    users: int = 1000
+    users: int = 2000
 
 
 @dataclass(frozen=True)

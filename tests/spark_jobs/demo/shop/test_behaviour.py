@@ -53,7 +53,7 @@ def test_history_has_a_long_tail_of_users_and_products(
     by_product = Counter(product_of[event.domain, event.item_id] for event in events)
 
     assert len(by_user) == len(users)
-    assert 25 <= np.mean(list(by_user.values())) <= 45
+    assert 12 <= np.mean(list(by_user.values())) <= 24
     assert max(by_user.values()) > 3 * np.median(list(by_user.values()))
     assert by_product.most_common(1)[0][1] > 5 * np.median(list(by_product.values()))
 
