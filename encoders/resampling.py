@@ -7,7 +7,8 @@ on the same draw, so what makes a case hard for both falls out of the difference
 Shapes: K parts of a figure, G groups.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,10 @@ class Difference:
     mean: float
     low: float
     high: float
+
+    def as_json(self) -> dict[str, float | None]:
+        """Return the numbers by name, null where there is none."""
+        return {k: None if math.isnan(v) else v for k, v in asdict(self).items()}
 
     @property
     def is_clear(self) -> bool:

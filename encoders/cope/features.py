@@ -6,12 +6,13 @@ Shapes: B items, P pictures, D features.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from encoders.artifacts import Artifact, InvalidArtifact, with_outputs
+from encoders.artifacts import Artifact, EncoderInfo, InvalidArtifact, with_outputs
 from encoders.backbones.image import (
     ImageBackbone,
     image_weights_sha256,
@@ -32,6 +33,7 @@ from encoders.protocol import Batch, Encoded, Problem
 from encoders.settings import CopeConfig
 
 KIND = "cope_features"
+JSON = Mapping[str, Any]
 _PICTURES_AT_ONCE = 32
 _TOKENS_A_PICTURE = 200
 
@@ -44,24 +46,48 @@ def feature_artifact(settings: CopeConfig, limits: Limits | None = None) -> Arti
     Raises:
         InvalidBackbone: a backbone is unknown, or its weights are not there.
     """
-    image, text = settings.image_backbone, settings.text_backbone
-    files = settings_files(image)
-    pinned = {} if files is None else {"settings_sha256": sha256_of(files)}
+    images, text = settings.image_backbones, settings.text_backbone
     config = {
         "kind": KIND,
-        "image_backbone": {"name": image, "sha256": image_weights_sha256(image), **pinned},
+        # One is written down as it always was: another hash would encode all there is again.
+        **_image_part(images),
         "text_backbone": {"name": text, "sha256": text_weights_sha256(text)},
     }
     text_folder = weight_files(text)[0].parent
-    widths = {"image_features": image_width(image), "text_features": hidden_size(text_folder)}
+    widths = {
+        "image_features": sum(image_width(image) for image in images),
+        "text_features": hidden_size(text_folder),
+    }
     return Artifact(
         name=KIND,
         config=with_outputs(config, widths),
         preprocessing=(limits or Limits()).as_json(),
         tensors={},
         metrics={},
-        description=f"Frozen backbones of COPE: {image} (mean over pictures), {text} for text.",
+        description=f"Frozen backbones of COPE: {', '.join(images)} (mean over pictures), {text} "
+        "for text.",
     )
+
+
+def _image_part(images: Sequence[str]) -> JSON:
+    if len(images) == 1:
+        return {"image_backbone": _pinned(images[0])}
+    return {"image_backbones": [{**_pinned(i), "width": image_width(i)} for i in images]}
+
+
+def _pinned(image: str) -> JSON:
+    """Return what pins an image backbone."""
+    files = settings_files(image)
+    pinned = {} if files is None else {"settings_sha256": sha256_of(files)}
+    return {"name": image, "sha256": image_weights_sha256(image), **pinned}
+
+
+def image_widths(info: EncoderInfo) -> list[int]:
+    """Return how many numbers each image backbone of a version gives."""
+    several: Any = info.config.get("image_backbones")
+    if several is None:
+        return [info.outputs["image_features"]]
+    return [int(backbone["width"]) for backbone in several]
 
 
 def load_features(
@@ -74,12 +100,18 @@ def load_features(
     """
     hardware = choose_hardware(device, precision)
     limits = Limits.of_version(artifact.preprocessing)
-    image, text = _named(artifact, "image_backbone"), _named(artifact, "text_backbone")
+    several: Any = artifact.config.get("image_backbones", [artifact.config.get("image_backbone")])
+    images = [_named(artifact, "image_backbones", image) for image in several]
+    text = _named(artifact, "text_backbone", artifact.config.get("text_backbone"))
     try:
-        _check_settings(image)
+        for image in images:
+            _check_settings(image)
         return CopeFeatures(
             artifact.version,
-            load_image_backbone(image["name"], hardware, sha256=image["sha256"]),
+            [
+                load_image_backbone(image["name"], hardware, sha256=image["sha256"])
+                for image in images
+            ],
             load_text_backbone(
                 text["name"], hardware, max_tokens=limits.max_tokens, sha256=text["sha256"]
             ),
@@ -106,8 +138,7 @@ def _check_settings(image: Mapping[str, str]) -> None:
     check_sha256(settings, image["settings_sha256"], image["name"])
 
 
-def _named(artifact: Artifact, part: str) -> Mapping[str, str]:
-    pinned = artifact.config.get(part)
+def _named(artifact: Artifact, part: str, pinned: object) -> Mapping[str, str]:
     if not isinstance(pinned, dict) or not {"name", "sha256"} <= pinned.keys():
         raise InvalidArtifact(
             f"encoder {artifact.version}: config.json should give name and sha256 of {part}."
@@ -127,9 +158,14 @@ class CopeFeatures:
     inputs = ("domain", "title", "text", "images")
 
     def __init__(
-        self, version: str, image: ImageBackbone, text: TextBackbone, limits: Limits
+        self,
+        version: str,
+        images: Sequence[ImageBackbone],
+        text: TextBackbone,
+        limits: Limits,
     ) -> None:
-        self._version, self._image, self._text, self._limits = version, image, text, limits
+        self._version, self._images, self._text, self._limits = version, images, text, limits
+        self._image_width = sum(image.width for image in images)
 
     @property
     def version(self) -> str:
@@ -137,7 +173,7 @@ class CopeFeatures:
 
     @property
     def outputs(self) -> Mapping[str, int]:
-        return {"image_features": self._image.width, "text_features": self._text.width}
+        return {"image_features": self._image_width, "text_features": self._text.width}
 
     def length(self, row: Mapping[str, object]) -> int:
         """Pictures weigh most; among rows of as many pictures, the tokens of the text order.
@@ -193,7 +229,8 @@ class CopeFeatures:
             for sha256 in dict.fromkeys(picture.sha256 for picture in shown)
             if isinstance(bad := results[sha256], BadPicture)
         ]
-        return _stacked([self._mean(row, results) for row in pictures], self._image.width), problems
+        means = [self._mean(row, results) for row in pictures]
+        return _stacked(means, self._image_width), problems
 
     def _mean(
         self, pictures: Sequence[_Picture], results: Mapping[str, Features | BadPicture]
@@ -201,7 +238,7 @@ class CopeFeatures:
         found = [results[picture.sha256] for picture in pictures]
         vectors = [vector for vector in found if not isinstance(vector, BadPicture)]
         if not vectors:
-            return np.full(self._image.width, np.nan, np.float32)
+            return np.full(self._image_width, np.nan, np.float32)
         total_D: NDArray[np.float64] = np.sum(np.stack(vectors), axis=0, dtype=np.float64)
         return (total_D / len(vectors)).astype(np.float32)
 
@@ -215,21 +252,34 @@ class CopeFeatures:
         """
         queue = iter(places.items())
         while chunk := list(islice(queue, _PICTURES_AT_ONCE)):
-            pixels: dict[str, torch.Tensor] = {}
+            pixels: dict[str, list[torch.Tensor]] = {}
             for sha256, uris in chunk:
                 decoded = self._pixels(sha256, uris)
                 if isinstance(decoded, BadPicture):
                     yield sha256, decoded
                 else:
                     pixels[sha256] = decoded
-            yield from zip(pixels, self._image.encode(list(pixels.values())), strict=True)
+            yield from zip(pixels, self._encode_pixels(list(pixels.values())), strict=True)
 
-    def _pixels(self, sha256: str, uris: Sequence[str]) -> torch.Tensor | BadPicture:
+    def _encode_pixels(self, pixels: Sequence[Sequence[torch.Tensor]]) -> Features:
+        """Return what all backbones say of pictures, side by side [B, D].
+
+        Args:
+            pixels: of each picture, the input of each backbone.
+        """
+        parts = [
+            image.encode([inputs[place] for inputs in pixels])
+            for place, image in enumerate(self._images)
+        ]
+        return np.concatenate(parts, axis=1)
+
+    def _pixels(self, sha256: str, uris: Sequence[str]) -> list[torch.Tensor] | BadPicture:
         """Decode the first file that can be read; say what is wrong with the last if none can."""
         first, *others = uris
-        decoded = read_picture(first, sha256, limits=self._limits, side=self._image.side)
+        side = max(image.side for image in self._images)
+        decoded = read_picture(first, sha256, limits=self._limits, side=side)
         if not isinstance(decoded, BadPicture):
-            return self._image.pixels(decoded)
+            return [image.pixels(decoded) for image in self._images]
         return self._pixels(sha256, others) if others else decoded
 
     def _pictures(self, images: object) -> list[_Picture]:

@@ -10,12 +10,9 @@ from typing import Literal
 
 import torch
 
-from encoders.cope.model import Features
+from encoders.cope.items import Features
 
-Split = Literal["train", "validation", "test"]
-
-# Of the SPUs that are not kept for the test, those that say when to stop.
-_VALIDATION = 0.15
+Split = Literal["train", "test"]
 
 
 @dataclass(frozen=True)
@@ -30,23 +27,35 @@ class CopeData:
     spu_N: torch.Tensor
     spu_ids: Sequence[str]
 
-    def of(self, *splits: Split, held_out: float, seed: int) -> "CopeData":
-        """Return the items whose SPU is in one of the splits."""
-        chosen_S = torch.tensor(
-            [split_of(spu, held_out=held_out, seed=seed) in splits for spu in self.spu_ids],
-            dtype=torch.bool,
-        )
-        rows = torch.nonzero(chosen_S[self.spu_N]).squeeze(1)
+    def of(self, split: Split, *, held_out: float, seed: int) -> "CopeData":
+        """Return the items whose SPU is in a split."""
+        chosen = [split_of(spu, held_out=held_out, seed=seed) == split for spu in self.spu_ids]
+        return self.where(torch.tensor(chosen, dtype=torch.bool)[self.spu_N])
+
+    def where(self, chosen_N: torch.Tensor) -> "CopeData":
+        """Return the chosen items."""
+        rows = torch.nonzero(chosen_N).squeeze(1)
         return CopeData(self.items[rows], self.spu_N[rows], self.spu_ids)
 
 
 def split_of(spu_id: str, *, held_out: float, seed: int) -> Split:
     """Return what an SPU is used for: the same whatever other SPUs there are, and in every run."""
-    digest = hashlib.sha256(f"{seed}|{spu_id}".encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
-    if place < held_out:
-        return "test"
-    return "validation" if place < held_out + _VALIDATION * (1 - held_out) else "train"
+    return "test" if _place(f"{seed}|{spu_id}") < held_out else "train"
+
+
+def folds_of(spu_ids: Sequence[str], folds: int) -> torch.Tensor:
+    """Return the fold of each SPU [S]: the same whatever other SPUs there are, and in every run."""
+    return torch.tensor([int(folds * _place(f"fold|{spu_id}")) for spu_id in spu_ids])
+
+
+def drawn(spu_ids: Sequence[str], share: float) -> torch.Tensor:
+    """Return which SPUs a sample of a share of them has [S]: those of a smaller one among them."""
+    return torch.tensor([_place(f"sample|{spu_id}") < share for spu_id in spu_ids])
+
+
+def _place(text: str) -> float:
+    """Return a number in [0, 1) that follows from a text."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
 
 
 @dataclass(frozen=True)

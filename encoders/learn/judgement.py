@@ -6,9 +6,7 @@ on are too good.
 Shapes: N items, C content width.
 """
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,7 @@ from encoders.learn.rules import Rules, added
 from encoders.learn.towers import Towers
 from encoders.learn.training import FIGURE, Trained
 from encoders.learn.whitening import Whitening
-from encoders.resampling import CONFIDENCE, Difference, difference, scores_of_users
+from encoders.resampling import CONFIDENCE, difference, scores_of_users
 
 Figures = Mapping[str, Mapping[str, float]]
 # What metrics hold beside the rules.
@@ -75,8 +73,8 @@ def judged(
         "teacher": trained.teacher,
         "weight": trained.weight,
         "best_rule": rule,
-        "lead": _plain(lead),
-        "lead_alone": _plain(alone),
+        "lead": lead.as_json(),
+        "lead_alone": alone.as_json(),
     }
 
 
@@ -129,7 +127,3 @@ def _verdicts(metrics: Mapping[str, Any]) -> list[str]:
         f"({CONFIDENCE:.0%} between {metrics[lead]['low']:+.4f} and {metrics[lead]['high']:+.4f})."
         for lead, name in named.items()
     ]
-
-
-def _plain(lead: Difference) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in asdict(lead).items()}

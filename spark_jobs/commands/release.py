@@ -1,6 +1,6 @@
 """``embedmill release``: encoder versions that move together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -16,6 +16,7 @@ from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.night import Night
 from spark_jobs.releases.encoders import (
     UnusableEncoders,
+    check_against_backbones,
     check_against_rules,
     encoder_artifacts,
     held_out_figures,
@@ -35,6 +36,8 @@ from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+
+    from encoders.artifacts import Artifact
 
 # Feast's store is None before the first published night.
 Transition: TypeAlias = "Callable[[Tables, FeatureStore | None], Release]"
@@ -61,12 +64,13 @@ def create(
         str | None, typer.Option(help="release whose encoders fill the kinds not given")
     ] = None,
     even_if_worse: Annotated[
-        bool, typer.Option("--even-if-worse", help="though LEARN adds nothing to the rules")
+        bool, typer.Option("--even-if-worse", help="though COPE or LEARN wins nothing")
     ] = False,
 ) -> None:
     """Record a release, in state building. Backfill it to serve it.
 
-    LEARN that adds nothing to the best rule without training is refused.
+    COPE that does not beat its backbones is refused, and LEARN that adds nothing to the best rule
+    without training.
     """
     settings = load_config(config)
     with releases_lock(settings.warehouse):
@@ -76,8 +80,8 @@ def create(
         pairs = base | given
         check_kinds(pairs)
         artifacts = encoder_artifacts(tables.warehouse, pairs)
-        if "learn_user" in given and not even_if_worse:
-            check_against_rules(artifacts["learn_user"])
+        if not even_if_worse:
+            _check_worth(artifacts, given)
         release = create_release(tables, pairs)
     console.print(f"release [bold]{release.name}[/] is {release.state}")
     is_first = all(other.state == "building" for other in all_releases(tables))
@@ -87,6 +91,14 @@ def create(
     )
     if not is_first:
         console.print("  for more than the last published night: --since YYYY-MM-DD")
+
+
+def _check_worth(artifacts: Mapping[str, "Artifact"], given: Mapping[str, str]) -> None:
+    """Refuse new encoders that are no better than what needs no training."""
+    if "cope" in given:
+        check_against_backbones(artifacts["cope"])
+    if "learn_user" in given:
+        check_against_rules(artifacts["learn_user"])
 
 
 @app.command("backfill")

@@ -1,6 +1,7 @@
 """The demo: three nights in a generated shop, with their results on the terminal."""
 
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,13 @@ from spark_jobs.demo.shop.build import build_shop, demo_config
 from spark_jobs.demo.shop.three_nights import NIGHTS
 from spark_jobs.engine.session import start_workers
 from spark_jobs.night import Night
-from spark_jobs.releases.encoders import WorseThanRules, check_against_rules, encoder_artifact
+from spark_jobs.releases.encoders import (
+    WorseThanBackbones,
+    WorseThanRules,
+    check_against_backbones,
+    check_against_rules,
+    encoder_artifact,
+)
 from spark_jobs.releases.ledger import live_release
 from spark_jobs.releases.release import Release
 from spark_jobs.releases.transitions import create_release, promote
@@ -129,24 +136,24 @@ def _first_release(demo: Demo, night: Night) -> Release:
                 encoders |= train(demo.tables, demo.config, night, progress=progress)
         figures = indent(training_summary(demo.tables, encoders["learn_user"]), "  ")
         demo.console.print(figures, highlight=False, markup=False, soft_wrap=True)
-        _print_worth(demo, encoders["learn_user"])
+        _print_worth(demo, encoders)
         create_release(demo.tables, encoders)
         release = promote(demo.tables, "r1")
     demo.console.print(f"  release [bold]{release.name}[/] is {release.state}")
     return release
 
 
-def _print_worth(demo: Demo, learn_user: str) -> None:
-    """Say so where LEARN adds nothing to the rules: a shop's own release would be refused."""
-    artifact = encoder_artifact(demo.tables.warehouse, "learn_user", learn_user)
-    try:
-        check_against_rules(artifact)
-    except WorseThanRules:
-        demo.console.print(
-            "  In this generated shop LEARN adds nothing to the best rule. The demo releases it to "
-            "show how; of yours, release create would refuse it without --even-if-worse.",
-            highlight=False,
-        )
+def _print_worth(demo: Demo, encoders: Mapping[str, str]) -> None:
+    """Print the refusal that a shop's own release would meet; the demo goes on to show how."""
+    checks = {"cope": check_against_backbones, "learn_user": check_against_rules}
+    for kind, check in checks.items():
+        artifact = encoder_artifact(demo.tables.warehouse, kind, encoders[kind])
+        try:
+            check(artifact)
+        except (WorseThanBackbones, WorseThanRules) as refused:
+            demo.console.print(
+                f"  release create would refuse: {refused}", highlight=False, markup=False
+            )
 
 
 def _night_three(demo: Demo, night: Night) -> None:

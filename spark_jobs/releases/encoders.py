@@ -24,6 +24,32 @@ class WorseThanRules(ValueError):
     """LEARN adds nothing to a rule that needs no training."""
 
 
+class WorseThanBackbones(ValueError):
+    """COPE finds products no better than the backbones that it reads."""
+
+
+def check_against_backbones(cope: Artifact) -> None:
+    """Check that COPE beats its backbones alone, on the products held out from its training.
+
+    Versions trained before December 2026 do not say so in one figure, and pass.
+
+    Args:
+        cope: of kind ``cope``.
+
+    Raises:
+        WorseThanBackbones: it does not.
+    """
+    lead = cope.metrics.get("lead")
+    if not isinstance(lead, Mapping) or lead["mean"] > 0:
+        return
+    raise WorseThanBackbones(
+        f"cope: {cope.version} should find products that it was not trained on better than its "
+        f"backbones alone do, but in R@1, mean over directions, it is {_behind(lead)}. Train it "
+        "on more products, keep the encoders of another release (--like), or create the release "
+        "all the same (--even-if-worse). Nothing was changed."
+    )
+
+
 def check_against_rules(learn: Artifact) -> None:
     """Check that towers add something to the best rule, on the time held out from their training.
 
@@ -40,21 +66,23 @@ def check_against_rules(learn: Artifact) -> None:
     lead, rule = learn.metrics.get("lead"), learn.metrics.get("best_rule")
     if not isinstance(lead, Mapping):
         return
-    mean, low, high = (lead.get(name) for name in ("mean", "low", "high"))
+    mean = lead["mean"]
     if mean is not None and mean > 0:
         return
-    found = (
-        "no user came back in the time held out"
-        if mean is None
-        else f"it is {abs(mean):.4f} behind"
-        + ("" if low is None else f" (95% between {low:+.4f} and {high:+.4f})")
-    )
+    found = "no user came back in the time held out" if mean is None else f"it is {_behind(lead)}"
     raise WorseThanRules(
         f"learn_user: {learn.version} together with a rule should rank better than {rule} alone, "
         f"which needs no training, but by nDCG@10 of the time held out {found}. Train it on a "
         "longer span of time, keep the encoders of another release (--like), or create the release "
         "all the same (--even-if-worse). Nothing was changed."
     )
+
+
+def _behind(lead: Mapping[str, float | None]) -> str:
+    """Return how far behind something is, and between what."""
+    mean, low, high = (lead[name] for name in ("mean", "low", "high"))
+    interval = "" if low is None else f" (95% between {low:+.4f} and {high:+.4f})"
+    return f"{abs(mean or 0):.4f} behind{interval}"
 
 
 def encoder_artifacts(warehouse: str, encoders: Mapping[str, str]) -> dict[str, Artifact]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from encoders.cope.model import Features
+from encoders.cope.items import Features
 from encoders.cope.sampling import CopeData
 from spark_jobs.contracts import DOMAINS
 

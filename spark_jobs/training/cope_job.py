@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# As many as a driver of a few gigabytes holds: 1,664 numbers an item are 660 MB.
+# As many as a driver of a few gigabytes holds: 2,944 numbers an item are 1.2 GB.
 MAX_ITEMS = 100_000
 
 Progress = Callable[[int, int], None]
@@ -41,16 +41,17 @@ def train_cope(
 ) -> dict[str, str]:
     """Train and save the encoders of COPE; return the new version of each kind.
 
-    A run that was killed goes on after its last epoch.
+    A run that was killed goes on with what it had chosen.
 
     Args:
-        progress: called with epochs done and epochs in all.
+        progress: called with stages done and stages in all.
 
     Raises:
         NothingToTrainOn: there is no item with a vector.
     """
     from encoders.artifacts import save_artifact
     from encoders.checkpoint import remove_checkpoint
+    from encoders.cope.features import image_widths
     from encoders.cope.model import heads_artifact
     from encoders.cope.training import train
     from spark_jobs.training.codebooks import train_codebooks
@@ -62,6 +63,7 @@ def train_cope(
     trained = train(
         data,
         config.cope,
+        image_widths=image_widths(encoder_info(tables, features_version)),
         domains=DOMAINS,
         checkpoint=checkpoint,
         progress=progress,

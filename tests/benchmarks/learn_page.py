@@ -38,10 +38,10 @@ Figures = Mapping[str, float]
 BY_HAND = "## The constants of the rule"
 
 
-def sections_by_hand(pages: Iterable[Path]) -> list[str]:
-    """Return what was written by hand in the newest of some pages."""
+def sections_by_hand(pages: Iterable[Path], begin: str = BY_HAND) -> list[str]:
+    """Return what was written by hand in the newest of some pages, from a heading on."""
     newest = max(pages, default=None)
-    _, head, rest = ("", "", "") if newest is None else newest.read_text().partition(BY_HAND)
+    _, head, rest = ("", "", "") if newest is None else newest.read_text().partition(begin)
     return [f"{head}{rest}".rstrip()] if head else []
 
 

@@ -86,8 +86,8 @@ def main() -> None:
     text = load_text_backbone(cope.text_backbone, HARDWARE, max_tokens=limits.max_tokens)
     texts = Counter(text.width)
     counting = replace(text, forward=texts.forward)
-    image = load_image_backbone(cope.image_backbone, HARDWARE)
-    features = CopeFeatures("cope_features@padding", image, counting, limits)
+    images = [load_image_backbone(name, HARDWARE) for name in cope.image_backbones]
+    features = CopeFeatures("cope_features@padding", images, counting, limits)
     items = {name: [row[name] for row in rows] for name in features.inputs}
 
     model = load_language_model(learn.language_model, HARDWARE, max_tokens=128)

@@ -17,7 +17,8 @@ from encoders.artifacts import (
     with_outputs,
 )
 from encoders.cope.features import feature_artifact
-from encoders.cope.model import CopeHeads, HeadsConfig, heads_artifact
+from encoders.cope.model import heads_artifact
+from encoders.cope.shared_map import SharedMap, SharedMapConfig
 from encoders.learn.behaviour import Behaviour
 from encoders.learn.content import content_artifact
 from encoders.learn.tower_artifacts import tower_artifacts
@@ -29,7 +30,7 @@ from encoders.settings import LearnConfig
 
 @dataclass(frozen=True)
 class Names:
-    image_backbone: str = "efficientnet-lite0"
+    image_backbones: tuple[str, ...] = ("efficientnet-lite0", "efficientnet-lite2")
     text_backbone: str = "all-minilm-l6-v2"
 
 
@@ -41,7 +42,7 @@ def _zeros(network: torch.nn.Module) -> None:
 def _defaults() -> dict[str, Artifact]:
     """Encoders of all kinds in the default sizes, with weights of zero."""
     features, content = feature_artifact(Names()), content_artifact(LearnConfig())
-    heads = CopeHeads(HeadsConfig(image_width=1280, text_width=384))
+    heads = SharedMap(SharedMapConfig(image_widths=(1280, 1280), text_width=384))
     towers = Towers(TowerConfig(content_width=576, whitened_width=256))
     _zeros(heads)
     _zeros(towers)
@@ -58,12 +59,18 @@ def _defaults() -> dict[str, Artifact]:
     }
 
 
-def test_versions_are_those_of_warehouses_that_exist() -> None:
+def test_one_image_backbone_is_the_version_that_it_was() -> None:
     """A hash that moved would encode all there is again, under another name."""
+    one = feature_artifact(Names(image_backbones=("efficientnet-lite0",)))
+
+    assert one.version == "cope_features@14f064358d56"
+
+
+def test_versions_are_those_of_warehouses_that_exist() -> None:
     assert [artifact.version for artifact in _defaults().values()] == [
-        "cope_features@14f064358d56",
-        "cope@c0f088b71cef",
-        "semantic_id@55d1c17de116",
+        "cope_features@ba68583098cc",
+        "cope@551531bd5470",
+        "semantic_id@26e4a9424661",
         "learn_content@886294164d42",
         "learn_user@f8310cca61c9",
         "learn_item@ea8e0205869d",

@@ -15,7 +15,7 @@ from encoders.protocol import Batch, Encoded
 
 @dataclass(frozen=True)
 class Names:
-    image_backbone: str = "efficientnet-lite0"
+    image_backbones: tuple[str, ...] = ("efficientnet-lite0",)
     text_backbone: str = "all-minilm-l6-v2"
 
 

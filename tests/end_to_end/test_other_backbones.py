@@ -115,13 +115,13 @@ def shop(open_warehouse: Callable, tmp_path_factory: pytest.TempPathFactory) -> 
     )
     first = named_release(tables, "r1").encoders
     for image, text in ((clip, config.cope.text_backbone), (vision, sentence)):
-        cope = replace(config.cope, image_backbone=image, text_backbone=text, dim=16, epochs=2)
+        cope = replace(config.cope, image_backbones=(image,), text_backbone=text, dim=16, steps=25)
         changed = replace(config, cope=cope)
         release = create_release(tables, {**first, **train_cope(tables, changed, FIRST)})
         backfill(tables, config, release.name, watch=lambda stage: nullcontext())
     run_night(tables, config, SECOND, stages=stages_between("ingest", "publish"))
     widths = {
-        "r1": {"image_features": 1280, "text_features": 384},
+        "r1": {"image_features": 2560, "text_features": 384},
         "r2": {"image_features": 20, "text_features": 384},
         "r3": {"image_features": 24, "text_features": 12},
     }

@@ -31,7 +31,7 @@ from spark_jobs.publish.fetching import online_features
 from spark_jobs.publish.online_values import online_checksum
 from spark_jobs.queries.similar import Query, query_vector, similar_spus
 from spark_jobs.queries.views import Catalog
-from spark_jobs.releases.encoders import WorseThanRules
+from spark_jobs.releases.encoders import WorseThanBackbones, WorseThanRules
 from spark_jobs.releases.ledger import live_release, named_release
 from spark_jobs.releases.transitions import TransitionRefused, promote, retire, rollback
 from spark_jobs.runs.backfill import BackfillRefused, backfill
@@ -218,23 +218,15 @@ def test_the_same_nights_again_give_the_same_tables(story: dict, nights: Sequenc
     assert {t.name: warehouse.tables.version(t) for t in contracts.PUBLISHED} == versions
 
 
-@pytest.mark.parametrize(
-    "stages",
-    [
-        # A stage that runs models, and one that writes what is served.
-        pytest.param(("item_embeddings", "publish"), id="two stages"),
-        pytest.param(STAGES, id="every stage", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
 def test_a_night_that_is_killed_and_run_again_ends_like_an_uninterrupted_one(
-    story: dict, open_warehouse: Callable, kill_in: Callable, stages: Sequence[str]
+    story: dict, open_warehouse: Callable, kill_in: Callable
 ) -> None:
     killed = open_warehouse()
     chance = random.Random(5)
 
     for stage in STAGES:
-        if stage in stages:
-            kill_in(stage, killed, FIRST, after=chance.uniform(0.5, 4.0))
+        kill_in(stage, killed, FIRST, after=chance.uniform(0.5, 4.0))
         run_night(killed.tables, killed.config, FIRST, stages=[stage])
 
     assert served(killed) == story["served"][FIRST]
@@ -265,12 +257,15 @@ def two_releases(story: dict, tmp_path_factory: pytest.TempPathFactory) -> dict:
     trained = train_cope(tables, config, SECOND) | train_learn(tables, config, SECOND)
     pairs = [f"{kind}={version}" for kind, version in trained.items()]
     given = [word for pair in pairs for word in ("--encoder", pair)]
-    # Users of the generated shop keep to their tastes, and a rule knows these nearly as well.
-    artifact = load_artifact(tables.layout.encoder(trained["learn_user"]))
-    adds_to_rules = artifact.metrics["lead"]["mean"] > 0
+    # In so small a shop both may lose to what needs no training.
+    leads = [
+        load_artifact(tables.layout.encoder(trained[kind])).metrics["lead"]["mean"]
+        for kind in ("cope", "learn_user")
+    ]
     created = release(warehouse, "create", *given)
-    assert isinstance(created.exception, WorseThanRules) is not adds_to_rules
-    if not adds_to_rules:
+    refused = isinstance(created.exception, WorseThanBackbones | WorseThanRules)
+    assert refused is (min(leads) <= 0)
+    if refused:
         created = release(warehouse, "create", *given, "--even-if-worse")
     assert created.exit_code == 0, created.exception
     told: dict = {"warehouse": warehouse}
@@ -300,7 +295,7 @@ class Killed:
 
 def copy_of(warehouse, folder: Path):
     shutil.copytree(warehouse.tables.warehouse, folder / "warehouse")
-    cope = replace(warehouse.config.cope, seed=5, epochs=2, dim=96)
+    cope = replace(warehouse.config.cope, seed=5, steps=25, dim=96)
     learn = replace(warehouse.config.learn, seed=5)
     config = replace(warehouse.config, warehouse=str(folder / "warehouse"), cope=cope, learn=learn)
     return replace(

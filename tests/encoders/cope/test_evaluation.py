@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import average_precision_score
 
 from encoders.cope.evaluation import directions, mean_of, means, retrieval, scores_by_spu
-from encoders.cope.model import Features
+from encoders.cope.items import Features
 from encoders.cope.sampling import CopeData
 
 

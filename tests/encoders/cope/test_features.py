@@ -1,5 +1,6 @@
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def encoder() -> CopeFeatures:
     text = TextBackbone(
         "letters", 4, CPU, tokenize, lambda ids, _: torch.eye(4)[ids], pooling="mean", unknown=0
     )
-    return CopeFeatures("cope_features@0123456789ab", image, text, Limits())
+    return CopeFeatures("cope_features@0123456789ab", [image], text, Limits())
 
 
 @pytest.fixture
@@ -67,6 +68,20 @@ def _batch(*rows: tuple[str | None, list[dict[str, str]] | None]) -> Batch:
 
 def _image(encoder: CopeFeatures, batch: Batch) -> NDArray[np.float32]:
     return encoder.encode(batch).vectors["image_features"]
+
+
+def test_features_of_several_backbones_lie_side_by_side(
+    encoder: CopeFeatures, picture: MakePicture
+) -> None:
+    colour, text = encoder._images[0], encoder._text
+    half = replace(colour, width=2, forward=lambda x_BCHW: x_BCHW.mean(dim=(2, 3))[:, :2] / 2)
+    both = CopeFeatures("cope_features@0123456789ab", [colour, half], text, Limits())
+
+    features = _image(both, _batch(("a", [picture(200, 40, 0)]), ("b", None)))
+
+    assert both.outputs == {"image_features": 5, "text_features": 4}
+    np.testing.assert_allclose(features[0], [200, 40, 0, 100, 20], rtol=1e-6)
+    assert np.isnan(features[1]).all()
 
 
 def test_image_features_are_the_mean_over_pictures_in_the_order_of_rows(

@@ -6,18 +6,19 @@ import pytest
 import torch
 
 from encoders.artifacts import Artifact, InvalidArtifact, save_artifact
-from encoders.cope.model import CopeEncoder, CopeHeads, HeadsConfig, heads_artifact, load_heads
+from encoders.cope.fusion_heads import FusionConfig, FusionHeads
+from encoders.cope.model import CopeEncoder, heads_artifact, load_heads
 from encoders.loading import load_encoder
 from encoders.protocol import Batch
 
-CONFIG = HeadsConfig(image_width=6, text_width=5, dim=8, raw_dim=4, rank=2)
+CONFIG = FusionConfig(image_width=6, text_width=5, dim=8, raw_dim=4, rank=2)
 
 
 @pytest.fixture
-def heads() -> CopeHeads:
+def heads() -> FusionHeads:
     """Heads whose every weight is random, learned and raw part mixed."""
     torch.manual_seed(0)
-    heads = CopeHeads(CONFIG)
+    heads = FusionHeads(CONFIG)
     with torch.no_grad():
         for tensor in heads.state_dict().values():
             tensor.copy_(torch.randn_like(tensor) * 0.3)
@@ -26,7 +27,7 @@ def heads() -> CopeHeads:
 
 
 @pytest.fixture
-def artifact(heads: CopeHeads) -> Artifact:
+def artifact(heads: FusionHeads) -> Artifact:
     return heads_artifact(heads, "cope_features@0123456789ab", {"R@1": 0.5})
 
 
@@ -78,7 +79,7 @@ def test_a_missing_modality_is_not_the_modality_of_zeros(artifact: Artifact, bat
     assert np.abs(missing - encoder.encode(zeros).vectors["embedding"]).max() > 0.01
 
 
-def test_the_placeholder_of_a_missing_text_is_learned(heads: CopeHeads, batch: Batch) -> None:
+def test_the_placeholder_of_a_missing_text_is_learned(heads: FusionHeads, batch: Batch) -> None:
     before = CopeEncoder("cope@000000000000", heads).encode(batch).vectors["embedding"]
     with torch.no_grad():
         heads.no_text_NL += 1.0
@@ -148,7 +149,7 @@ def test_an_empty_batch_gives_no_vectors(artifact: Artifact) -> None:
 
 
 def test_a_modality_nearer_than_the_limit_to_its_domains_centre_is_missing(
-    heads: CopeHeads, batch: Batch
+    heads: FusionHeads, batch: Batch
 ) -> None:
     centre = torch.nn.functional.normalize(torch.arange(1.0, 6.0), dim=0)
     heads.text_mean_NT[:] = centre
@@ -165,7 +166,7 @@ def test_a_modality_nearer_than_the_limit_to_its_domains_centre_is_missing(
     assert np.isnan(found[4:]).all()  # these have no picture either
 
 
-def test_pictures_that_are_all_the_same_are_missing(heads: CopeHeads, batch: Batch) -> None:
+def test_pictures_that_are_all_the_same_are_missing(heads: FusionHeads, batch: Batch) -> None:
     centre = torch.nn.functional.normalize(torch.arange(1.0, 7.0), dim=0)
     heads.image_mean_NI[:] = centre
     alike = {**batch, "image_features": [centre.numpy()] * 6}
@@ -178,7 +179,7 @@ def test_pictures_that_are_all_the_same_are_missing(heads: CopeHeads, batch: Bat
 
 
 def test_the_limit_is_part_of_the_version_and_older_encoders_keep_their_vectors(
-    artifact: Artifact, heads: CopeHeads, batch: Batch
+    artifact: Artifact, heads: FusionHeads, batch: Batch
 ) -> None:
     sizes = {**artifact.config["heads"]}  # type: ignore[dict-item]
     del sizes["missing_below"]

@@ -5,14 +5,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encoders.cope.sampling import CopeData, PairSampler, split_of
+from encoders.cope.sampling import CopeData, PairSampler, drawn, split_of
 
 
 def test_split_of_does_not_depend_on_other_spus_and_has_the_shares_asked_for() -> None:
     splits = [split_of(f"spu{n}", held_out=0.25, seed=3) for n in range(4000)]
 
     assert splits.count("test") / 4000 == pytest.approx(0.25, abs=0.03)
-    assert splits.count("validation") / 4000 == pytest.approx(0.15 * 0.75, abs=0.03)
+    assert set(splits) == {"test", "train"}
     assert splits[17] == split_of("spu17", held_out=0.25, seed=3)
 
 
@@ -20,6 +20,16 @@ def test_split_of_does_not_depend_on_other_spus_and_has_the_shares_asked_for() -
 def test_more_held_out_keeps_what_was_held_out(spu_id: str, seed: int) -> None:
     if split_of(spu_id, held_out=0.2, seed=seed) == "test":
         assert split_of(spu_id, held_out=0.5, seed=seed) == "test"
+
+
+def test_a_sample_of_spus_has_those_of_a_smaller_one() -> None:
+    spu_ids = [f"spu{number}" for number in range(2000)]
+
+    small, large, every = (drawn(spu_ids, share) for share in (0.1, 0.4, 1.0))
+
+    assert (small & ~large).sum() == 0
+    assert large.float().mean().item() == pytest.approx(0.4, abs=0.04)
+    assert every.all()
 
 
 @pytest.mark.parametrize("domains", [1, 3])

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encoders.artifacts import Artifact, InvalidArtifact, load_artifact, save_artifact
-from encoders.cope.model import CopeHeads, HeadsConfig, artifact_heads, heads_artifact
+from encoders.cope.fusion_heads import FusionConfig, FusionHeads
+from encoders.cope.model import artifact_heads, heads_artifact
 from encoders.learn.behaviour import Behaviour
 from encoders.learn.tower_artifacts import artifact_towers, tower_artifacts
 from encoders.learn.towers import TowerConfig, Towers
@@ -18,7 +19,7 @@ from encoders.loading import load_encoder
 from encoders.protocol import Batch, Encoded, Problem
 from encoders.spaces.rotation import RotatedEncoder, rotated_artifact, weights, with_rotation
 
-HEADS = HeadsConfig(image_width=6, text_width=5, dim=8, raw_dim=4, rank=2)
+HEADS = FusionConfig(image_width=6, text_width=5, dim=8, raw_dim=4, rank=2)
 TOWERS = TowerConfig(content_width=12, whitened_width=8, factors=2, dim=4, hidden=8)
 
 
@@ -54,7 +55,7 @@ class Given:
 @pytest.fixture
 def cope() -> Artifact:
     torch.manual_seed(0)
-    heads = CopeHeads(HEADS)
+    heads = FusionHeads(HEADS)
     with torch.no_grad():
         for tensor in heads.state_dict().values():
             tensor.copy_(torch.randn_like(tensor) * 0.3)

@@ -14,7 +14,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from encoders.artifacts import Artifact, load_artifact, save_artifact
-from encoders.cope.model import CopeHeads, HeadsConfig, heads_artifact
+from encoders.cope.fusion_heads import FusionConfig, FusionHeads
+from encoders.cope.model import heads_artifact
 from encoders.learn.behaviour import Behaviour
 from encoders.learn.tower_artifacts import tower_artifacts
 from encoders.learn.towers import TowerConfig, Towers
@@ -51,7 +52,7 @@ def unit(rows: int, seed: int, noise: float = 0.0) -> np.ndarray:
 def encoders(seed: int) -> dict[str, Artifact]:
     """Return the encoders of a release, of random weights."""
     torch.manual_seed(seed)
-    heads = CopeHeads(HeadsConfig(image_width=6, text_width=5, dim=WIDTH, raw_dim=2, rank=2))
+    heads = FusionHeads(FusionConfig(image_width=6, text_width=5, dim=WIDTH, raw_dim=2, rank=2))
     features = Artifact("cope_features", {"kind": "cope_features"}, {}, {}, {}, "")
     content = Artifact("learn_content", {"kind": "learn_content", "dim": 12}, {}, {}, {}, "")
     cope = heads_artifact(heads, features.version, {"R@1": 0.5})

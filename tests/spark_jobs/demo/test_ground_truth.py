@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from pyspark.sql import DataFrame
 
 from encoders.artifacts import Artifact, save_artifact
-from encoders.cope.model import CopeHeads, HeadsConfig, heads_artifact
+from encoders.cope.fusion_heads import FusionConfig, FusionHeads
+from encoders.cope.model import heads_artifact
 from encoders.cope.sampling import split_of
 from encoders.learn.behaviour import Behaviour
 from encoders.learn.tower_artifacts import tower_artifacts
@@ -123,7 +124,7 @@ def test_cope_is_searched_among_products_none_of_whose_spus_was_used_in_training
         "image_features array<float>, text_features array<float>"
     )
     tables.add_to_cache(local_frame(tables.spark, features, ddl), ITEM_FEATURES)
-    heads = CopeHeads(HeadsConfig(IMAGE, TEXT, dim=16, raw_dim=8))
+    heads = FusionHeads(FusionConfig(IMAGE, TEXT, dim=16, raw_dim=8))
     heads.raw_XR[:8] = torch.eye(8)
     cope = heads_artifact(heads, BACKBONES.version, {"config": {"held_out": 0.5, "seed": 0}})
     for artifact in (BACKBONES, cope):

@@ -13,7 +13,8 @@ from pyspark.sql import functions as F
 
 from encoders.artifacts import save_artifact
 from encoders.cope.features import feature_artifact
-from encoders.cope.model import CopeHeads, HeadsConfig, heads_artifact
+from encoders.cope.fusion_heads import FusionConfig, FusionHeads
+from encoders.cope.model import heads_artifact
 from encoders.loading import load_encoder
 from encoders.settings import CopeConfig
 from spark_jobs.config import Config, EncodingConfig
@@ -46,7 +47,7 @@ class Shop:
             centre: content whose text is that of most items.
         """
         torch.manual_seed(seed)
-        heads = CopeHeads(HeadsConfig(1280, 384, dim=DIM, raw_dim=4, rank=1))
+        heads = FusionHeads(FusionConfig(1280, 384, dim=DIM, raw_dim=4, rank=1))
         if centre is not None:
             text_F = torch.tensor(vector(centre, 384))
             heads.text_mean_NT[:] = torch.nn.functional.normalize(text_F, dim=0)

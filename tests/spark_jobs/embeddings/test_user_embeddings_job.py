@@ -287,8 +287,9 @@ def test_events_since_the_training_change_an_spu_when_it_reaches_a_step(
         run_stage("user_embeddings", run, tables, CONFIG, night)
         outputs = (USER_EMBEDDINGS, SPU_PREFERENCE_EMBEDDINGS)
         once = [vectors_staged(tables, table, night) for table in outputs]
-        run_stage("user_embeddings", run, tables, CONFIG, night)
-        assert [vectors_staged(tables, table, night) for table in outputs] == once
+        if night == NIGHTS[1]:  # a rerun of a night with changes
+            run_stage("user_embeddings", run, tables, CONFIG, night)
+            assert [vectors_staged(tables, table, night) for table in outputs] == once
         changed.append(once)
         for table in (*staged, *outputs):
             tables.copy_staged(table, night)

@@ -32,7 +32,7 @@ BACKBONES = Artifact("cope_features", {"kind": "cope_features"}, {}, {}, {}, "tw
 Frame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
 PRODUCTS = 50
 NIGHT = Night.parse("2026-01-31")
-SMALL = CopeConfig(dim=16, epochs=2, held_out=0.6)
+SMALL = CopeConfig(dim=16, steps=25, held_out=0.6)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def trained(tables: Tables, config: CopeConfig) -> Artifact:
     data = cope_data(
         rows.toArrow(), {"image_features": IMAGE_FEATURES, "text_features": TEXT_FEATURES}
     )
-    made = train(data, config, domains=DOMAINS)
+    made = train(data, config, image_widths=[IMAGE_FEATURES], domains=DOMAINS)
     return saved(tables, heads_artifact(made.heads, BACKBONES.version, made.metrics))
 
 
@@ -95,12 +95,12 @@ def saved(tables: Tables, artifact: Artifact) -> Artifact:
 
 
 def spoiled(tables: Tables, artifact: Artifact) -> Artifact:
-    """Return an encoder whose image map and raw part are noise."""
+    """Return an encoder whose map is noise."""
     rng = np.random.default_rng(0)
     noise = {
         name: tensor.new_tensor(rng.normal(size=tensor.shape))
         for name, tensor in artifact.tensors.items()
-        if name in ("image_map_IL", "raw_XR")
+        if name == "map_XL"
     }
     return saved(tables, replace(artifact, tensors={**artifact.tensors, **noise}))
 

@@ -13,7 +13,9 @@ from encoders.artifacts import Artifact, save_artifact
 from spark_jobs.contracts import KINDS
 from spark_jobs.releases.encoders import (
     UnusableEncoders,
+    WorseThanBackbones,
     WorseThanRules,
+    check_against_backbones,
     check_against_rules,
     encoder_artifacts,
     flat_figures,
@@ -99,6 +101,32 @@ def test_towers_that_do_not_beat_the_best_rule_are_refused(
 def test_towers_that_beat_it_and_those_never_held_against_it_pass() -> None:
     check_against_rules(_judged(0.01, -0.01, 0.03))
     check_against_rules(artifact("learn_user"))
+
+
+def _compared(mean: float, low: float | None, high: float | None) -> Artifact:
+    return replace(artifact("cope"), metrics={"lead": {"mean": mean, "low": low, "high": high}})
+
+
+@pytest.mark.parametrize(
+    ("lead", "found"),
+    [
+        ((-0.02, -0.03, -0.01), r"is 0\.0200 behind \(95% between -0\.0300 and -0\.0100\)"),
+        ((0.0, None, None), r"is 0\.0000 behind\. Train"),
+    ],
+)
+def test_cope_that_does_not_beat_its_backbones_is_refused(
+    lead: tuple[float, float | None, float | None], found: str
+) -> None:
+    with pytest.raises(WorseThanBackbones, match=found) as refused:
+        check_against_backbones(_compared(*lead))
+
+    assert "--even-if-worse" in str(refused.value)
+
+
+def test_cope_that_beats_them_and_versions_that_do_not_say_pass() -> None:
+    check_against_backbones(_compared(0.01, -0.01, 0.03))
+    check_against_backbones(artifact("cope"))
+    check_against_backbones(replace(artifact("cope"), metrics={"lead": None}))
 
 
 def _other_cope(trained: dict[str, Artifact]) -> dict[str, Artifact]:

@@ -64,7 +64,7 @@ def test_training_from_the_warehouse_saves_encoders_and_survives_a_kill(
 ) -> None:
     config = Config(
         warehouse=tables.warehouse,
-        cope=CopeConfig(epochs=3, held_out=0.2),
+        cope=CopeConfig(steps=25, held_out=0.2),
         semantic_ids=SemanticIdConfig(codebook_size=4),
     )
     _stage_shop(tables, night, tmp_path)
@@ -75,11 +75,13 @@ def test_training_from_the_warehouse_saves_encoders_and_survives_a_kill(
 
     with pytest.raises(Killed):
         train_cope(tables, config, night, kill)
-    epochs: list[int] = []
-    versions = train_cope(tables, config, night, lambda done, _: epochs.append(done))
+    checkpoint = Path(tables.layout.tmp) / "cope_training.safetensors"
+    was_kept = checkpoint.exists()
+    versions = train_cope(tables, config, night)
+    is_kept = checkpoint.exists()
     again = train_cope(tables, config, night)
 
-    assert epochs[0] == 2
+    assert (was_kept, is_kept) == (True, False)
     assert again == versions
     assert set(versions) == {"cope", "semantic_id"}
     assert tables.read(ITEM_FEATURES).count() == 16
@@ -91,5 +93,5 @@ def test_training_from_the_warehouse_saves_encoders_and_survives_a_kill(
     assert len(metrics["curve"]) >= 2
     features = json.loads((folder / "config.json").read_text())["features"]
     assert load_encoder(tables.layout.encoder(features)).version == features
-    batch = {"domain": ["page"], "image_features": [np.ones(1280)], "text_features": [None]}
+    batch = {"domain": ["page"], "image_features": [np.ones(2560)], "text_features": [None]}
     assert np.linalg.norm(cope.encode(batch).vectors["embedding"]) == pytest.approx(1, abs=1e-6)

@@ -1,18 +1,14 @@
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from sklearn.decomposition import TruncatedSVD
 
-from encoders.cope.evaluation import directions, mean_of, raw_vectors
-from encoders.cope.initialization import (
+from encoders.cope.discriminant import (
+    discriminant_directions,
     domain_means,
-    initialize,
     principal_directions,
+    reducing_basis,
     within_scatter,
 )
-from encoders.cope.model import CopeHeads, HeadsConfig
-from encoders.cope.sampling import CopeData
 
 
 def test_principal_directions_span_what_sklearn_finds() -> None:
@@ -52,34 +48,40 @@ def test_within_scatter_weighs_domains_and_spus_alike() -> None:
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
 
 
-def test_initial_heads_beat_the_raw_features_on_products_they_have_not_seen(
-    make_world: Callable[..., CopeData],
-) -> None:
-    data = make_world(spus=80)
-    seen = data.spu_N < 50
-    heads = CopeHeads(HeadsConfig(image_width=24, text_width=10, dim=16, raw_dim=8))
+def test_discriminant_directions_find_what_tells_spus_apart() -> None:
+    rng = np.random.default_rng(3)
+    product = rng.normal(size=(60, 2))
+    spu = np.repeat(np.arange(60), 4)
+    x = np.concatenate([product[spu], 1.2 * rng.normal(size=(240, 6))], axis=1)
+    x += 0.1 * rng.normal(size=x.shape)
 
-    initialize(heads, data.items[seen], data.spu_N[seen])
+    found = discriminant_directions(
+        *(torch.from_numpy(values) for values in (x, spu, np.tile([0, 1], 120))), 2
+    ).numpy()
 
-    heads.share_N[:] = 0.6
-    new = CopeData(data.items[~seen], data.spu_N[~seen], data.spu_ids)
-    domains = ("page", "video", "live")
-    with torch.no_grad():
-        learned = mean_of(directions(heads(new.items), new, domains), "R@1")
-    raw = mean_of(directions(raw_vectors(heads, new.items), new, domains), "R@1")
-    assert learned > raw + 0.05
+    share = np.linalg.norm(found[:2], axis=0) / np.linalg.norm(found, axis=0)
+    assert (share > 0.95).all()
+    principal = principal_directions(torch.from_numpy(x), 2).numpy()
+    assert (np.linalg.norm(principal[:2], axis=0) < 0.5).all()
 
 
-def test_initialize_survives_a_catalogue_without_text_and_without_pairs(
-    make_world: Callable[..., CopeData],
-) -> None:
-    data = make_world(spus=5, items=1, domains=1)
-    data.items.text_BT[:] = torch.nan
-    heads = CopeHeads(HeadsConfig(image_width=24, text_width=10, dim=16, raw_dim=8))
+def test_without_a_pair_the_discriminant_directions_are_principal() -> None:
+    x = torch.from_numpy(np.random.default_rng(4).normal(size=(9, 4)))
 
-    initialize(heads, data.items, data.spu_N)
+    found = discriminant_directions(x, torch.arange(9), torch.zeros(9, dtype=torch.long), 3)
 
-    assert all(torch.isfinite(tensor).all() for tensor in heads.state_dict().values())
+    torch.testing.assert_close(found, principal_directions(x, 3))
+
+
+def test_the_reducing_basis_keeps_backbones_apart() -> None:
+    x = torch.from_numpy(np.random.default_rng(5).normal(size=(30, 7)))
+
+    basis = reducing_basis(x, [4, 3])
+
+    assert basis.shape == (7, 7)
+    assert (basis[:4, 4:] == 0).all()
+    assert (basis[4:, :4] == 0).all()
+    torch.testing.assert_close(basis.T @ basis, torch.eye(7).double())
 
 
 def test_a_domain_is_centred_on_its_mean() -> None:

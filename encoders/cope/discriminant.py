@@ -1,73 +1,38 @@
-"""Initialization: where the heads start, in closed form, before a single gradient.
+"""Discriminant analysis: COPE's shared map in closed form, before a single gradient.
 
-Plain PCA keeps the geometry of the backbones; what differs between items of one product (light,
-angle, background, the domain itself) is as loud in it as what differs between products. So the
-learned maps start at a discriminant analysis: the scatter within SPUs is whitened first (shrunk
-towards a multiple of the
-identity: there are fewer SPUs than features), then PCA. On ``grocery_store``, products not trained
-    on,
-photo to page R@1: centred cosine 63, PCA 62, this 75.
+What differs between items of one product (light, angle, background, the domain itself) is as loud
+in the backbones' features as what differs between products. So the scatter within SPUs is whitened
+first (shrunk towards a multiple of the identity: there are fewer SPUs than features), then PCA
+(Fisher, 1936; Fukunaga, 1990, chapter 10). Pictures and text are analysed together, and where one
+side of a product has no text, the text itself is such a difference.
 
-Shapes: N items, F features, L dimensions kept, S SPUs, G groups of one SPU and domain.
+Shapes: N items, F features, P reduced features, L dimensions kept, S SPUs, G groups of one SPU and
+domain.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch.nn import functional
 
-from encoders.cope.model import MISSING_BELOW, CopeHeads, Features
+from encoders.cope.items import MISSING_BELOW
 
-# Share of the identity in the within-SPU scatter; from .03 to .5 the figures above move by less
-# than 2.
+# Share of the identity in the within-SPU scatter; see docs/results/2026-12-01-cope-quality.md.
 SHRINKAGE = 0.25
-# Dimensions that the scatter is taken in; what lies past them is noise, and a tenth of the work is
-# left.
-PRINCIPAL = 384
-# Of the learned part's dimensions, those that the image map starts in; the rest are the text map's.
-IMAGE_SHARE = 0.6
+# Principal directions of each backbone that the analysis is done in; what lies past them is noise.
+PRINCIPAL = 256
 
 
-def initialize(heads: CopeHeads, items: Features, spu_N: torch.Tensor) -> None:
-    """Set centres, the raw projection and the maps of heads from training items."""
-    with torch.no_grad():
-        heads.image_mean_NI.copy_(domain_means(items.image_BI, items.domain_B, heads.image_mean_NI))
-        heads.text_mean_NT.copy_(domain_means(items.text_BT, items.domain_B, heads.text_mean_NT))
-        image_NI, text_NT = heads.centred(items)
-        image, text = (_reduced(features_NF) for features_NF in (image_NI, text_NT))
-        heads.raw_XR.copy_(_joint_directions(image, text, heads.config.raw_dim))
-        image_dims = round(IMAGE_SHARE * heads.config.learned_dim)
-        text_dims = heads.config.learned_dim - image_dims
-        heads.image_map_IL.zero_()[:, :image_dims] = _map(image, items, spu_N, image_dims)
-        heads.text_map_TL.zero_()[:, image_dims:] = _map(text, items, spu_N, text_dims)
+def reducing_basis(directions_NX: torch.Tensor, widths: Sequence[int]) -> torch.Tensor:
+    """Return the principal directions of each backbone's part, side by side [X, P].
 
-
-@dataclass(frozen=True)
-class _Reduced:
-    """Features in the basis of their own principal directions."""
-
-    basis_FP: torch.Tensor
-    x_NP: torch.Tensor
-
-
-def _reduced(features_NF: torch.Tensor) -> _Reduced:
-    dims = min(PRINCIPAL, features_NF.shape[1])
-    basis_FP = principal_directions(features_NF.double(), dims)
-    return _Reduced(basis_FP, features_NF.double() @ basis_FP)
-
-
-def _joint_directions(image: _Reduced, text: _Reduced, dims: int) -> torch.Tensor:
-    joint_NP = torch.cat((image.x_NP, text.x_NP), dim=1)
-    directions_PR = principal_directions(joint_NP, dims)
-    parts_PR = directions_PR.split_with_sizes([image.x_NP.shape[1], text.x_NP.shape[1]])
-    sides = zip((image.basis_FP, text.basis_FP), parts_PR, strict=True)
-    return torch.cat([basis_FP @ part_PR for basis_FP, part_PR in sides]).float()
-
-
-def _map(part: _Reduced, items: Features, spu_N: torch.Tensor, dims: int) -> torch.Tensor:
-    there = (part.x_NP != 0).any(dim=1)
-    present = part.x_NP[there], spu_N[there], items.domain_B[there]
-    return (part.basis_FP @ discriminant_directions(*present, dims)).float()
+    Args:
+        widths: of the parts.
+    """
+    parts = directions_NX.double().split_with_sizes(list(widths), dim=1)
+    bases = [principal_directions(part, min(PRINCIPAL, part.shape[1])) for part in parts]
+    basis_XP: torch.Tensor = torch.block_diag(*bases)  # type: ignore[no-untyped-call]
+    return basis_XP
 
 
 def domain_means(

@@ -1,0 +1,141 @@
+"""Shared map: from backbone features to COPE's vector by one linear map for all domains.
+
+After COPE (Bai et al., ICCV 2023, section 3) the vectors of a product's items, whatever their
+domain, lie close together. The map is found in closed form and refined by gradients
+(``training.py``); it is shared, so that it holds for products and domains without a pair to learn
+from, and a domain differs by its centre and a shift alone. A modality that is missing adds nothing.
+
+One number of the vector calibrates. Pages of SPUs that training saw attract the items of those that
+it did not, so a page's dot product with other items is lowered by how close it is to trained SPUs
+(after the inverted softmax of Smith et al., ICLR 2017).
+
+Shapes: B items, N domains, I image features of all backbones, T text features, X = I + T, L learned
+numbers, D numbers of the vector, S trained SPUs.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from encoders.cope.items import (
+    MISSING_BELOW,
+    Features,
+    centred,
+    is_missing,
+    unit,
+    without_the_missing,
+)
+
+# Of the inverted softmax over SPUs; from .05 to .2 the figures hardly move.
+_TEMPERATURE = 0.1
+# The calibrating number of items that are no pages, beside a learned part of norm 1.
+_REACH = 0.5
+
+
+@dataclass(frozen=True)
+class SharedMapConfig:
+    """Sizes and weights of the heads.
+
+    Attributes:
+        image_widths: of the backbones, in the order of their features.
+        dim: of the vectors, the calibrating number included.
+        image_weight: of each backbone's direction, beside ``text_weight``.
+        calibration: weight of a page's closeness to trained SPUs; 0 for vectors without a
+            calibrating number.
+        missing_below: a modality nearer than this to its domain's centre is missing.
+        domains: all that can be encoded, in the order of the weights' rows.
+        catalogue: the domain of the pages, to which calibration applies.
+        trained: the domains that had a pair to learn from.
+    """
+
+    image_widths: tuple[int, ...]
+    text_width: int
+    dim: int = 128
+    image_weight: float = 1.0
+    text_weight: float = 1.0
+    calibration: float = 0.0
+    missing_below: float = MISSING_BELOW
+    domains: tuple[str, ...] = ("page", "video", "live")
+    catalogue: str = "page"
+    trained: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        return sum(self.image_widths) + self.text_width
+
+    @property
+    def learned_dim(self) -> int:
+        return self.dim - (self.calibration > 0)
+
+
+class SharedMap(nn.Module):
+    """The heads; see the module.
+
+    Args:
+        spus: S, whose centres calibrate.
+    """
+
+    def __init__(self, config: SharedMapConfig, spus: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        n, learned = len(config.domains), config.learned_dim
+        self.image_mean_NI: torch.Tensor
+        self.text_mean_NT: torch.Tensor
+        self.map_XL: torch.Tensor
+        self.shift_NL: torch.Tensor
+        self.centre_SL: torch.Tensor
+        self.register_buffer("image_mean_NI", torch.zeros(n, sum(config.image_widths)))
+        self.register_buffer("text_mean_NT", torch.zeros(n, config.text_width))
+        self.register_buffer("map_XL", torch.zeros(config.width, learned))
+        self.register_buffer("shift_NL", torch.zeros(n, learned))
+        self.register_buffer("centre_SL", torch.zeros(spus, learned))
+
+    def centred(self, items: Features) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return both modalities as directions from their domain's mean; zeros where missing."""
+        return centred(
+            items,
+            self.image_mean_NI,
+            self.text_mean_NT,
+            image_widths=self.config.image_widths,
+            missing_below=self.config.missing_below,
+        )
+
+    def informative(self, items: Features) -> Features:
+        """Return items without the modalities that say nothing of them: those are NaN."""
+        return without_the_missing(items, *self.centred(items))
+
+    def read(self, items: Features) -> torch.Tensor:
+        """Return what the map reads: weighted directions; zeros where nothing is there [B, X]."""
+        image_BI, text_BT = self.centred(items)
+        config = self.config
+        return torch.cat((config.image_weight * image_BI, config.text_weight * text_BT), dim=1)
+
+    def forward(self, items: Features) -> torch.Tensor:
+        """Return the vectors of items, unit norm [B, D]; NaN where both modalities are missing."""
+        read_BX = self.read(items)
+        emb_BD = unit(read_BX @ self.map_XL + self.shift_NL[items.domain_B])
+        if self.config.calibration:
+            emb_BD = self._calibrated(emb_BD, items.domain_B)
+        return emb_BD.masked_fill(is_missing(read_BX), torch.nan)
+
+    def _calibrated(self, emb_BL: torch.Tensor, domain_B: torch.Tensor) -> torch.Tensor:
+        config = self.config
+        is_page_B = domain_B == config.domains.index(config.catalogue)
+        return calibrated(emb_BL, is_page_B, self.centre_SL, weight=config.calibration)
+
+
+def calibrated(
+    emb_BL: torch.Tensor, is_page_B: torch.Tensor, centre_SL: torch.Tensor, *, weight: float
+) -> torch.Tensor:
+    """Return vectors with a number that lowers a page's dot product with items of other domains.
+
+    Args:
+        centre_SL: of the trained SPUs' items in other domains, unit norm.
+    """
+    soft_B = (emb_BL @ centre_SL.T / _TEMPERATURE).logsumexp(dim=1)
+    # Of a page that is close to none, 0; Jensen's inequality keeps it from being less by much.
+    closeness_B = (_TEMPERATURE * (soft_B - math.log(len(centre_SL)))).clamp(min=0)
+    number_B = torch.where(is_page_B, -weight * closeness_B / _REACH, _REACH)
+    return unit(torch.cat((emb_BL, number_B.unsqueeze(1)), dim=1))
