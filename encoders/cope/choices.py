@@ -72,12 +72,15 @@ def best_choice(
     where its SPU is unseen, and where it is not.
     """
     page, dims = list(domains).index(catalogue), config.dim - 1
-    folds = [_fold(items, number, page) for number in range(FOLDS)]
+    folds = _folds(items, page)
 
-    def figure(fold: _Fold, found: Map, weights: Weights) -> float:
-        data = fold.unseen.data
-        emb_NL = found(fold.unseen.weighted(*weights), data.items.domain_B)
-        return mean_of(directions(emb_NL, data, domains), "MRR")
+    def figures(maps: Sequence[Map], weights: Weights) -> list[float]:
+        of_folds = []
+        for fold, found in zip(folds, maps, strict=True):
+            data = fold.unseen.data
+            emb_NL = found(fold.unseen.weighted(*weights), data.items.domain_B)
+            of_folds.append(mean_of(directions(emb_NL, data, domains), "MRR"))
+        return of_folds
 
     starts = {
         weights: [
@@ -86,10 +89,7 @@ def best_choice(
         ]
         for weights in _weights(items)
     }
-    of_weights = {
-        weights: [figure(fold, found, weights) for fold, found in zip(folds, maps, strict=True)]
-        for weights, maps in starts.items()
-    }
+    of_weights = {weights: figures(maps, weights) for weights, maps in starts.items()}
     weights = _first_unless_beaten(of_weights)
     runs = [
         Refinement(fold.learned, fold.learned.weighted(*weights), start, config)
@@ -97,10 +97,7 @@ def best_choice(
     ]
     loss = _mean([run.steps(config.steps) for run in runs])
     maps = {config.steps: [run.map for run in runs], 0: starts[weights]}
-    of_steps = {
-        steps: [figure(fold, found, weights) for fold, found in zip(folds, its, strict=True)]
-        for steps, its in maps.items()
-    }
+    of_steps = {config.steps: figures(maps[config.steps], weights), 0: of_weights[weights]}
     steps = _first_unless_beaten(of_steps)
     curve = [{"steps": at, "validation_MRR": _mean(of_steps[at])} for at in sorted(of_steps)]
     if config.steps:
@@ -125,12 +122,18 @@ def _weights(items: Reduced) -> Sequence[Weights]:
     return _WEIGHTS if items.image_NP.any() and items.text_NP.any() else _WEIGHTS[:1]
 
 
-def _fold(items: Reduced, number: int, page: int) -> _Fold:
+def _folds(items: Reduced, page: int) -> list[_Fold]:
     data = items.data
-    unseen_N = (folds_of(data.spu_ids, FOLDS) == number)[data.spu_N]
-    kept_N = ~unseen_N & (data.items.domain_B != page) & (_place_in_group(data) % _KEPT == 1)
-    learned_N = ~unseen_N & ~kept_N
-    return _Fold(items.where(learned_N), items.where(kept_N), items.where(unseen_N))
+    fold_N = folds_of(data.spu_ids, FOLDS)[data.spu_N]
+    to_spare_N = (data.items.domain_B != page) & (_place_in_group(data) % _KEPT == 1)
+    return [
+        _Fold(
+            learned=items.where((fold_N != number) & ~to_spare_N),
+            kept=items.where((fold_N != number) & to_spare_N),
+            unseen=items.where(fold_N == number),
+        )
+        for number in range(FOLDS)
+    ]
 
 
 def _place_in_group(data: CopeData) -> torch.Tensor:
@@ -147,25 +150,45 @@ def _place_in_group(data: CopeData) -> torch.Tensor:
 def _best_calibration(
     folds: Sequence[_Fold], maps: Sequence[Map], weights: Weights, page: int
 ) -> float:
+    embedded = [_embedded(f, m, weights, page) for f, m in zip(folds, maps, strict=True)]
     figures = {
-        calibration: _mean(
-            [_harmonic(f, m, weights, page, calibration) for f, m in zip(folds, maps, strict=True)]
-        )
+        calibration: _mean([_harmonic(fold, calibration) for fold in embedded])
         for calibration in _CALIBRATIONS
     }
     return max(figures, key=lambda calibration: figures[calibration])
 
 
-def _harmonic(fold: _Fold, found: Map, weights: Weights, page: int, calibration: float) -> float:
-    """Return the harmonic mean of how often items of unseen and of trained SPUs find their page."""
-    centre_SL = spu_centres(found, fold.learned, weights, page)
+@dataclass(frozen=True)
+class _Embedded:
+    """A fold by its map.
+
+    Attributes:
+        centre_SL: of the SPUs that the map was made from.
+        parts: of the items that it was made from, of those kept and of those unseen: vectors
+            without calibration, SPUs, and which are pages.
+    """
+
+    centre_SL: torch.Tensor
+    parts: Sequence[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
+
+
+def _embedded(fold: _Fold, found: Map, weights: Weights, page: int) -> _Embedded:
     parts = []
     for items in (fold.learned, fold.kept, fold.unseen):
         domain_N = items.data.items.domain_B
         emb_NL = found(items.weighted(*weights), domain_N)
-        if calibration and len(centre_SL):
-            emb_NL = calibrated(emb_NL, domain_N == page, centre_SL, weight=calibration)
         parts.append((emb_NL, items.data.spu_N, domain_N == page))
+    return _Embedded(spu_centres(found, fold.learned, weights, page), parts)
+
+
+def _harmonic(fold: _Embedded, calibration: float) -> float:
+    """Return the harmonic mean of how often items of unseen and of trained SPUs find their page."""
+    parts = fold.parts
+    if calibration and len(fold.centre_SL):
+        parts = [
+            (calibrated(emb_NL, is_page_N, fold.centre_SL, weight=calibration), spu_N, is_page_N)
+            for emb_NL, spu_N, is_page_N in parts
+        ]
     pages, spus = (torch.cat([part[at][part[2]] for part in parts]) for at in (0, 1))
     shares = [_found(*part, pages, spus) for part in parts]
     # Where no trained SPU has an item to spare, those that the map was made from stand in.

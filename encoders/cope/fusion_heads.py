@@ -20,7 +20,6 @@ from encoders.cope.items import (
     centred,
     is_missing,
     unit,
-    without_the_missing,
 )
 
 
@@ -85,10 +84,6 @@ class FusionHeads(nn.Module):
             image_widths=(self.config.image_width,),
             missing_below=self.config.missing_below,
         )
-
-    def informative(self, items: Features) -> Features:
-        """Return items without the modalities that say nothing of them: those are NaN."""
-        return without_the_missing(items, *self.centred(items))
 
     def raw(self, image_BI: torch.Tensor, text_BT: torch.Tensor) -> torch.Tensor:
         """Return the raw part of centred features, unit norm [B, R]."""

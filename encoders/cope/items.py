@@ -87,16 +87,3 @@ def _directions(difference_BF: torch.Tensor, missing_below: float) -> torch.Tens
 def is_missing(directions_BF: torch.Tensor) -> torch.Tensor:
     """Return where there is no direction [B, 1]."""
     return (directions_BF == 0).all(dim=1, keepdim=True)
-
-
-def without_the_missing(items: Features, image_BI: torch.Tensor, text_BT: torch.Tensor) -> Features:
-    """Return items whose missing modalities are NaN.
-
-    Args:
-        image_BI, text_BT: their directions.
-    """
-    return Features(
-        items.domain_B,
-        items.image_BI.masked_fill(is_missing(image_BI), torch.nan),
-        items.text_BT.masked_fill(is_missing(text_BT), torch.nan),
-    )

@@ -1,9 +1,7 @@
-"""Losses of COPE, which draw items of one SPU in two domains together, and its learning rates.
+"""Losses of COPE, which draw items of one SPU in two domains together.
 
 Shapes: B pairs, one SPU a row; C candidates; D numbers; S SPUs.
 """
-
-import math
 
 import torch
 from torch.nn import functional
@@ -57,10 +55,3 @@ def cosface(
     cosine_BS = emb_BD @ functional.normalize(classes_SD, dim=1).T
     margins_BS = functional.one_hot(spu_B, len(classes_SD)).to(cosine_BS) * margin
     return functional.cross_entropy(scale * (cosine_BS - margins_BS), spu_B)
-
-
-def warm_up_and_cosine(done: float, warm_up: float = 0.1) -> float:
-    """Return the factor on the learning rate when a share ``done`` of training is over."""
-    if done < warm_up:
-        return (done + 1e-3) / (warm_up + 1e-3)
-    return 0.5 * (1 + math.cos(math.pi * (done - warm_up) / (1 - warm_up)))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from encoders.cope.discriminant import discriminant_directions
-from encoders.cope.items import unit
+from encoders.cope.items import is_missing, unit
 from encoders.cope.losses import cosface, info_nce
 from encoders.cope.sampling import CopeData, Pair, PairSampler
 from encoders.settings import CopeConfig
@@ -76,7 +76,7 @@ class Refinement:
     ) -> None:
         self._data, self._config = items.data, config
         # Where both modalities are there, and where the text begins.
-        self._both_N = (items.image_NP != 0).any(dim=1) & (items.text_NP != 0).any(dim=1)
+        self._both_N1 = ~(is_missing(items.image_NP) | is_missing(items.text_NP))
         self._image_width = items.image_NP.shape[1]
         self._read_NP, self._start = read_NP.float(), start
         self._generator = torch.Generator().manual_seed(config.seed)
@@ -149,7 +149,7 @@ class Refinement:
         draw_B1 = (
             torch.rand(len(rows), 1, generator=self._generator) / self._config.modality_dropout
         )
-        draw_B1 = draw_B1.where(self._both_N[rows].unsqueeze(1), 1.0)
+        draw_B1 = draw_B1.where(self._both_N1[rows], 1.0)
         is_image_P = torch.arange(read_BP.shape[1]) < self._image_width
         gone_BP = torch.where(is_image_P, draw_B1 < 0.5, (draw_B1 >= 0.5) & (draw_B1 < 1))
         now = Map(self._start.map_PL + self._residual_PL, self._shift_ML)

@@ -25,7 +25,6 @@ from encoders.cope.items import (
     centred,
     is_missing,
     unit,
-    without_the_missing,
 )
 
 # Of the inverted softmax over SPUs; from .05 to .2 the figures hardly move.
@@ -101,10 +100,6 @@ class SharedMap(nn.Module):
             image_widths=self.config.image_widths,
             missing_below=self.config.missing_below,
         )
-
-    def informative(self, items: Features) -> Features:
-        """Return items without the modalities that say nothing of them: those are NaN."""
-        return without_the_missing(items, *self.centred(items))
 
     def read(self, items: Features) -> torch.Tensor:
         """Return what the map reads: weighted directions; zeros where nothing is there [B, X]."""

@@ -19,6 +19,7 @@ from encoders.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from encoders.cope.choices import Choice, best_choice, spu_centres
 from encoders.cope.discriminant import domain_means, reducing_basis
 from encoders.cope.evaluation import directions, mean_of, means, raw_vectors, scores_by_spu
+from encoders.cope.items import is_missing
 from encoders.cope.refinement import Map, Reduced, Refinement, closed_form
 from encoders.cope.sampling import CopeData, PairSampler, drawn
 from encoders.cope.shared_map import SharedMap, SharedMapConfig
@@ -123,7 +124,7 @@ def _centred_heads(
 def _reduced(heads: SharedMap, data: CopeData) -> tuple[Reduced, tuple[torch.Tensor, torch.Tensor]]:
     """Return the items that say something, reduced, and the bases of pictures and texts."""
     image_NI, text_NT = heads.centred(data.items)
-    there_N = (image_NI != 0).any(dim=1) | (text_NT != 0).any(dim=1)
+    there_N = ~(is_missing(image_NI) & is_missing(text_NT)).squeeze(1)
     image_NI, text_NT, data = image_NI[there_N], text_NT[there_N], data.where(there_N)
     image_basis = reducing_basis(image_NI, heads.config.image_widths)
     text_basis = reducing_basis(text_NT, [heads.config.text_width])

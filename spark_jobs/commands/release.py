@@ -1,6 +1,6 @@
 """``embedmill release``: encoder versions that move together."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -16,8 +16,7 @@ from spark_jobs.engine.concurrency import run_concurrently
 from spark_jobs.night import Night
 from spark_jobs.releases.encoders import (
     UnusableEncoders,
-    check_against_backbones,
-    check_against_rules,
+    check_worth,
     encoder_artifacts,
     held_out_figures,
 )
@@ -36,8 +35,6 @@ from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from feast import FeatureStore
-
-    from encoders.artifacts import Artifact
 
 # Feast's store is None before the first published night.
 Transition: TypeAlias = "Callable[[Tables, FeatureStore | None], Release]"
@@ -81,7 +78,8 @@ def create(
         check_kinds(pairs)
         artifacts = encoder_artifacts(tables.warehouse, pairs)
         if not even_if_worse:
-            _check_worth(artifacts, given)
+            for kind in given:
+                check_worth(kind, artifacts[kind])
         release = create_release(tables, pairs)
     console.print(f"release [bold]{release.name}[/] is {release.state}")
     is_first = all(other.state == "building" for other in all_releases(tables))
@@ -91,14 +89,6 @@ def create(
     )
     if not is_first:
         console.print("  for more than the last published night: --since YYYY-MM-DD")
-
-
-def _check_worth(artifacts: Mapping[str, "Artifact"], given: Mapping[str, str]) -> None:
-    """Refuse new encoders that are no better than what needs no training."""
-    if "cope" in given:
-        check_against_backbones(artifacts["cope"])
-    if "learn_user" in given:
-        check_against_rules(artifacts["learn_user"])
 
 
 @app.command("backfill")

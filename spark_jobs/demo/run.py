@@ -26,13 +26,7 @@ from spark_jobs.demo.shop.build import build_shop, demo_config
 from spark_jobs.demo.shop.three_nights import NIGHTS
 from spark_jobs.engine.session import start_workers
 from spark_jobs.night import Night
-from spark_jobs.releases.encoders import (
-    WorseThanBackbones,
-    WorseThanRules,
-    check_against_backbones,
-    check_against_rules,
-    encoder_artifact,
-)
+from spark_jobs.releases.encoders import WorseThanUntrained, check_worth, encoder_artifact
 from spark_jobs.releases.ledger import live_release
 from spark_jobs.releases.release import Release
 from spark_jobs.releases.transitions import create_release, promote
@@ -145,12 +139,10 @@ def _first_release(demo: Demo, night: Night) -> Release:
 
 def _print_worth(demo: Demo, encoders: Mapping[str, str]) -> None:
     """Print the refusal that a shop's own release would meet; the demo goes on to show how."""
-    checks = {"cope": check_against_backbones, "learn_user": check_against_rules}
-    for kind, check in checks.items():
-        artifact = encoder_artifact(demo.tables.warehouse, kind, encoders[kind])
+    for kind, version in encoders.items():
         try:
-            check(artifact)
-        except (WorseThanBackbones, WorseThanRules) as refused:
+            check_worth(kind, encoder_artifact(demo.tables.warehouse, kind, version))
+        except WorseThanUntrained as refused:
             demo.console.print(
                 f"  release create would refuse: {refused}", highlight=False, markup=False
             )

@@ -20,12 +20,28 @@ class UnusableEncoders(ValueError):
     """A release of these encoders cannot be served; the message lists all problems."""
 
 
-class WorseThanRules(ValueError):
+class WorseThanUntrained(ValueError):
+    """An encoder wins nothing over what needs no training."""
+
+
+class WorseThanRules(WorseThanUntrained):
     """LEARN adds nothing to a rule that needs no training."""
 
 
-class WorseThanBackbones(ValueError):
+class WorseThanBackbones(WorseThanUntrained):
     """COPE finds products no better than the backbones that it reads."""
+
+
+def check_worth(kind: str, artifact: Artifact) -> None:
+    """Check that an encoder wins something over what needs no training; others than two kinds pass.
+
+    Raises:
+        WorseThanUntrained: it does not.
+    """
+    if kind == "cope":
+        check_against_backbones(artifact)
+    if kind == "learn_user":
+        check_against_rules(artifact)
 
 
 def check_against_backbones(cope: Artifact) -> None:

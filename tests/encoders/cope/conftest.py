@@ -8,6 +8,7 @@ import torch
 
 from encoders.cope.items import Features
 from encoders.cope.sampling import CopeData
+from encoders.protocol import Batch
 
 
 def world(
@@ -33,3 +34,13 @@ def world(
 @pytest.fixture
 def make_world() -> Callable[..., CopeData]:
     return world
+
+
+@pytest.fixture
+def batch() -> Batch:
+    rng = np.random.default_rng(0)
+    return {
+        "domain": ["page", "video", "live", "page", "video", "page"],
+        "image_features": [*rng.normal(size=(4, 6)).astype(np.float32), None, None],
+        "text_features": [None, *rng.normal(size=(4, 5)).astype(np.float32), None],
+    }

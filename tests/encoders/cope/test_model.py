@@ -31,16 +31,6 @@ def artifact(heads: FusionHeads) -> Artifact:
     return heads_artifact(heads, "cope_features@0123456789ab", {"R@1": 0.5})
 
 
-@pytest.fixture
-def batch() -> Batch:
-    rng = np.random.default_rng(0)
-    return {
-        "domain": ["page", "video", "live", "page", "video", "page"],
-        "image_features": [*rng.normal(size=(4, 6)).astype(np.float32), None, None],
-        "text_features": [None, *rng.normal(size=(4, 5)).astype(np.float32), None],
-    }
-
-
 def _row(batch: Batch, row: int) -> Batch:
     return {name: values[row : row + 1] for name, values in batch.items()}
 

@@ -27,16 +27,6 @@ def heads() -> SharedMap:
     return heads
 
 
-@pytest.fixture
-def batch() -> Batch:
-    rng = np.random.default_rng(0)
-    return {
-        "domain": ["page", "video", "live", "page", "video", "page"],
-        "image_features": [*rng.normal(size=(4, 6)).astype(np.float32), None, None],
-        "text_features": [None, *rng.normal(size=(4, 5)).astype(np.float32), None],
-    }
-
-
 def _unit(x: np.ndarray) -> np.ndarray:
     return x / np.linalg.norm(x)
 
