@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from spark_jobs.commands import (
     align,
+    cross_validate,
     dictionary,
     doctor,
     evaluate,
@@ -40,6 +41,7 @@ app.command("sql")(sql.sql)
 app.command("similar")(similar.similar)
 app.command("doctor")(doctor.doctor)
 app.command("evaluate")(evaluate.evaluate)
+app.command("cross-validate")(cross_validate.cross_validate)
 app.command("forget")(forget.forget)
 app.command("maintain")(maintain.maintain)
 app.command("report")(report.report)

@@ -16,7 +16,7 @@ import torch
 from encoders.cope.evaluation import directions, mean_of
 from encoders.cope.items import unit
 from encoders.cope.refinement import Map, Reduced, Refinement, closed_form
-from encoders.cope.sampling import CopeData, folds_of
+from encoders.cope.sampling import folds_of, spare_items
 from encoders.cope.shared_map import calibrated
 from encoders.settings import CopeConfig
 
@@ -24,8 +24,6 @@ FOLDS = 5
 # Of each backbone's picture and of the text.
 _WEIGHTS = ((1.0, 1.0), (2.0, 1.0), (1.0, 0.0))
 _CALIBRATIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
-# Of the items of a trained SPU in a domain, one in so many says how well trained SPUs are found.
-_KEPT = 5
 
 Curve = list[dict[str, float]]
 Weights = tuple[float, float]
@@ -125,7 +123,7 @@ def _weights(items: Reduced) -> Sequence[Weights]:
 def _folds(items: Reduced, page: int) -> list[_Fold]:
     data = items.data
     fold_N = folds_of(data.spu_ids, FOLDS)[data.spu_N]
-    to_spare_N = (data.items.domain_B != page) & (_place_in_group(data) % _KEPT == 1)
+    to_spare_N = (data.items.domain_B != page) & spare_items(data)
     return [
         _Fold(
             learned=items.where((fold_N != number) & ~to_spare_N),
@@ -134,17 +132,6 @@ def _folds(items: Reduced, page: int) -> list[_Fold]:
         )
         for number in range(FOLDS)
     ]
-
-
-def _place_in_group(data: CopeData) -> torch.Tensor:
-    """Return how many items of its SPU and domain come before each item [N]."""
-    key_N = data.spu_N * (int(data.items.domain_B.max()) + 1) + data.items.domain_B
-    order_N = torch.argsort(key_N, stable=True)
-    counts = key_N.bincount()
-    starts = counts.cumsum(0) - counts
-    place_N = torch.empty_like(key_N)
-    place_N[order_N] = torch.arange(len(key_N)) - starts[key_N[order_N]]
-    return place_N
 
 
 def _best_calibration(

@@ -1,15 +1,12 @@
 """COPE features: the frozen backbones' outputs for an item, the expensive and cached half of COPE.
 
-Shapes: B items, P pictures, D features.
+Shapes: B items, D features.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from encoders.artifacts import Artifact, EncoderInfo, InvalidArtifact, with_outputs
@@ -27,14 +24,14 @@ from encoders.backbones.text import (
     weight_files,
 )
 from encoders.backbones.weights import InvalidBackbone, check_sha256, hidden_size, sha256_of
-from encoders.cope.preprocessing import BadPicture, Limits, item_text, read_picture
+from encoders.cope.picture_features import PictureFeatures
+from encoders.cope.preprocessing import Limits, item_text
 from encoders.hardware import choose_hardware
 from encoders.protocol import Batch, Encoded, Problem
 from encoders.settings import CopeConfig
 
 KIND = "cope_features"
 JSON = Mapping[str, Any]
-_PICTURES_AT_ONCE = 32
 _TOKENS_A_PICTURE = 200
 
 Features = NDArray[np.float32]
@@ -146,12 +143,6 @@ def _named(artifact: Artifact, part: str, pinned: object) -> Mapping[str, str]:
     return pinned
 
 
-@dataclass(frozen=True)
-class _Picture:
-    uri: str
-    sha256: str
-
-
 class CopeFeatures:
     """The ``cope_features`` encoder; see ``encoders/protocol.py``."""
 
@@ -164,8 +155,8 @@ class CopeFeatures:
         text: TextBackbone,
         limits: Limits,
     ) -> None:
-        self._version, self._images, self._text, self._limits = version, images, text, limits
-        self._image_width = sum(image.width for image in images)
+        self._version, self._text, self._limits = version, text, limits
+        self._pictures = PictureFeatures(images, limits)
 
     @property
     def version(self) -> str:
@@ -173,7 +164,7 @@ class CopeFeatures:
 
     @property
     def outputs(self) -> Mapping[str, int]:
-        return {"image_features": self._image_width, "text_features": self._text.width}
+        return {"image_features": self._pictures.width, "text_features": self._text.width}
 
     def length(self, row: Mapping[str, object]) -> int:
         """Pictures weigh most; among rows of as many pictures, the tokens of the text order.
@@ -182,11 +173,13 @@ class CopeFeatures:
         """
         text = item_text(row.get("title"), row.get("text"), self._limits)
         tokens = len(self._text.tokenize([text])[0]) if text else 0
-        return _TOKENS_A_PICTURE * len(self._pictures(row.get("images"))) + tokens
+        return (
+            _TOKENS_A_PICTURE * self._pictures.views(row.get("domain"), row.get("images")) + tokens
+        )
 
     def encode(self, batch: Batch) -> Encoded:
         """Encode items; NaN where a modality is absent or not one picture can be read."""
-        image_BD, problems = self._encode_images(batch["images"])
+        image_BD, problems = self._pictures.encode(batch["domain"], batch["images"])
         text_BD, unread = self._encode_texts(batch["title"], batch["text"])
         problems += unread
         fatal = [problem.row for problem in problems if problem.fatal]
@@ -215,82 +208,6 @@ class CopeFeatures:
         ]
         features = [nothing if text is None else vectors.get(text, nothing) for text in rows]
         return _stacked(features, self._text.width), problems
-
-    def _encode_images(self, rows: Sequence[object]) -> tuple[Features, list[Problem]]:
-        pictures = [self._pictures(images) for images in rows]
-        # Merchants show the same picture, each from a file of its own.
-        places: dict[str, list[str]] = {}
-        for picture in dict.fromkeys(picture for row in pictures for picture in row):
-            places.setdefault(picture.sha256, []).append(picture.uri)
-        results = dict(self._encode_pictures(places))
-        problems = [
-            Problem(row, bad.reason, bad.detail, bad.fatal)
-            for row, shown in enumerate(pictures)
-            for sha256 in dict.fromkeys(picture.sha256 for picture in shown)
-            if isinstance(bad := results[sha256], BadPicture)
-        ]
-        means = [self._mean(row, results) for row in pictures]
-        return _stacked(means, self._image_width), problems
-
-    def _mean(
-        self, pictures: Sequence[_Picture], results: Mapping[str, Features | BadPicture]
-    ) -> Features:
-        found = [results[picture.sha256] for picture in pictures]
-        vectors = [vector for vector in found if not isinstance(vector, BadPicture)]
-        if not vectors:
-            return np.full(self._image_width, np.nan, np.float32)
-        total_D: NDArray[np.float64] = np.sum(np.stack(vectors), axis=0, dtype=np.float64)
-        return (total_D / len(vectors)).astype(np.float32)
-
-    def _encode_pictures(
-        self, places: Mapping[str, Sequence[str]]
-    ) -> Iterator[tuple[str, Features | BadPicture]]:
-        """Yield each picture's hash with its features, decoding a few at a time.
-
-        Args:
-            places: SHA-256 -> URIs of the files that should have it.
-        """
-        queue = iter(places.items())
-        while chunk := list(islice(queue, _PICTURES_AT_ONCE)):
-            pixels: dict[str, list[torch.Tensor]] = {}
-            for sha256, uris in chunk:
-                decoded = self._pixels(sha256, uris)
-                if isinstance(decoded, BadPicture):
-                    yield sha256, decoded
-                else:
-                    pixels[sha256] = decoded
-            yield from zip(pixels, self._encode_pixels(list(pixels.values())), strict=True)
-
-    def _encode_pixels(self, pixels: Sequence[Sequence[torch.Tensor]]) -> Features:
-        """Return what all backbones say of pictures, side by side [B, D].
-
-        Args:
-            pixels: of each picture, the input of each backbone.
-        """
-        parts = [
-            image.encode([inputs[place] for inputs in pixels])
-            for place, image in enumerate(self._images)
-        ]
-        return np.concatenate(parts, axis=1)
-
-    def _pixels(self, sha256: str, uris: Sequence[str]) -> list[torch.Tensor] | BadPicture:
-        """Decode the first file that can be read; say what is wrong with the last if none can."""
-        first, *others = uris
-        side = max(image.side for image in self._images)
-        decoded = read_picture(first, sha256, limits=self._limits, side=side)
-        if not isinstance(decoded, BadPicture):
-            return [image.pixels(decoded) for image in self._images]
-        return self._pixels(sha256, others) if others else decoded
-
-    def _pictures(self, images: object) -> list[_Picture]:
-        if images is None:
-            return []
-        if not isinstance(images, Iterable):
-            raise TypeError(f"images should be a list of uri and sha256, but is {images!r}.")
-        return [
-            _Picture(image["uri"], image["sha256"])
-            for image in islice(images, self._limits.max_images)
-        ]
 
 
 def _stacked(vectors: Sequence[Features], width: int) -> Features:

@@ -40,6 +40,8 @@ class Limits:
         max_unknown: percent of a text's tokens that the backbone may not know; a text with more is
             not read, since texts of unknown tokens alone all have one vector.
         scaled_depth: 1 where pictures of 16 bits are scaled to 8; 0 where they are clipped.
+        page_frame: percent of the shorter side of a page's picture that a second view of it has,
+            the rest of which is white; 100 for no second view.
     """
 
     max_images: int = 8
@@ -48,11 +50,12 @@ class Limits:
     max_tokens: int = 64
     max_unknown: int = 50
     scaled_depth: int = 1
+    page_frame: int = 140
 
     @classmethod
     def of_version(cls, preprocessing: JSON) -> "Limits":
-        """Return the limits of an encoder version; those before December 2026 lack the last two."""
-        earlier = {"max_unknown": 100, "scaled_depth": 0}
+        """Return the limits of an encoder version; earlier ones lack the last three."""
+        earlier = {"max_unknown": 100, "scaled_depth": 0, "page_frame": 100}
         return cls(**earlier | {name: int(str(value)) for name, value in preprocessing.items()})
 
     def as_json(self) -> JSON:
@@ -136,6 +139,20 @@ def decode_picture(
     except Exception as error:  # decoders raise whatever their format's parser happens to raise
         raise_machine_fault(error, uri)
         return BadPicture("image_corrupt", f"{uri!r}: {type(error).__name__}: {error}")
+
+
+def in_frame(picture: Image.Image, percent: int, *, side: int) -> Image.Image:
+    """Return the middle of a picture in a white square.
+
+    Args:
+        percent: of the picture's shorter side that the square has.
+        side: that the square will be resized to; a picture far larger is halved before.
+    """
+    smaller = picture.reduce(max(1, min(picture.size) // (2 * side)))
+    square = round(min(smaller.size) * percent / 100)
+    framed = Image.new("RGB", (square, square), "white")
+    framed.paste(smaller, ((square - smaller.width) // 2, (square - smaller.height) // 2))
+    return framed
 
 
 def _decode_frame(uri: str, limits: Limits) -> Image.Image | BadPicture:

@@ -13,6 +13,7 @@ import torch
 from encoders.cope.items import Features
 
 Split = Literal["train", "test"]
+_SPARED = 5
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,20 @@ def folds_of(spu_ids: Sequence[str], folds: int) -> torch.Tensor:
 def drawn(spu_ids: Sequence[str], share: float) -> torch.Tensor:
     """Return which SPUs a sample of a share of them has [S]: those of a smaller one among them."""
     return torch.tensor([_place(f"sample|{spu_id}") < share for spu_id in spu_ids])
+
+
+def spare_items(data: CopeData) -> torch.Tensor:
+    """Return one in five of an SPU's items in a domain, and never the only one [N].
+
+    They say how well the SPUs that a map is made from are found, where it is made without them.
+    """
+    key_N = data.spu_N * (int(data.items.domain_B.max()) + 1) + data.items.domain_B
+    order_N = torch.argsort(key_N, stable=True)
+    counts = key_N.bincount()
+    starts = counts.cumsum(0) - counts
+    place_N = torch.empty_like(key_N)
+    place_N[order_N] = torch.arange(len(key_N)) - starts[key_N[order_N]]
+    return place_N % _SPARED == 1
 
 
 def _place(text: str) -> float:

@@ -28,19 +28,16 @@ _MAP_WIDTH, _MAP_HEIGHT, _EDGE = 1000, 620, 16
 
 def draw_night(report: Report) -> str:
     """Return the page of a night."""
-    return (
-        _environment()
-        .get_template("night.html.j2")
-        .render(
-            ledger=report.ledger,
-            samples=report.samples,
-            records=report.samples.records,
-            sections=sections,
-            map_size=(_MAP_WIDTH, _MAP_HEIGHT),
-            map_places=map_places,
-            written_at=report.written_at,
-            **_style_and_script("night.js"),
-        )
+    return rendered(
+        "night.html.j2",
+        script="night.js",
+        ledger=report.ledger,
+        samples=report.samples,
+        records=report.samples.records,
+        sections=sections,
+        map_size=(_MAP_WIDTH, _MAP_HEIGHT),
+        map_places=map_places,
+        written_at=report.written_at,
     )
 
 
@@ -54,23 +51,31 @@ def draw_index(
         written: nights that have a page; the others are named without a link.
     """
     recent = lines[:_TRENDS][::-1]
-    return (
-        _environment()
-        .get_template("index.html.j2")
-        .render(
-            lines=lines,
-            written=written,
-            recent=recent,
-            trends=[
-                ("Seconds", sparkline([line.seconds for line in recent])),
-                ("Inputs encoded", sparkline([float(line.encoded) for line in recent])),
-                ("Rows from the feeds", sparkline([float(line.rows) for line in recent])),
-                ("Checks failed", sparkline([float(line.failed) for line in recent])),
-            ],
-            written_at=written_at,
-            **_style_and_script("index.js"),
-        )
+    return rendered(
+        "index.html.j2",
+        script="index.js",
+        lines=lines,
+        written=written,
+        recent=recent,
+        trends=[
+            ("Seconds", sparkline([line.seconds for line in recent])),
+            ("Inputs encoded", sparkline([float(line.encoded) for line in recent])),
+            ("Rows from the feeds", sparkline([float(line.rows) for line in recent])),
+            ("Checks failed", sparkline([float(line.failed) for line in recent])),
+        ],
+        written_at=written_at,
     )
+
+
+def rendered(template: str, *, script: str | None = None, **values: object) -> str:
+    """Return a page of a template.
+
+    Args:
+        script: file beside the template.
+        values: what the template shows.
+    """
+    shown = _style_and_script(script) | values
+    return _environment().get_template(template).render(shown)
 
 
 def write_page(path: str, page: str) -> None:
@@ -114,8 +119,8 @@ def sparkline(values: Sequence[float | None]) -> list[tuple[float, float, float 
     ]
 
 
-def _style_and_script(script_name: str) -> dict[str, str]:
-    style, script = _asset("page.css"), _asset(script_name)
+def _style_and_script(script_name: str | None) -> dict[str, object]:
+    style, script = _asset("page.css"), _asset(script_name) if script_name else ""
     policy = (
         f"default-src 'none'; img-src data:; style-src 'sha256-{_digest(style)}'; "
         f"script-src 'sha256-{_digest(script)}'; base-uri 'none'; form-action 'none'"

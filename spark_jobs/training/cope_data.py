@@ -14,9 +14,24 @@ from pyspark.sql import functions as F
 
 from encoders.cope.items import Features
 from encoders.cope.sampling import CopeData
-from spark_jobs.contracts import DOMAINS
+from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_MEMBERS
+from spark_jobs.warehouse.snapshot import Snapshot
 
+# As many as a driver of a few gigabytes holds: 2,944 numbers an item are 1.2 GB.
+MAX_ITEMS = 100_000
 _BUCKETS = 1_000_000
+
+
+def item_rows(snapshot: Snapshot, features_version: str) -> DataFrame:
+    """Return ``training_rows`` of a night's items, by one version of the backbones."""
+    of_version = F.col("encoder_version") == features_version
+    features = snapshot.tables.read(ITEM_FEATURES).filter(of_version)
+    return training_rows(
+        snapshot.state(ITEMS, ["domain", "item_id", "content_hash"]),
+        snapshot.state(SPU_MEMBERS, ["domain", "item_id", "spu_id"]),
+        features.select("content_hash", "image_features", "text_features"),
+        MAX_ITEMS,
+    )
 
 
 def training_rows(

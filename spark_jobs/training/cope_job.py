@@ -12,25 +12,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pyspark.sql import functions as F
 
 from spark_jobs.config import Config
-from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_MEMBERS
+from spark_jobs.contracts import DOMAINS
 from spark_jobs.embeddings.pooling import pooled
 from spark_jobs.night import Night
 from spark_jobs.training.warm_caches import warm_item_features
 from spark_jobs.warehouse.encoder_store import encoder_info
 from spark_jobs.warehouse.retention import snapshot_of_night
-from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from encoders.cope.sampling import CopeData
 
 logger = logging.getLogger(__name__)
-
-# As many as a driver of a few gigabytes holds: 2,944 numbers an item are 1.2 GB.
-MAX_ITEMS = 100_000
 
 Progress = Callable[[int, int], None]
 Vectors = NDArray[np.float32]
@@ -55,10 +50,14 @@ def train_cope(
     from encoders.cope.model import heads_artifact
     from encoders.cope.training import train
     from spark_jobs.training.codebooks import train_codebooks
+    from spark_jobs.training.cope_data import cope_data, item_rows
 
     snapshot = snapshot_of_night(tables, night)
     features_version, _ = warm_item_features(snapshot, config)
-    data = _collected(snapshot, features_version)
+    data = cope_data(
+        item_rows(snapshot, features_version).toArrow(),
+        encoder_info(tables, features_version).outputs,
+    )
     checkpoint = f"{tables.layout.tmp}/cope_training.safetensors"
     trained = train(
         data,
@@ -78,20 +77,6 @@ def train_cope(
     remove_checkpoint(checkpoint)
     logger.info("train cope night=%s items=%d versions=%s", night, len(data.items), versions)
     return versions
-
-
-def _collected(snapshot: Snapshot, features_version: str) -> "CopeData":
-    from spark_jobs.training.cope_data import cope_data, training_rows
-
-    tables = snapshot.tables
-    features = tables.read(ITEM_FEATURES).filter(F.col("encoder_version") == features_version)
-    rows = training_rows(
-        snapshot.state(ITEMS, ["domain", "item_id", "content_hash"]),
-        snapshot.state(SPU_MEMBERS, ["domain", "item_id", "spu_id"]),
-        features.select("content_hash", "image_features", "text_features"),
-        MAX_ITEMS,
-    )
-    return cope_data(rows.toArrow(), encoder_info(tables, features_version).outputs)
 
 
 def _spu_vectors(tables: Tables, data: "CopeData", cope_version: str) -> tuple[list[str], Vectors]:

@@ -57,9 +57,9 @@ def picture(tmp_path: Path) -> MakePicture:
     return made
 
 
-def _batch(*rows: tuple[str | None, list[dict[str, str]] | None]) -> Batch:
+def _batch(*rows: tuple[str | None, list[dict[str, str]] | None], domain: str = "video") -> Batch:
     return {
-        "domain": ["page"] * len(rows),
+        "domain": [domain] * len(rows),
         "title": [title for title, _ in rows],
         "text": [None] * len(rows),
         "images": [images for _, images in rows],
@@ -73,7 +73,7 @@ def _image(encoder: CopeFeatures, batch: Batch) -> NDArray[np.float32]:
 def test_features_of_several_backbones_lie_side_by_side(
     encoder: CopeFeatures, picture: MakePicture
 ) -> None:
-    colour, text = encoder._images[0], encoder._text
+    (colour,), text = encoder._pictures._backbones, encoder._text
     half = replace(colour, width=2, forward=lambda x_BCHW: x_BCHW.mean(dim=(2, 3))[:, :2] / 2)
     both = CopeFeatures("cope_features@0123456789ab", [colour, half], text, Limits())
 
@@ -94,6 +94,36 @@ def test_image_features_are_the_mean_over_pictures_in_the_order_of_rows(
     np.testing.assert_allclose(
         features, [[100, 0, 50], [0, 0, 100], [400 / 3, 0, 100 / 3]], rtol=1e-6
     )
+
+
+def test_a_pages_picture_counts_as_it_is_and_in_a_white_frame(
+    encoder: CopeFeatures, picture: MakePicture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The backbone shows the corner of its input alone.
+    (colour,) = encoder._pictures._backbones
+    corner = replace(colour, forward=lambda x_BCHW: x_BCHW[:, :, 0, 0])
+    monkeypatch.setattr(encoder._pictures, "_backbones", [corner])
+    dark = picture(1, 2, 3)
+    batch = {**_batch(("a", [dark]), ("b", [dark])), "domain": ["page", "live"]}
+
+    features = _image(encoder, batch)
+
+    np.testing.assert_allclose(features, [[128, 128.5, 129], [1, 2, 3]])
+
+
+def test_a_version_without_frames_sees_a_pages_picture_once(
+    encoder: CopeFeatures, picture: MakePicture
+) -> None:
+    earlier = CopeFeatures(
+        "cope_features@0123456789ab",
+        encoder._pictures._backbones,
+        encoder._text,
+        Limits.of_version({}),
+    )
+
+    features = _image(earlier, _batch(("a", [picture(1, 2, 3)]), domain="page"))
+
+    np.testing.assert_allclose(features, [[1, 2, 3]])
 
 
 def test_a_batch_of_more_pictures_than_are_decoded_at_once_keeps_order(
@@ -226,13 +256,14 @@ def test_length_orders_by_pictures_and_then_by_text(
         {"title": "a", "text": None, "images": None},
         {"title": "aaa", "text": "b" * 100, "images": None},
         {"title": "a", "text": None, "images": [one]},
+        {"title": "a", "text": None, "images": [one], "domain": "page"},
         {"title": "a", "text": "b" * 100, "images": [one, one]},
     ]
 
     lengths = [encoder.length(row) for row in rows]
 
     assert lengths == sorted(lengths)
-    assert len(set(lengths)) == 4
+    assert len(set(lengths)) == 5
 
 
 def test_an_empty_batch_gives_no_rows(encoder: CopeFeatures) -> None:

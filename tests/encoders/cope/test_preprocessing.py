@@ -11,6 +11,7 @@ from encoders.cope.preprocessing import (
     BadPicture,
     Limits,
     decode_picture,
+    in_frame,
     item_text,
     read_picture,
 )
@@ -73,8 +74,26 @@ def test_a_grey_picture_of_16_bits_keeps_its_shades(kind: str) -> None:
 def test_limits_of_an_earlier_version_are_those_it_was_made_with() -> None:
     earlier = {"max_images": 8, "max_pixels": 50_000_000, "max_text": 200, "max_tokens": 64}
 
-    assert Limits.of_version(earlier) == Limits(max_unknown=100, scaled_depth=0)
+    assert Limits.of_version(earlier) == Limits(max_unknown=100, scaled_depth=0, page_frame=100)
     assert Limits.of_version(Limits(max_unknown=7).as_json()) == Limits(max_unknown=7)
+
+
+@pytest.mark.parametrize(("size", "shown"), [((100, 100), 100 * 100), ((300, 100), 140 * 100)])
+def test_a_picture_in_a_frame_is_in_the_middle_of_a_white_square(
+    size: tuple[int, int], shown: int
+) -> None:
+    framed = np.asarray(in_frame(Image.new("RGB", size), 140, side=100))
+
+    dark = framed[..., 0] == 0
+    assert framed.shape == (140, 140, 3)
+    assert dark[20:120].sum() == shown
+    assert dark.sum() == shown
+
+
+def test_a_large_picture_is_framed_at_about_the_size_that_is_needed() -> None:
+    framed = in_frame(Image.new("RGB", (8_192, 4_096)), 140, side=256)
+
+    assert framed.size == (717, 717)
 
 
 def test_a_picture_taken_sideways_is_turned_upright() -> None:

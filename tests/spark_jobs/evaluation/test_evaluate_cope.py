@@ -1,8 +1,11 @@
 """COPE's encoders on one shop of fifty products, whose features are written down as if read."""
 
 import hashlib
+import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from unittest.mock import create_autospec
 
 import numpy as np
 import pytest
@@ -16,7 +19,10 @@ from encoders.settings import CopeConfig
 from spark_jobs.config import Config
 from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_EVENTS, SPU_MEMBERS, Table
 from spark_jobs.engine.local_frames import local_frame
+from spark_jobs.evaluation import cope_cross_validation
 from spark_jobs.evaluation.cope import evaluate_cope, reached_by
+from spark_jobs.evaluation.cope_cross_validation import Repeats, cross_validate_cope
+from spark_jobs.evaluation.gallery import gallery
 from spark_jobs.evaluation.job import candidates, evaluations
 from spark_jobs.evaluation.outcome import Unevaluable
 from spark_jobs.night import Night
@@ -162,6 +168,52 @@ def test_encoders_without_a_common_held_out_product_are_refused(
         )
     with pytest.raises(Unevaluable, match=r"metrics.json of r1"):
         evaluate_cope(staged(shop), Config(), {"r1": replace(heads, metrics={})})
+
+
+@pytest.fixture
+def cached_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The features of the items are in the cache."""
+    warm = create_autospec(
+        cope_cross_validation.warm_item_features, return_value=(BACKBONES.version, None)
+    )
+    monkeypatch.setattr(cope_cross_validation, "warm_item_features", warm)
+
+
+@pytest.mark.usefixtures("cached_features")
+def test_cross_validation_is_ahead_of_the_backbones_and_shows_what_it_found(shop: Tables) -> None:
+    encoders_before = sorted(Path(shop.layout.encoders).iterdir())
+    done: list[tuple[int, int]] = []
+
+    found = cross_validate_cope(
+        staged(shop),
+        Config(cope=SMALL),
+        Repeats(splits=2, seeds=1),
+        lambda *steps: done.append(steps),
+    )
+
+    assert found.counts == {"products": 50, "items": 150, "new products a split": 12}
+    assert done[-1] == (3, 3)
+    learned, raw = found.rows["COPE"], found.rows["backbones alone"]
+    assert learned["mean new R@1"].trainings == 2
+    assert learned["mean trained R@1"].trainings == 1
+    assert learned["mean new R@1"].mean > raw["mean new R@1"].mean
+    assert sorted(Path(shop.layout.encoders).iterdir()) == encoders_before
+    directions = {example.direction for example in found.examples}
+    assert directions == {"page>video", "video>page"}
+    page = gallery(staged(shop), found.examples, max_pixels=1_000)
+    assert all(html.escape(example.query[1]) in page for example in found.examples)
+
+
+@pytest.mark.usefixtures("cached_features")
+def test_cross_validation_without_products_that_could_be_found_is_refused(
+    shop: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cope_cross_validation, "NEW_SHARE", 0.0)
+
+    with pytest.raises(Unevaluable, match="of 50 products too few have two items"):
+        cross_validate_cope(
+            staged(shop), Config(cope=SMALL), Repeats(splits=1, seeds=1), lambda *_: None
+        )
 
 
 def test_items_are_followed_from_spu_to_spu() -> None:
