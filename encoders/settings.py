@@ -29,6 +29,8 @@ class CopeConfig:
         image_backbones: names of ``encoders/backbones/image.py``; two that err differently are
             worth more than one that is better.
         text_backbone: a name of ``encoders/backbones/text.py``.
+        words_in_pictures: a name of ``encoders/backbones/picture_words.py``: what is printed in
+            pictures is read too, which takes several times as long as the backbones.
         dim: of the vectors.
         held_out: share of SPUs kept for the test.
         split_seed: which SPUs these are. Encoders of one split can be held against each other, so
@@ -44,6 +46,7 @@ class CopeConfig:
         "efficientnet-lite2",
     )
     text_backbone: str = "all-minilm-l6-v2"
+    words_in_pictures: Literal["none", "pp-ocrv4"] = "none"
     dim: PositiveInt = 128
     steps: NonNegativeInt = 100
     batch_size: PositiveInt = 256

@@ -221,8 +221,8 @@ ITEM_FEATURES = Table(
     ("content_hash", "encoder_version"),
     f"""
     {_CACHE_KEYS},
-    image_features ARRAY<FLOAT> COMMENT 'image backbone, mean over pictures or frames; null without a readable picture',
-    text_features  ARRAY<FLOAT> COMMENT 'text backbone; null without text'
+    image_features ARRAY<FLOAT> COMMENT 'image backbones side by side, mean over pictures or frames; null without a readable picture',
+    text_features  ARRAY<FLOAT> COMMENT 'text backbone, then n-grams of title and words in pictures where such are read; null without text'
     """,
     ("image_features", "text_features"),
 )

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from encoders.cope.evaluation import Retrieved, directions, raw_vectors, retrieval
-from encoders.cope.items import Features, unit
+from encoders.cope.items import Features, unit, without_words
 from encoders.cope.sampling import CopeData, spare_items
 from encoders.cope.shared_map import SharedMap
 from encoders.cope.training import TrainedCope, train
@@ -52,6 +52,7 @@ class Recipe:
     data: CopeData
     image_widths: Sequence[int]
     config: CopeConfig
+    words_width: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,17 @@ def without_calibration(heads: SharedMap, items: Features) -> torch.Tensor:
     return unit(emb_ND[:, : heads.config.learned_dim])
 
 
-# Rows that a training gives beside that of its vectors.
-BESIDE: Mapping[str, Vectors] = {
-    "backbones alone": raw_vectors,
-    "no calibration": without_calibration,
-}
+def raw_with_words(heads: SharedMap, items: Features) -> torch.Tensor:
+    """Return the raw features with the block of words."""
+    return heads.with_words(raw_vectors(heads, items), items)
+
+
+def beside(recipe: Recipe) -> Mapping[str, Vectors]:
+    """Return the rows that a training gives beside that of its vectors."""
+    rows: dict[str, Vectors] = {"backbones alone": raw_vectors}
+    if recipe.words_width:
+        return rows | {"backbones and words alone": raw_with_words}
+    return rows | {"no calibration": without_calibration}
 
 
 def ablations(recipe: Recipe) -> dict[str, Recipe]:
@@ -89,19 +96,23 @@ def ablations(recipe: Recipe) -> dict[str, Recipe]:
     data, config = recipe.data, recipe.config
     widths = list(recipe.image_widths)
     images = data.items.image_BI.split_with_sizes(widths, dim=1)
+    text_NT = without_words(data.items, recipe.words_width).text_BT
     found = {"closed form alone, no gradient": replace(recipe, config=replace(config, steps=0))}
     if len(widths) > 1:
         for name, width, image_NI in zip(config.image_backbones, widths, images, strict=True):
             alone = _with_features(data, image_NI, data.items.text_BT)
             found[f"{name} alone"] = replace(recipe, data=alone, image_widths=[width])
+    if recipe.words_width:
+        silent = _with_features(data, data.items.image_BI, text_NT)
+        found["no words in pictures"] = replace(recipe, data=silent, words_width=0)
     if _has_both(data):
         nothing_NI, nothing_NT = (
-            torch.full_like(part, torch.nan) for part in (data.items.image_BI, data.items.text_BT)
+            torch.full_like(part, torch.nan) for part in (data.items.image_BI, text_NT)
         )
         without_text = _with_features(data, data.items.image_BI, nothing_NT)
-        without_image = _with_features(data, nothing_NI, data.items.text_BT)
-        found["no text"] = replace(recipe, data=without_text)
-        found["no picture"] = replace(recipe, data=without_image)
+        without_image = _with_features(data, nothing_NI, text_NT)
+        found["no text"] = replace(recipe, data=without_text, words_width=0)
+        found["no picture"] = replace(recipe, data=without_image, words_width=0)
     published = replace(config, label_smoothing=0.1, temperature=0.05)
     found["label smoothing .1, temperature .05"] = replace(recipe, config=published)
     found["with CosFace"] = replace(recipe, config=replace(config, cosface=True))
@@ -141,22 +152,26 @@ def cross_validated(
     *,
     seed: int,
     domains: Sequence[str],
-    beside: Mapping[str, Vectors] | None = None,
+    others: Mapping[str, Vectors] | None = None,
 ) -> Iterator[tuple[Measured, torch.Tensor]]:
     """Train on each split; yield the figures of the vectors and these, then what stands beside.
 
     Args:
         row: name of the recipe.
-        beside: other vectors of the same trainings, by name.
+        others: further vectors of the same trainings, by name.
     """
     settings = replace(recipe.config, held_out=0.0, seed=seed)
     data = recipe.data
     for number, split in splits.items():
         trained: TrainedCope = train(
-            split.learned(data), settings, image_widths=recipe.image_widths, domains=domains
+            split.learned(data),
+            settings,
+            image_widths=recipe.image_widths,
+            words_width=recipe.words_width,
+            domains=domains,
         )
         chosen: Mapping[str, object] = dict(trained.metrics["chosen"])  # type: ignore[call-overload]
-        named: dict[str, Vectors] = {row: lambda heads, items: heads(items), **(beside or {})}
+        named: dict[str, Vectors] = {row: lambda heads, items: heads(items), **(others or {})}
         for name, vectors in named.items():
             with torch.no_grad():
                 emb_ND = vectors(trained.heads, data.items)

@@ -17,6 +17,11 @@ from encoders.backbones.image import (
     load_image_backbone,
     settings_files,
 )
+from encoders.backbones.picture_words import (
+    WordReader,
+    load_word_reader,
+    word_reader_sha256,
+)
 from encoders.backbones.text import (
     TextBackbone,
     load_text_backbone,
@@ -26,11 +31,14 @@ from encoders.backbones.text import (
 from encoders.backbones.weights import InvalidBackbone, check_sha256, hidden_size, sha256_of
 from encoders.cope.picture_features import PictureFeatures
 from encoders.cope.preprocessing import Limits, item_text
+from encoders.cope.word_features import WIDTH, word_features
 from encoders.hardware import choose_hardware
 from encoders.protocol import Batch, Encoded, Problem
 from encoders.settings import CopeConfig
 
 KIND = "cope_features"
+NO_WORDS = "none"
+_WORDS = "words_in_pictures"
 JSON = Mapping[str, Any]
 _TOKENS_A_PICTURE = 200
 
@@ -49,11 +57,12 @@ def feature_artifact(settings: CopeConfig, limits: Limits | None = None) -> Arti
         # One is written down as it always was: another hash would encode all there is again.
         **_image_part(images),
         "text_backbone": {"name": text, "sha256": text_weights_sha256(text)},
+        **_words_part(settings.words_in_pictures),
     }
     text_folder = weight_files(text)[0].parent
     widths = {
         "image_features": sum(image_width(image) for image in images),
-        "text_features": hidden_size(text_folder),
+        "text_features": hidden_size(text_folder) + words_width(config),
     }
     return Artifact(
         name=KIND,
@@ -70,6 +79,22 @@ def _image_part(images: Sequence[str]) -> JSON:
     if len(images) == 1:
         return {"image_backbone": _pinned(images[0])}
     return {"image_backbones": [{**_pinned(i), "width": image_width(i)} for i in images]}
+
+
+def _words_part(name: str) -> JSON:
+    if name == NO_WORDS:
+        return {}
+    return {_WORDS: {"name": name, "sha256": word_reader_sha256(name), "width": WIDTH}}
+
+
+def words_width(config: JSON) -> int:
+    """Return how many numbers of ``text_features`` are of words in pictures; 0 without them.
+
+    Args:
+        config: ``config.json`` of a version of the backbones.
+    """
+    words: Any = config.get(_WORDS)
+    return int(words["width"]) if words else 0
 
 
 def _pinned(image: str) -> JSON:
@@ -113,9 +138,17 @@ def load_features(
                 text["name"], hardware, max_tokens=limits.max_tokens, sha256=text["sha256"]
             ),
             limits,
+            _reader(artifact),
         )
     except InvalidBackbone as error:
         raise InvalidArtifact(f"encoder {artifact.version}: {error}") from error
+
+
+def _reader(artifact: Artifact) -> WordReader | None:
+    if not words_width(artifact.config):
+        return None
+    words = _named(artifact, _WORDS, artifact.config[_WORDS])
+    return load_word_reader(words["name"], words["sha256"])
 
 
 def _check_settings(image: Mapping[str, str]) -> None:
@@ -154,9 +187,12 @@ class CopeFeatures:
         images: Sequence[ImageBackbone],
         text: TextBackbone,
         limits: Limits,
+        reader: WordReader | None = None,
     ) -> None:
         self._version, self._text, self._limits = version, text, limits
-        self._pictures = PictureFeatures(images, limits)
+        self._pictures = PictureFeatures(images, limits, reader)
+        self._text_width = text.width + (WIDTH if reader else 0)
+        self._reads_words = reader is not None
 
     @property
     def version(self) -> str:
@@ -164,7 +200,7 @@ class CopeFeatures:
 
     @property
     def outputs(self) -> Mapping[str, int]:
-        return {"image_features": self._pictures.width, "text_features": self._text.width}
+        return {"image_features": self._pictures.width, "text_features": self._text_width}
 
     def length(self, row: Mapping[str, object]) -> int:
         """Pictures weigh most; among rows of as many pictures, the tokens of the text order.
@@ -179,9 +215,11 @@ class CopeFeatures:
 
     def encode(self, batch: Batch) -> Encoded:
         """Encode items; NaN where a modality is absent or not one picture can be read."""
-        image_BD, problems = self._pictures.encode(batch["domain"], batch["images"])
+        pictures = self._pictures.encode(batch["domain"], batch["images"])
         text_BD, unread = self._encode_texts(batch["title"], batch["text"])
-        problems += unread
+        if self._reads_words:
+            text_BD = _with_words(text_BD, batch["title"], pictures.words_B)
+        image_BD, problems = pictures.features_BD, [*pictures.problems, *unread]
         fatal = [problem.row for problem in problems if problem.fatal]
         image_BD[fatal] = np.nan
         text_BD[fatal] = np.nan
@@ -208,6 +246,21 @@ class CopeFeatures:
         ]
         features = [nothing if text is None else vectors.get(text, nothing) for text in rows]
         return _stacked(features, self._text.width), problems
+
+
+def _with_words(text_BD: Features, titles: Sequence[object], words_B: Sequence[str]) -> Features:
+    """Return the texts' features and those of titles and words in pictures, side by side.
+
+    Zeros where one of them is missing, NaN where both are.
+    """
+    spelled = [
+        f"{title if isinstance(title, str) else ''} {words}"
+        for title, words in zip(titles, words_B, strict=True)
+    ]
+    words_BW = word_features(spelled) if spelled else np.zeros((0, WIDTH), np.float32)
+    both_BX = np.concatenate((np.nan_to_num(text_BD), words_BW), axis=1)
+    both_BX[~both_BX.any(axis=1)] = np.nan
+    return both_BX
 
 
 def _stacked(vectors: Sequence[Features], width: int) -> Features:

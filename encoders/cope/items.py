@@ -7,7 +7,7 @@ Shapes: B items, N domains, F features, I image features of all backbones, T tex
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional
@@ -25,7 +25,8 @@ class Features:
     Attributes:
         domain_B: row of each item's domain.
         image_BI: as the image backbones gave them, one after the other.
-        text_BT: as the text backbone gave them.
+        text_BT: as the text backbone gave them; n-grams of words in pictures after them, where
+            such are read.
     """
 
     domain_B: torch.Tensor
@@ -42,6 +43,20 @@ class Features:
     def present(self) -> torch.Tensor:
         """True where at least one modality is there."""
         return ~(self.image_BI[:, 0].isnan() & self.text_BT[:, 0].isnan())
+
+
+def without_words(items: Features, words_width: int) -> Features:
+    """Return items with the features of the text backbone alone; NaN without a text.
+
+    Args:
+        words_width: so many numbers after them are of words in pictures. Where there are such,
+            a missing text is zeros.
+    """
+    if not words_width:
+        return items
+    text_BT = items.text_BT[:, :-words_width]
+    is_missing_B1 = (text_BT == 0).all(dim=1, keepdim=True)
+    return replace(items, text_BT=text_BT.masked_fill(is_missing_B1, torch.nan))
 
 
 def unit(x_BF: torch.Tensor) -> torch.Tensor:

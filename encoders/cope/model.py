@@ -119,6 +119,8 @@ class CopeEncoder:
         image_width, text_width = (
             mean_NF.shape[1] for mean_NF in (self._heads.image_mean_NI, self._heads.text_mean_NT)
         )
+        if isinstance(self._heads, SharedMap):
+            text_width += self._heads.config.words_width
         items = Features(
             torch.tensor([self._row_of(domain) for domain in batch["domain"]], dtype=torch.long),
             torch.from_numpy(_filled(batch["image_features"], image_width)),

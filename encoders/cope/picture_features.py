@@ -1,4 +1,4 @@
-"""Features of an item's pictures: the mean of what the image backbones give for each.
+"""Features of an item's pictures: the mean of what the image backbones give, and their words.
 
 A picture of a page counts twice, as it is and in a white frame. A product fills the picture of its
 page and less of a photo or a frame of a video, and networks tell sizes apart; see
@@ -7,8 +7,8 @@ page and less of a photo or a frame of a video, and networks tell sizes apart; s
 Shapes: B items or views, C channels, H height, W width, D features.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from encoders.backbones.image import ImageBackbone
+from encoders.backbones.picture_words import WordReader
 from encoders.cope.preprocessing import BadPicture, Limits, in_frame, read_picture
 from encoders.protocol import Problem
 
@@ -45,39 +46,82 @@ class _Shown:
     frames: Sequence[int]
 
     @property
+    def distinct(self) -> list[str]:
+        """SHA-256 of each picture, once."""
+        return list(dict.fromkeys(sha256 for _, sha256 in self.pictures))
+
+    @property
     def views(self) -> list[_View]:
         return [_View(sha256, frame) for _, sha256 in self.pictures for frame in self.frames]
 
 
-class PictureFeatures:
-    """Image backbones side by side, over the pictures of items."""
+@dataclass(frozen=True)
+class EncodedPictures:
+    """What the pictures of items show.
 
-    def __init__(self, backbones: Sequence[ImageBackbone], limits: Limits) -> None:
-        self._backbones, self._limits = backbones, limits
+    Attributes:
+        features_BD: NaN where not one picture can be read.
+        words_B: of all pictures of an item, in their order; empty without any.
+    """
+
+    features_BD: Features
+    words_B: Sequence[str]
+    problems: Sequence[Problem]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Pictures by what was read: their views, their words, and those that cannot be decoded."""
+
+    features: dict[_View, Features] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
+    bad: dict[str, BadPicture] = field(default_factory=dict)
+
+
+class PictureFeatures:
+    """Image backbones side by side, over the pictures of items.
+
+    Args:
+        reader: of words; None where they are not read.
+    """
+
+    def __init__(
+        self,
+        backbones: Sequence[ImageBackbone],
+        limits: Limits,
+        reader: WordReader | None = None,
+    ) -> None:
+        self._backbones, self._limits, self._reader = backbones, limits, reader
         self.width = sum(backbone.width for backbone in backbones)
 
     def views(self, domain: object, images: object) -> int:
         """Return how many pictures the backbones see of an item."""
         return len(self._shown(domain, images).views)
 
-    def encode(
-        self, domains: Sequence[object], rows: Sequence[object]
-    ) -> tuple[Features, list[Problem]]:
-        """Return the features of items [B, D], NaN where not one picture can be read.
+    def encode(self, domains: Sequence[object], rows: Sequence[object]) -> EncodedPictures:
+        """Return what the pictures of items show.
 
         Args:
             rows: of each item its pictures, each a mapping of uri and sha256.
         """
         shown = [self._shown(*row) for row in zip(domains, rows, strict=True)]
-        features, bad = self._encoded(shown)
+        read = self._read(shown)
         problems = [
-            Problem(row, bad[sha256].reason, bad[sha256].detail, bad[sha256].fatal)
+            Problem(row, bad.reason, bad.detail, bad.fatal)
             for row, its in enumerate(shown)
-            for sha256 in dict.fromkeys(sha256 for _, sha256 in its.pictures)
-            if sha256 in bad
+            for sha256 in its.distinct
+            if (bad := read.bad.get(sha256))
         ]
-        means = [self._mean([features[v] for v in its.views if v in features]) for its in shown]
-        return np.stack(means) if means else np.zeros((0, self.width), np.float32), problems
+        means = [
+            self._mean([read.features[view] for view in its.views if view in read.features])
+            for its in shown
+        ]
+        words = [
+            " ".join(words for sha256 in its.distinct if (words := read.words.get(sha256)))
+            for its in shown
+        ]
+        features_BD = np.stack(means) if means else np.zeros((0, self.width), np.float32)
+        return EncodedPictures(features_BD, words, problems)
 
     def _shown(self, domain: object, images: object) -> _Shown:
         if images is None:
@@ -95,10 +139,8 @@ class PictureFeatures:
         total_D: NDArray[np.float64] = np.sum(np.stack(vectors), axis=0, dtype=np.float64)
         return (total_D / len(vectors)).astype(np.float32)
 
-    def _encoded(
-        self, shown: Sequence[_Shown]
-    ) -> tuple[Mapping[_View, Features], Mapping[str, BadPicture]]:
-        """Return the features of each view, and by hash what cannot be read."""
+    def _read(self, shown: Sequence[_Shown]) -> _Read:
+        """Read each picture once."""
         # Merchants show the same picture, each from a file of its own.
         places: dict[str, list[str]] = {}
         frames: dict[str, set[int]] = {}
@@ -106,8 +148,7 @@ class PictureFeatures:
             for uri, sha256 in its.pictures:
                 places.setdefault(sha256, []).append(uri)
                 frames.setdefault(sha256, set()).update(its.frames)
-        features: dict[_View, Features] = {}
-        bad: dict[str, BadPicture] = {}
+        read = _Read()
         queue = iter(places)
         # A few at a time: what is decoded is large.
         while chunk := list(islice(queue, _PICTURES_AT_ONCE)):
@@ -115,12 +156,14 @@ class PictureFeatures:
             for sha256 in chunk:
                 decoded = self._decoded(sha256, list(dict.fromkeys(places[sha256])))
                 if isinstance(decoded, BadPicture):
-                    bad[sha256] = decoded
-                else:
-                    pixels.update(self._pixels(sha256, decoded, sorted(frames[sha256])))
+                    read.bad[sha256] = decoded
+                    continue
+                pixels.update(self._pixels(sha256, decoded, sorted(frames[sha256])))
+                if self._reader:
+                    read.words[sha256] = self._reader.words(decoded)
             vectors = self._encode_pixels(list(pixels.values()))
-            features.update(zip(pixels, vectors, strict=True))
-        return features, bad
+            read.features.update(zip(pixels, vectors, strict=True))
+        return read
 
     def _decoded(self, sha256: str, uris: Sequence[str]) -> Image.Image | BadPicture:
         """Decode the first file that can be read; say what is wrong with the last if none can."""

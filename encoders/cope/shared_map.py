@@ -9,8 +9,11 @@ One number of the vector calibrates. Pages of SPUs that training saw attract the
 it did not, so a page's dot product with other items is lowered by how close it is to trained SPUs
 (after the inverted softmax of Smith et al., ICLR 2017).
 
-Shapes: B items, N domains, I image features of all backbones, T text features, X = I + T, L learned
-numbers, D numbers of the vector, S trained SPUs.
+Where words in pictures are read, a block of the vector is for them (``spelling.py``).
+
+Shapes: B items, N domains, I image features of all backbones, T features of the text backbone,
+X = I + T, W n-grams of words, K numbers for them, L learned numbers, D numbers of the vector,
+S trained SPUs.
 """
 
 import math
@@ -19,12 +22,14 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from encoders.cope import spelling
 from encoders.cope.items import (
     MISSING_BELOW,
     Features,
     centred,
     is_missing,
     unit,
+    without_words,
 )
 
 # Of the inverted softmax over SPUs; from .05 to .2 the figures hardly move.
@@ -44,6 +49,7 @@ class SharedMapConfig:
         calibration: weight of a page's closeness to trained SPUs; 0 for vectors without a
             calibrating number.
         missing_below: a modality nearer than this to its domain's centre is missing.
+        words_width: W, that follow the text features; 0 where words are not read.
         domains: all that can be encoded, in the order of the weights' rows.
         catalogue: the domain of the pages, to which calibration applies.
         trained: the domains that had a pair to learn from.
@@ -56,6 +62,7 @@ class SharedMapConfig:
     text_weight: float = 1.0
     calibration: float = 0.0
     missing_below: float = MISSING_BELOW
+    words_width: int = 0
     domains: tuple[str, ...] = ("page", "video", "live")
     catalogue: str = "page"
     trained: tuple[str, ...] = ()
@@ -66,7 +73,12 @@ class SharedMapConfig:
 
     @property
     def learned_dim(self) -> int:
-        return self.dim - (self.calibration > 0)
+        return self.dim - (self.calibration > 0) - self.spelling_dim
+
+    @property
+    def spelling_dim(self) -> int:
+        """Numbers of the vector that words in pictures take, those of the domains included."""
+        return spelling.numbers(self.dim) + len(self.domains) if self.words_width else 0
 
 
 class SharedMap(nn.Module):
@@ -90,16 +102,28 @@ class SharedMap(nn.Module):
         self.register_buffer("map_XL", torch.zeros(config.width, learned))
         self.register_buffer("shift_NL", torch.zeros(n, learned))
         self.register_buffer("centre_SL", torch.zeros(spus, learned))
+        self.spelling_WK: torch.Tensor
+        if config.words_width:
+            kept = spelling.numbers(config.dim)
+            self.register_buffer("spelling_WK", torch.zeros(config.words_width, kept))
 
     def centred(self, items: Features) -> tuple[torch.Tensor, torch.Tensor]:
         """Return both modalities as directions from their domain's mean; zeros where missing."""
         return centred(
-            items,
+            self.without_words(items),
             self.image_mean_NI,
             self.text_mean_NT,
             image_widths=self.config.image_widths,
             missing_below=self.config.missing_below,
         )
+
+    def without_words(self, items: Features) -> Features:
+        """Return items with the features of the text backbone alone; NaN without a text."""
+        return without_words(items, self.config.words_width)
+
+    def words(self, items: Features) -> torch.Tensor:
+        """Return the n-grams of titles and words in pictures; zeros without any [B, W]."""
+        return items.text_BT[:, self.config.text_width :].nan_to_num()
 
     def read(self, items: Features) -> torch.Tensor:
         """Return what the map reads: weighted directions; zeros where nothing is there [B, X]."""
@@ -113,7 +137,16 @@ class SharedMap(nn.Module):
         emb_BD = unit(read_BX @ self.map_XL + self.shift_NL[items.domain_B])
         if self.config.calibration:
             emb_BD = self._calibrated(emb_BD, items.domain_B)
+        if self.config.words_width:
+            emb_BD = self.with_words(emb_BD, items)
         return emb_BD.masked_fill(is_missing(read_BX), torch.nan)
+
+    def with_words(self, emb_BL: torch.Tensor, items: Features) -> torch.Tensor:
+        """Return vectors of any width with the block of the items' words."""
+        spelling_BK = unit(self.words(items) @ self.spelling_WK)
+        return spelling.with_spelling(
+            emb_BL, spelling_BK, items.domain_B, domains=len(self.config.domains)
+        )
 
     def _calibrated(self, emb_BL: torch.Tensor, domain_B: torch.Tensor) -> torch.Tensor:
         config = self.config

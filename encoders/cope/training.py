@@ -23,6 +23,7 @@ from encoders.cope.items import is_missing
 from encoders.cope.refinement import Map, Reduced, Refinement, closed_form
 from encoders.cope.sampling import CopeData, PairSampler, drawn
 from encoders.cope.shared_map import SharedMap, SharedMapConfig
+from encoders.cope.spelling import spelling_map
 from encoders.resampling import difference
 from encoders.settings import CopeConfig
 
@@ -57,6 +58,7 @@ def train(
     config: CopeConfig,
     *,
     image_widths: Sequence[int],
+    words_width: int = 0,
     domains: Sequence[str] = _DOMAINS,
     checkpoint: str | None = None,
     progress: Progress | None = None,
@@ -65,6 +67,7 @@ def train(
 
     Args:
         image_widths: of the backbones, in the order of their features.
+        words_width: of the text features, the last so many are of words in pictures.
         checkpoint: file that holds what was chosen, from which a killed run goes on; the caller
             removes it in the end.
         progress: called with stages done and stages in all.
@@ -85,33 +88,34 @@ def train(
     sampler = PairSampler(learned, len(domains))
     # Without a single pair the heads are the raw features of whatever there is, reduced.
     has_pairs = len(sampler.eligible) > 1
-    heads = _centred_heads(learned if has_pairs else data, config, image_widths, domains)
-    items, bases = _reduced(heads, learned if has_pairs else data)
+    seen = learned if has_pairs else data
+    sizes = SharedMapConfig(
+        image_widths=tuple(image_widths),
+        text_width=data.items.text_BT.shape[1] - words_width,
+        dim=config.dim,
+        words_width=words_width,
+        domains=tuple(domains),
+    )
+    heads = _centred_heads(seen, sizes)
+    items, bases = _reduced(heads, seen)
     choice = _DEFAULT
     if has_pairs:
         choice = _chosen(items, config, heads.config, checkpoint, _identity(data, config))
     tell(1, 2)
     trained = _made(heads, items, bases, choice, config)
+    if words_width:
+        trained.spelling_WK.copy_(_spelling(trained, seen))
     tell(2, 2)
     return TrainedCope(trained, _metrics(trained, choice, config, learned, test))
 
 
-def _centred_heads(
-    seen: CopeData, config: CopeConfig, image_widths: Sequence[int], domains: Sequence[str]
-) -> SharedMap:
+def _centred_heads(seen: CopeData, sizes: SharedMapConfig) -> SharedMap:
     """Return heads that know the centre of each domain, and no map yet."""
-    heads = SharedMap(
-        SharedMapConfig(
-            image_widths=tuple(image_widths),
-            text_width=seen.items.text_BT.shape[1],
-            dim=config.dim,
-            domains=tuple(domains),
-        )
-    )
-    items = seen.items
+    heads = SharedMap(sizes)
+    items, widths = heads.without_words(seen.items), list(sizes.image_widths)
     parts = zip(
-        items.image_BI.split_with_sizes(list(image_widths), dim=1),
-        heads.image_mean_NI.split_with_sizes(list(image_widths), dim=1),
+        items.image_BI.split_with_sizes(widths, dim=1),
+        heads.image_mean_NI.split_with_sizes(widths, dim=1),
         strict=True,
     )
     heads.image_mean_NI.copy_(
@@ -119,6 +123,12 @@ def _centred_heads(
     )
     heads.text_mean_NT.copy_(domain_means(items.text_BT, items.domain_B, heads.text_mean_NT))
     return heads
+
+
+def _spelling(heads: SharedMap, seen: CopeData) -> torch.Tensor:
+    words_NW, spus = heads.words(seen.items), len(set(seen.spu_N.tolist()))
+    dims = heads.spelling_WK.shape[1]
+    return spelling_map(words_NW, seen.items.domain_B, spus, dims=dims)
 
 
 def _reduced(heads: SharedMap, data: CopeData) -> tuple[Reduced, tuple[torch.Tensor, torch.Tensor]]:
@@ -147,6 +157,8 @@ def _chosen(
         return Choice(**saved.state)
     share = _MOST_TO_CHOOSE_BY / len(items.data.spu_N)
     sample = items.where(drawn(items.data.spu_ids, share)[items.data.spu_N])
+    # Of the numbers that words do not take.
+    config = replace(config, dim=heads.learned_dim)
     choice = best_choice(sample, config, heads.domains, catalogue=heads.catalogue)
     if checkpoint is not None:
         write_checkpoint(checkpoint, Checkpoint(identity, asdict(choice), {}))
@@ -161,21 +173,19 @@ def _made(
     config: CopeConfig,
 ) -> SharedMap:
     """Return the heads of a choice, made from all items."""
-    sizes = centred.config
-    sampler = PairSampler(items.data, len(sizes.domains))
+    domains = centred.config.domains
+    sampler = PairSampler(items.data, len(domains))
     trained = sampler.trained_domains if len(sampler.eligible) > 1 else []
-    found = _fitted(items, choice, config, len(sizes.domains))
-    centre_SL = _centres(found, items, choice, sizes.domains.index(sizes.catalogue), config.seed)
-    heads = SharedMap(
-        replace(
-            sizes,
-            image_weight=choice.image_weight,
-            text_weight=choice.text_weight,
-            calibration=choice.calibration,
-            trained=tuple(sizes.domains[row] for row in trained),
-        ),
-        spus=len(centre_SL),
+    sizes = replace(
+        centred.config,
+        image_weight=choice.image_weight,
+        text_weight=choice.text_weight,
+        calibration=choice.calibration,
+        trained=tuple(domains[row] for row in trained),
     )
+    found = _fitted(items, choice, config, sizes)
+    centre_SL = _centres(found, items, choice, domains.index(sizes.catalogue), config.seed)
+    heads = SharedMap(sizes, spus=len(centre_SL))
     heads.image_mean_NI.copy_(centred.image_mean_NI)
     heads.text_mean_NT.copy_(centred.text_mean_NT)
     basis_XP = torch.block_diag(*bases)  # type: ignore[no-untyped-call]
@@ -185,10 +195,10 @@ def _made(
     return heads.eval()
 
 
-def _fitted(items: Reduced, choice: Choice, config: CopeConfig, domains: int) -> Map:
+def _fitted(items: Reduced, choice: Choice, config: CopeConfig, sizes: SharedMapConfig) -> Map:
     """Return the map of a choice, made from all items."""
     read_NP = items.weighted(choice.image_weight, choice.text_weight)
-    found = closed_form(items, read_NP, config.dim - (choice.calibration > 0), domains)
+    found = closed_form(items, read_NP, sizes.learned_dim, len(sizes.domains))
     if not choice.steps:
         return found
     run = Refinement(items, read_NP, found, config)

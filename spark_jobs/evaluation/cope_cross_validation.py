@@ -6,18 +6,18 @@ from dataclasses import dataclass
 import torch
 
 from encoders.cope.cross_validation import (
-    BESIDE,
     Measured,
     Recipe,
     Split,
     Spread,
     ablations,
+    beside,
     cross_validated,
     random_split,
     spreads,
 )
 from encoders.cope.examples import Example, examples
-from encoders.cope.features import image_widths
+from encoders.cope.features import image_widths, words_width
 from spark_jobs.config import Config
 from spark_jobs.contracts import DOMAINS
 from spark_jobs.evaluation.outcome import Unevaluable
@@ -99,7 +99,7 @@ def cross_validate_cope(
     version, _ = warm_item_features(snapshot, config)
     info, rows = encoder_info(snapshot.tables, version), item_rows(snapshot, version).toArrow()
     data = cope_data(rows, info.outputs)
-    recipe = Recipe(data, image_widths(info), config.cope)
+    recipe = Recipe(data, image_widths(info), config.cope, words_width(info.config))
     recipes = {COPE: recipe, **(ablations(recipe) if repeats.parts else {})}
     splits = _splits(recipe, repeats.splits)
     measured: list[Measured] = []
@@ -107,9 +107,9 @@ def cross_validate_cope(
     total = len(recipes) * len(splits) * repeats.seeds
     for name, its in recipes.items():
         for seed in range(repeats.seeds):
-            beside = BESIDE if name == COPE else {}
+            others = beside(its) if name == COPE else {}
             for found, emb_ND in cross_validated(
-                its, name, splits, seed=seed, domains=DOMAINS, beside=beside
+                its, name, splits, seed=seed, domains=DOMAINS, others=others
             ):
                 measured.append(found)
                 progress(sum(one.row in recipes for one in measured), total)

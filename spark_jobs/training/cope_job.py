@@ -46,7 +46,7 @@ def train_cope(
     """
     from encoders.artifacts import save_artifact
     from encoders.checkpoint import remove_checkpoint
-    from encoders.cope.features import image_widths
+    from encoders.cope.features import image_widths, words_width
     from encoders.cope.model import heads_artifact
     from encoders.cope.training import train
     from spark_jobs.training.codebooks import train_codebooks
@@ -54,15 +54,14 @@ def train_cope(
 
     snapshot = snapshot_of_night(tables, night)
     features_version, _ = warm_item_features(snapshot, config)
-    data = cope_data(
-        item_rows(snapshot, features_version).toArrow(),
-        encoder_info(tables, features_version).outputs,
-    )
+    info = encoder_info(tables, features_version)
+    data = cope_data(item_rows(snapshot, features_version).toArrow(), info.outputs)
     checkpoint = f"{tables.layout.tmp}/cope_training.safetensors"
     trained = train(
         data,
         config.cope,
-        image_widths=image_widths(encoder_info(tables, features_version)),
+        image_widths=image_widths(info),
+        words_width=words_width(info.config),
         domains=DOMAINS,
         checkpoint=checkpoint,
         progress=progress,

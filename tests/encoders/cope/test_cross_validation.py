@@ -7,11 +7,11 @@ import torch
 
 from encoders.cope import cross_validation
 from encoders.cope.cross_validation import (
-    BESIDE,
     Measured,
     Recipe,
     Split,
     ablations,
+    beside,
     cross_validated,
     random_split,
     split_figures,
@@ -19,6 +19,7 @@ from encoders.cope.cross_validation import (
 )
 from encoders.cope.items import Features
 from encoders.cope.sampling import CopeData
+from encoders.cope.word_features import WIDTH, word_features
 from encoders.settings import CopeConfig
 
 DOMAINS = ("page", "video", "live")
@@ -151,7 +152,9 @@ def test_trainings_see_what_they_may_and_give_every_row(
     splits: dict[int | None, Split] = {None: _split(data, share=0), 0: _split(data)}
     recipe = Recipe(data, [24], CopeConfig(dim=16, steps=10))
 
-    found = list(cross_validated(recipe, "COPE", splits, seed=5, domains=DOMAINS, beside=BESIDE))
+    found = list(
+        cross_validated(recipe, "COPE", splits, seed=5, domains=DOMAINS, others=beside(recipe))
+    )
 
     rows = ["COPE", "backbones alone", "no calibration"]
     assert [(its.row, its.split) for its, _ in found] == [
@@ -181,6 +184,28 @@ def test_parts_are_left_out_one_at_a_time(make_world: MakeWorld) -> None:
     assert parts["no picture"].data.items.image_BI.isnan().all()
     assert parts["closed form alone, no gradient"].config == replace(config, steps=0)
     assert parts["with CosFace"].config.cosface
+
+
+def test_words_are_a_part_and_stand_beside_the_backbones_alone(make_world: MakeWorld) -> None:
+    data = make_world(spus=30)
+    items = data.items
+    names = [f"brand {number * 7919 % 100_003}" for number in data.spu_N.tolist()]
+    text_NX = torch.cat((items.text_BT.nan_to_num(), torch.from_numpy(word_features(names))), dim=1)
+    worded = replace(data, items=replace(items, text_BT=text_NX))
+    recipe = Recipe(worded, [24], CopeConfig(dim=64, steps=0), words_width=WIDTH)
+
+    silent = ablations(recipe)["no words in pictures"]
+    rows = {
+        its.row: its.figures["mean new R@1"]
+        for its, _ in cross_validated(
+            recipe, "COPE", {0: _split(data)}, seed=0, domains=DOMAINS, others=beside(recipe)
+        )
+    }
+
+    assert silent.words_width == 0
+    torch.testing.assert_close(silent.data.items.text_BT, items.text_BT, equal_nan=True)
+    assert list(rows) == ["COPE", "backbones alone", "backbones and words alone"]
+    assert rows["backbones and words alone"] > rows["backbones alone"]
 
 
 def test_a_part_that_is_nowhere_is_not_left_out(make_world: MakeWorld) -> None:

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from encoders.backbones.image import ImageBackbone, ImagePreprocessing
+from encoders.backbones.picture_words import WordReader
 from encoders.backbones.text import TextBackbone
 from encoders.cope.features import CopeFeatures
 from encoders.cope.preprocessing import Limits
+from encoders.cope.word_features import WIDTH, word_features
 from encoders.hardware import Hardware
 from encoders.machine_faults import MachineFault
 from encoders.protocol import Batch, Problem
@@ -68,6 +70,50 @@ def _batch(*rows: tuple[str | None, list[dict[str, str]] | None], domain: str = 
 
 def _image(encoder: CopeFeatures, batch: Batch) -> NDArray[np.float32]:
     return encoder.encode(batch).vectors["image_features"]
+
+
+def _reading(encoder: CopeFeatures, words: dict[int, str]) -> CopeFeatures:
+    """Return the encoder with OCR that finds the words of a picture by its shade of red."""
+
+    def lines(picture_HWC: NDArray[np.uint8]) -> list[tuple[str, float]]:
+        return [(words.get(int(picture_HWC[0, 0, 0]), ""), 0.9)]
+
+    reader = WordReader("by shade", lines)
+    backbones, text = encoder._pictures._backbones, encoder._text
+    return CopeFeatures("cope_features@0123456789ab", backbones, text, Limits(), reader)
+
+
+def test_words_in_pictures_follow_the_text_features(
+    encoder: CopeFeatures, picture: MakePicture
+) -> None:
+    oat, milk, none = picture(10, 0, 0), picture(20, 0, 0), picture(30, 0, 0)
+    reading = _reading(encoder, {10: "oatly", 20: "arla mjolk"})
+
+    encoded = reading.encode(
+        _batch(("abc", [oat, milk, oat]), (None, [milk]), ("abc", [none]), (None, [none]))
+    )
+
+    text_BX = encoded.vectors["text_features"]
+    assert reading.outputs["text_features"] == text_BX.shape[1] == 4 + WIDTH
+    np.testing.assert_allclose(
+        text_BX[:3, 4:], word_features(["abc oatly arla mjolk", "arla mjolk", "abc"]), atol=1e-6
+    )
+    np.testing.assert_allclose(text_BX[0, :4], text_BX[2, :4])
+    assert not text_BX[1, :4].any()  # no title: zeros, where words are there
+    assert np.isnan(text_BX[3]).all()  # neither
+    np.testing.assert_allclose(
+        encoded.vectors["image_features"],
+        _image(
+            encoder,
+            _batch(("abc", [oat, milk, oat]), (None, [milk]), ("abc", [none]), (None, [none])),
+        ),
+    )
+
+
+def test_an_empty_batch_of_words_gives_no_rows(encoder: CopeFeatures) -> None:
+    vectors = _reading(encoder, {}).encode(_batch()).vectors
+
+    assert vectors["text_features"].shape == (0, 4 + WIDTH)
 
 
 def test_features_of_several_backbones_lie_side_by_side(

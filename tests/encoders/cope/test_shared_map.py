@@ -114,6 +114,31 @@ def test_calibration_lowers_pages_by_how_close_they_are_to_trained_spus() -> Non
     torch.testing.assert_close(found.norm(dim=1), torch.ones(3))
 
 
+def test_words_in_pictures_have_a_block_of_their_own() -> None:
+    torch.manual_seed(0)
+    sizes = SharedMapConfig(image_widths=(3,), text_width=2, dim=16, calibration=0.5, words_width=6)
+    heads = SharedMap(sizes, spus=2)
+    for tensor in heads.state_dict().values():
+        tensor.copy_(torch.randn_like(tensor))
+    heads.centre_SL.copy_(torch.nn.functional.normalize(heads.centre_SL, dim=1))
+    image = torch.randn(1, 3).expand(4, 3)
+    words = torch.tensor(
+        [[1.0, 0, 0, 0, 0, 0], [1.0, 0, 0, 0, 0, 0], [0, 1.0, 0, 0, 0, 0], [0.0] * 6]
+    )
+    items = Features(
+        torch.tensor([0, 1, 1, 1]), image, torch.cat((torch.zeros(4, 2), words), dim=1)
+    )
+
+    page, same, other, silent = heads(items)
+
+    assert sizes.learned_dim == 16 - 1 - 4 - 3
+    torch.testing.assert_close(heads(items).norm(dim=1), torch.ones(4))
+    assert page @ same > page @ silent > page @ other
+    # A text of zeros is missing: the pictures alone decide the rest.
+    alone = SharedMap.without_words(heads, items)
+    assert alone.text_BT.isnan().all()
+
+
 def test_without_calibration_all_numbers_are_learned() -> None:
     sizes = SharedMapConfig(image_widths=(3,), text_width=2, dim=4)
 

@@ -12,6 +12,7 @@ from encoders.cope.items import Features
 from encoders.cope.sampling import CopeData
 from encoders.cope.shared_map import SharedMap
 from encoders.cope.training import NothingToTrainOn, TrainedCope, train
+from encoders.cope.word_features import word_features
 from encoders.settings import CopeConfig
 
 pytestmark = pytest.mark.heavy
@@ -37,6 +38,24 @@ def test_heads_beat_the_raw_features_on_products_not_trained_on(
     trained = _train(make_world(spus=60, seed=seed), replace(SMALL, held_out=0.4, seed=seed))
 
     assert trained.metrics["test_mean_R@1"] > trained.metrics["test_raw_mean_R@1"] + 0.05  # type: ignore[operator]
+
+
+def test_words_in_pictures_tell_products_apart_that_look_alike(make_world: MakeWorld) -> None:
+    data = make_world(spus=60)
+    names = [f"brand{number * 7919 % 100_003}" for number in data.spu_N.tolist()]
+    words_NW = torch.from_numpy(word_features(names))
+    words_NW[::3] = 0  # not every picture shows them
+    text_NX = torch.cat((data.items.text_BT.nan_to_num(), words_NW), dim=1)
+    read = replace(data, items=replace(data.items, text_BT=text_NX))
+    config = replace(SMALL, dim=64, held_out=0.4)
+
+    without = _train(data, config)
+    trained = _train(read, config, words_width=words_NW.shape[1])
+
+    assert trained.heads.config.spelling_dim == 16 + 3
+    assert trained.metrics["test_mean_R@1"] > without.metrics["test_mean_R@1"] + 0.05  # type: ignore[operator]
+    # The backbones' own features are the same baseline.
+    assert trained.metrics["test_raw_mean_R@1"] == without.metrics["test_raw_mean_R@1"]
 
 
 def test_training_reports_six_directions_the_choices_and_the_curve(make_world: MakeWorld) -> None:

@@ -123,6 +123,18 @@ def test_missing_weights_and_those_of_another_hash_are_bad(
     assert (text.state, language.state) == ("bad", "warn")
 
 
+def test_ocr_is_looked_at_where_words_in_pictures_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("encoders.backbones.picture_words.find_spec", lambda _: None)
+    config = Config(cope={"words_in_pictures": "pp-ocrv4"})  # type: ignore[arg-type]
+
+    *_, words, _ = weights.backbones(config)
+
+    assert (words.what, words.state) == ("weights pp-ocrv4", "bad")
+    assert "embedmill[words]" in words.seen
+
+
 def test_a_gguf_file_that_is_not_there_is_bad() -> None:
     config = Config(learn={"language_model": "/models/none.gguf"})  # type: ignore[arg-type]
 
