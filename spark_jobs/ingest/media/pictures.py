@@ -1,5 +1,6 @@
 """Pictures: read and hash a file that can be used, and refuse any other."""
 
+import re
 import warnings
 from dataclasses import dataclass
 from hashlib import sha256
@@ -13,7 +14,16 @@ from spark_jobs.ingest.media.folders import UnusableMedia, check_size
 from spark_jobs.ingest_config import IngestConfig
 
 # Pictures come from strangers: decoders of other formats, such as EPS, start programs.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
+# What is found in place of such a picture, by how it begins.
+_OTHERS = (
+    ("HEIC", re.compile(rb"....ftyp(hei[cmsx]|hev[cm]|mif1|msf1)", re.DOTALL)),
+    ("JPEG XL", re.compile(rb"\xff\x0a|\x00\x00\x00\x0cJXL ")),
+    ("TIFF", re.compile(rb"II\*\x00|MM\x00\*")),
+    ("PDF", re.compile(rb"%PDF")),
+    ("an HTML page", re.compile(rb"\s*<(!doctype html|html)", re.IGNORECASE)),
+    ("SVG", re.compile(rb"\s*(<\?xml[^>]*>\s*)?<svg", re.IGNORECASE)),
+)
 # Filters of warnings are the process's, and downloads run in threads.
 _WARNINGS = Lock()
 
@@ -60,6 +70,14 @@ def read_picture(uri: str, limits: IngestConfig) -> Picture:
     return Picture(uri, sha256(content).hexdigest())
 
 
+def _kind(content: bytes) -> str:
+    """Say what bytes are that are no picture of ours."""
+    if not content:
+        return "is empty"
+    found = (f"is {name}" for name, begins in _OTHERS if begins.match(content))
+    return next(found, f"is of no known format, and begins with {content[:8]!r}")
+
+
 def check_header(content: bytes, uri: str, max_pixels: int) -> None:
     """Refuse bytes that are no picture, or one of too many pixels.
 
@@ -76,7 +94,8 @@ def check_header(content: bytes, uri: str, max_pixels: int) -> None:
     except Image.DecompressionBombError as error:
         raise UnusableMedia("image_too_large", str(error)) from None
     except UnidentifiedImageError:
-        raise UnusableMedia("image_corrupt", f"is none of {', '.join(FORMATS)}") from None
+        detail = f"{_kind(content)}; should be one of {', '.join(FORMATS)}"
+        raise UnusableMedia("image_corrupt", detail) from None
     # PIL's decoders raise almost any exception for a broken header; none of them may stop a night.
     except Exception as error:
         raise_machine_fault(error, uri)

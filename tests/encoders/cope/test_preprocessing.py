@@ -1,12 +1,15 @@
 import errno
 import hashlib
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from encoders.backbones.image import ImagePreprocessing
 from encoders.cope.preprocessing import (
     BadPicture,
     Limits,
@@ -69,6 +72,50 @@ def test_a_grey_picture_of_16_bits_keeps_its_shades(kind: str) -> None:
 
     np.testing.assert_allclose(scaled, shades / 257, atol=1)
     assert (np.asarray(before)[..., 0] == 255).mean() > 0.9
+
+
+def _png_of_16_bits_a_colour(red: int, green: int, blue: int) -> bytes:
+    """Return a PNG of 4 x 4 pixels, which Pillow reads and cannot write."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        body = name + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0)
+    line = b"\0" + struct.pack(">HHH", red, green, blue) * 4
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(line * 4)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*parts) for parts in chunks)
+
+
+def _animation() -> bytes:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    return _bytes(frames[0], "GIF", save_all=True, append_images=frames[1:])
+
+
+def _with_palette() -> bytes:
+    picture = Image.new("P", (4, 4), 1)
+    picture.putpalette([0, 0, 255, 255, 0, 0])
+    return _bytes(picture, "PNG", transparency=0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(_animation(), id="the first frame of an animation"),
+        pytest.param(_bytes(Image.new("RGB", (1, 1), "red"), "PNG"), id="one pixel"),
+        pytest.param(_bytes(Image.new("RGB", (64, 64), "red"), "AVIF"), id="AVIF"),
+        pytest.param(_bytes(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG"), id="CMYK"),
+        pytest.param(_with_palette(), id="a palette with a transparent colour"),
+        pytest.param(_png_of_16_bits_a_colour(65_535, 0, 0), id="16 bits a colour"),
+    ],
+)
+def test_a_red_picture_of_any_kind_is_red_to_the_model(content: bytes) -> None:
+    preprocessing = ImagePreprocessing(8, 8, (0, 0, 0), (1, 1, 1))
+
+    x_CHW = preprocessing(_decoded(content))
+
+    means = x_CHW.mean(dim=(1, 2)).tolist()
+    assert means == pytest.approx([255, 0, 0], abs=4)
 
 
 def test_limits_of_an_earlier_version_are_those_it_was_made_with() -> None:

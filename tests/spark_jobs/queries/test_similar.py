@@ -109,7 +109,7 @@ def test_every_picture_that_cannot_be_used_is_named_with_its_reason(
 
     message = str(unusable.value)
     assert "absent.png': No such file or directory (image_missing)" in message
-    assert "notes.png': is none of JPEG" in message
+    assert "notes.png': is of no known format, and begins with b'no pictu'" in message
     assert "red.png': 8 x 6 pixels, at most 47 (image_too_large)" in message
     assert "is no file (image_missing)" in message
 

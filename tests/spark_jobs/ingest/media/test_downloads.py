@@ -243,7 +243,7 @@ def test_a_redirect_is_followed_and_a_failure_tried_again(
         ("absent", "image_not_fetched", "HTTP status 404"),
         ("fails", "image_not_fetched", "HTTP status 503"),
         ("short", "image_not_fetched", "IncompleteRead"),
-        ("page", "image_corrupt", "is none of JPEG"),
+        ("page", "image_corrupt", "is an HTML page; should be one of JPEG"),
         ("huge", "image_too_large", "more than 20000 bytes"),
         ("endless", "image_too_large", "more than 20000 bytes"),
         ("endless_chunks", "image_too_large", "more than 20000 bytes"),

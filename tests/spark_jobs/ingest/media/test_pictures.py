@@ -103,6 +103,34 @@ def test_bytes_that_are_not_a_picture_are_refused(feed: Path, content: bytes) ->
     assert refused(read_picture(feed, "bad.png")) == "image_corrupt"
 
 
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is HEIC"),
+        (b"\xff\x0a\xfa\x1f", "is JPEG XL"),
+        (b"II*\0\x08\0\0\0", "is TIFF"),
+        (b"%PDF-1.7", "is PDF"),
+        (b"\n<!DOCTYPE html><title>404", "is an HTML page"),
+        (b'<?xml version="1.0"?>\n<svg/>', "is SVG"),
+        (b"", "is empty"),
+        (b"GARBAGE!!", "is of no known format, and begins with b'GARBAGE!'"),
+    ],
+)
+def test_what_stands_in_place_of_a_picture_is_named(feed: Path, content: bytes, named: str) -> None:
+    (feed / "shown.jpg").write_bytes(content)
+
+    outcome = read_picture(feed, "shown.jpg")
+
+    assert isinstance(outcome, RefusedPicture)
+    assert outcome.detail.startswith(f"{named}; should be one of JPEG, PNG")
+
+
+def test_an_avif_picture_can_be_used(feed: Path) -> None:
+    Image.new("RGB", (10, 10), "red").save(feed / "small.avif")
+
+    assert isinstance(read_picture(feed, "small.avif"), Picture)
+
+
 def test_a_picture_with_too_many_bytes_or_pixels_is_refused(feed: Path) -> None:
     (feed / "heavy.png").write_bytes(b"0" * 20_001)
     Image.new("1", (101, 100)).save(feed / "wide.png")
