@@ -23,6 +23,8 @@ from encoders.settings import CopeConfig
 FOLDS = 5
 # Of each backbone's picture and of the text.
 _WEIGHTS = ((1.0, 1.0), (2.0, 1.0), (1.0, 0.0))
+# Of fewer, gradients learn what is peculiar to them.
+_ENOUGH_SPUS = 50
 _CALIBRATIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 Curve = list[dict[str, float]]
@@ -96,6 +98,8 @@ def best_choice(
     loss = _mean([run.steps(config.steps) for run in runs])
     maps = {config.steps: [run.map for run in runs], 0: starts[weights]}
     of_steps = {config.steps: figures(maps[config.steps], weights), 0: of_weights[weights]}
+    if len(set(items.data.spu_N.tolist())) < _ENOUGH_SPUS:
+        of_steps = dict(reversed(of_steps.items()))
     steps = _first_unless_beaten(of_steps)
     curve = [{"steps": at, "validation_MRR": _mean(of_steps[at])} for at in sorted(of_steps)]
     if config.steps:

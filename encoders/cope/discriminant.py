@@ -17,8 +17,11 @@ from torch.nn import functional
 
 from encoders.cope.items import MISSING_BELOW
 
-# Share of the identity in the within-SPU scatter; see docs/results/2026-12-01-cope-quality.md.
+# Share of the identity in the within-SPU scatter; see docs/results/2026-12-01-cope-quality.md. Of
+# few SPUs the scatter is mostly chance, and their own differences in it.
 SHRINKAGE = 0.25
+_FEW_SPUS = 10
+_MOST_SHRINKAGE = 0.9
 # Principal directions of each backbone that the analysis is done in; what lies past them is noise.
 PRINCIPAL = 256
 
@@ -85,13 +88,19 @@ def discriminant_directions(
     if size <= 0:
         return principal_directions(features_NF, dims)
     identity_FF = torch.eye(len(within_FF), dtype=within_FF.dtype)
+    shrinkage = shrinkage_of(int((spu_N.bincount() > 1).sum()))
     values_F, vectors_FF = torch.linalg.eigh(
-        (1 - SHRINKAGE) * within_FF + SHRINKAGE * size * identity_FF
+        (1 - shrinkage) * within_FF + shrinkage * size * identity_FF
     )
     whitening_FF = (vectors_FF * (size / values_F).sqrt()) @ vectors_FF.T
     whitened_NF = functional.normalize(features_NF @ whitening_FF, dim=1)
     directions_FL: torch.Tensor = whitening_FF @ principal_directions(whitened_NF, dims)
     return directions_FL
+
+
+def shrinkage_of(spus: int) -> float:
+    """Return the share of the identity in the scatter within so many SPUs."""
+    return max(SHRINKAGE, min(_MOST_SHRINKAGE, _FEW_SPUS / max(spus, 1)))
 
 
 def within_scatter(

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from sklearn.decomposition import TruncatedSVD
 
@@ -7,6 +8,7 @@ from encoders.cope.discriminant import (
     domain_means,
     principal_directions,
     reducing_basis,
+    shrinkage_of,
     within_scatter,
 )
 
@@ -46,6 +48,12 @@ def test_within_scatter_weighs_domains_and_spus_alike() -> None:
     found = within_scatter(*(torch.from_numpy(values) for values in (x, spu, domain)))
 
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
+
+
+def test_of_few_spus_the_scatter_counts_less() -> None:
+    shares = [shrinkage_of(spus) for spus in (0, 1, 12, 25, 40, 1000)]
+
+    assert shares == [0.9, 0.9, pytest.approx(10 / 12), 0.4, 0.25, 0.25]
 
 
 def test_discriminant_directions_find_what_tells_spus_apart() -> None:
