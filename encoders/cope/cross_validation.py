@@ -192,20 +192,20 @@ def split_figures(
     """
     is_new_N = split.new_S[data.spu_N]
     competing_N = is_new_N | split.kept_N | split.known_N
-    all_of_them = directions(emb_ND[competing_N], data.where(competing_N), domains)
+    everything = directions(emb_ND[competing_N], data.where(competing_N), domains)
     new_S = split.new_S.numpy()
     found: dict[str, dict[str, float]] = {}
     if not new_S.any():
-        for direction, its in all_of_them.items():
-            found[direction] = {f"trained {name}": its.means[name] for name in ("R@1", "mAP")}
+        for direction, retrieved in everything.items():
+            found[direction] = {f"trained {name}": retrieved.means[name] for name in ("R@1", "mAP")}
         return _flat(found)
     new = directions(emb_ND[is_new_N], data.where(is_new_N), domains)
     one_shot = _one_shot(emb_ND[is_new_N], data.where(is_new_N), domains)
-    for direction, its in new.items():
+    for direction, retrieved in new.items():
         found[direction] = {
-            **{f"new {name}": its.means[name] for name in ("R@1", "R@5", "R@10", "mAP")},
+            **{f"new {name}": retrieved.means[name] for name in ("R@1", "R@5", "R@10", "mAP")},
             **({"new one-shot": one_shot[direction]} if direction in one_shot else {}),
-            **_mixed(all_of_them[direction], new_S),
+            **_mixed(everything[direction], new_S),
         }
     return _flat(found)
 
@@ -229,9 +229,11 @@ def _one_shot(emb_ND: torch.Tensor, data: CopeData, domains: Sequence[str]) -> d
         shown = rows[torch.from_numpy(first)]
         for left, left_name in enumerate(domains):
             queries = data.items.domain_B == left
-            its = retrieval(emb_ND[queries], data.spu_N[queries], emb_ND[shown], data.spu_N[shown])
-            if left != right and its is not None:
-                found[f"{left_name}>{right_name}"] = its.means["R@1"]
+            retrieved = retrieval(
+                emb_ND[queries], data.spu_N[queries], emb_ND[shown], data.spu_N[shown]
+            )
+            if left != right and retrieved is not None:
+                found[f"{left_name}>{right_name}"] = retrieved.means["R@1"]
     return found
 
 
@@ -239,7 +241,7 @@ def _flat(found: Mapping[str, Figures]) -> dict[str, float]:
     """Return the means over directions, then the figures of each direction."""
     names = dict.fromkeys(name for figures in found.values() for name in figures)
     means = {
-        f"mean {name}": float(np.mean([its[name] for its in found.values() if name in its]))
+        f"mean {name}": float(np.mean([row[name] for row in found.values() if name in row]))
         for name in names
     }
     return means | {
@@ -261,11 +263,13 @@ class Spread:
 def spreads(measured: Sequence[Measured]) -> dict[str, dict[str, Spread]]:
     """Return each figure over splits and seeds, by row."""
     values: dict[str, dict[str, list[float]]] = {}
-    for its in measured:
-        of_row = values.setdefault(its.row, {})
-        for name, value in its.figures.items():
-            of_row.setdefault(name, []).append(value)
+    for training in measured:
+        figures = values.setdefault(training.row, {})
+        for name, value in training.figures.items():
+            figures.setdefault(name, []).append(value)
     return {
-        row: {name: Spread(float(np.mean(v)), float(np.std(v)), len(v)) for name, v in its.items()}
-        for row, its in values.items()
+        row: {
+            name: Spread(float(np.mean(v)), float(np.std(v)), len(v)) for name, v in figures.items()
+        }
+        for row, figures in values.items()
     }

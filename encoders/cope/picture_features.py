@@ -19,6 +19,7 @@ from PIL import Image
 from encoders.backbones.image import ImageBackbone
 from encoders.backbones.picture_words import WordReader
 from encoders.cope.preprocessing import BadPicture, Limits, in_frame, read_picture
+from encoders.machine_faults import raise_machine_fault
 from encoders.protocol import Problem
 
 Features = NDArray[np.float32]
@@ -71,7 +72,7 @@ class EncodedPictures:
 
 @dataclass(frozen=True)
 class _Read:
-    """Pictures by what was read: their views, their words, and those that cannot be decoded."""
+    """Pictures by what was read: their views, their words, and what could not be read."""
 
     features: dict[_View, Features] = field(default_factory=dict)
     words: dict[str, str] = field(default_factory=dict)
@@ -108,17 +109,17 @@ class PictureFeatures:
         read = self._read(shown)
         problems = [
             Problem(row, bad.reason, bad.detail, bad.fatal)
-            for row, its in enumerate(shown)
-            for sha256 in its.distinct
+            for row, item in enumerate(shown)
+            for sha256 in item.distinct
             if (bad := read.bad.get(sha256))
         ]
         means = [
-            self._mean([read.features[view] for view in its.views if view in read.features])
-            for its in shown
+            self._mean([read.features[view] for view in item.views if view in read.features])
+            for item in shown
         ]
         words = [
-            " ".join(words for sha256 in its.distinct if (words := read.words.get(sha256)))
-            for its in shown
+            " ".join(words for sha256 in item.distinct if (words := read.words.get(sha256)))
+            for item in shown
         ]
         features_BD = np.stack(means) if means else np.zeros((0, self.width), np.float32)
         return EncodedPictures(features_BD, words, problems)
@@ -144,10 +145,10 @@ class PictureFeatures:
         # Merchants show the same picture, each from a file of its own.
         places: dict[str, list[str]] = {}
         frames: dict[str, set[int]] = {}
-        for its in shown:
-            for uri, sha256 in its.pictures:
+        for item in shown:
+            for uri, sha256 in item.pictures:
                 places.setdefault(sha256, []).append(uri)
-                frames.setdefault(sha256, set()).update(its.frames)
+                frames.setdefault(sha256, set()).update(item.frames)
         read = _Read()
         queue = iter(places)
         # A few at a time: what is decoded is large.
@@ -159,11 +160,24 @@ class PictureFeatures:
                     read.bad[sha256] = decoded
                     continue
                 pixels.update(self._pixels(sha256, decoded, sorted(frames[sha256])))
-                if self._reader:
-                    read.words[sha256] = self._reader.words(decoded)
+                words = self._words(decoded, places[sha256][0])
+                if isinstance(words, BadPicture):
+                    read.bad[sha256] = words
+                else:
+                    read.words[sha256] = words
             vectors = self._encode_pixels(list(pixels.values()))
             read.features.update(zip(pixels, vectors, strict=True))
         return read
+
+    def _words(self, picture: Image.Image, uri: str) -> str | BadPicture:
+        """Return the words of a picture, or why they cannot be read; its views count either way."""
+        if self._reader is None:
+            return ""
+        try:
+            return self._reader.words(picture)
+        except Exception as error:  # networks and their libraries raise whatever they happen to
+            raise_machine_fault(error, uri)
+            return BadPicture("words_unread", f"{uri!r}: {type(error).__name__}: {error}")
 
     def _decoded(self, sha256: str, uris: Sequence[str]) -> Image.Image | BadPicture:
         """Decode the first file that can be read; say what is wrong with the last if none can."""

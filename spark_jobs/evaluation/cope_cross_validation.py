@@ -105,11 +105,11 @@ def cross_validate_cope(
     measured: list[Measured] = []
     shown: list[Example] = []
     total = len(recipes) * len(splits) * repeats.seeds
-    for name, its in recipes.items():
+    for name, variant in recipes.items():
         for seed in range(repeats.seeds):
-            others = beside(its) if name == COPE else {}
+            others = beside(variant) if name == COPE else {}
             for found, emb_ND in cross_validated(
-                its, name, splits, seed=seed, domains=DOMAINS, others=others
+                variant, name, splits, seed=seed, domains=DOMAINS, others=others
             ):
                 measured.append(found)
                 progress(sum(one.row in recipes for one in measured), total)

@@ -19,7 +19,7 @@ def gallery(snapshot: Snapshot, examples: Sequence[ItemExample], *, max_pixels: 
     with open_catalogue(snapshot, {}) as catalogue:
         records = look_up(catalogue, examples, max_pixels=max_pixels)
     by_direction = {
-        direction: list(its) for direction, its in groupby(examples, lambda one: one.direction)
+        direction: list(group) for direction, group in groupby(examples, lambda one: one.direction)
     }
     return rendered(
         "gallery.html.j2", by_direction=by_direction, records=records, night=str(snapshot.night)

@@ -89,13 +89,13 @@ def _measured(recipe: Recipe, shop: Grocery, seed: int, *, others: bool = False)
     kinds = beside(recipe) if others else {}
     found: dict[str, list[object]] = {}
     chosen = []
-    for its, emb_ND in cross_validated(
+    for measured, emb_ND in cross_validated(
         recipe, "vectors", splits, seed=seed, domains=DOMAINS, others=kinds
     ):
-        assert its.split is not None
-        found.setdefault(its.row, []).append(figures(emb_ND, shop, left[its.split]))
-        if its.row == "vectors":
-            chosen.append(its.chosen)
+        assert measured.split is not None
+        found.setdefault(measured.row, []).append(figures(emb_ND, shop, left[measured.split]))
+        if measured.row == "vectors":
+            chosen.append(measured.chosen)
     return {"rows": found, "chosen": chosen}
 
 

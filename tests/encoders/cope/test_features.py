@@ -110,6 +110,26 @@ def test_words_in_pictures_follow_the_text_features(
     )
 
 
+def test_a_picture_whose_words_cannot_be_read_counts_all_the_same(
+    encoder: CopeFeatures, picture: MakePicture
+) -> None:
+    def fail(_: NDArray[np.uint8]) -> list[tuple[str, float]]:
+        raise RuntimeError("shape mismatch")
+
+    backbones, text = encoder._pictures._backbones, encoder._text
+    reading = CopeFeatures(
+        "cope_features@0123456789ab", backbones, text, Limits(), WordReader("broken", fail)
+    )
+
+    encoded = reading.encode(_batch(("abc", [picture(10, 0, 0)])))
+
+    np.testing.assert_allclose(encoded.vectors["image_features"], [[10, 0, 0]])
+    np.testing.assert_allclose(
+        encoded.vectors["text_features"][:, 4:], word_features(["abc"]), atol=1e-6
+    )
+    assert [(p.reason, p.fatal) for p in encoded.problems] == [("words_unread", False)]
+
+
 def test_an_empty_batch_of_words_gives_no_rows(encoder: CopeFeatures) -> None:
     vectors = _reading(encoder, {}).encode(_batch()).vectors
 
