@@ -40,6 +40,7 @@ def _letters(words: str) -> str:
     return words.replace(" ", "").upper()
 
 
+@pytest.mark.heavy
 @with_ocr
 @pytest.mark.parametrize("degrees", [0, 180])
 def test_what_is_printed_is_read_upright_or_not(degrees: int) -> None:
@@ -48,6 +49,7 @@ def test_what_is_printed_is_read_upright_or_not(degrees: int) -> None:
     assert _letters(reader.words(_label("OAT MILK").rotate(degrees))) == "OATMILK"
 
 
+@pytest.mark.heavy
 @with_ocr
 @pytest.mark.parametrize("size", [(900, 60), (3_000, 200), (100_000, 20), (1, 1), (5, 100_000)])
 def test_a_picture_of_any_shape_is_read_or_has_no_words(size: tuple[int, int]) -> None:
@@ -65,6 +67,7 @@ def test_lines_without_a_word_or_of_low_confidence_do_not_count() -> None:
     assert WordReader("test", lines).words(_label("")) == "oat milk 1L"
 
 
+@pytest.mark.heavy
 @with_ocr
 def test_a_version_has_the_hash_of_its_ocr_and_loads_with_no_other(tmp_path: Path) -> None:
     artifact = feature_artifact(CONFIG)

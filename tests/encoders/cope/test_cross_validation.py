@@ -22,6 +22,8 @@ from encoders.cope.sampling import CopeData
 from encoders.cope.word_features import WIDTH, word_features
 from encoders.settings import CopeConfig
 
+pytestmark = pytest.mark.heavy
+
 DOMAINS = ("page", "video", "live")
 MakeWorld = Callable[..., CopeData]
 
