@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table as Grid
@@ -12,6 +12,8 @@ from rich.table import Table as Grid
 from spark_jobs.commands.progress import working, working_with_bar
 from spark_jobs.commands.session import (
     ConfigOption,
+    EveryOption,
+    FormatOption,
     NightOption,
     check_warehouse_exists,
     console,
@@ -61,12 +63,8 @@ def cross_validate(
         str | None,
         typer.Option(help="HTML file to write: what was found, right and wrong, with pictures"),
     ] = None,
-    form: Annotated[
-        Literal["table", "json"], typer.Option("--format", help="table, or json, alone on stdout")
-    ] = "table",
-    every: Annotated[
-        bool, typer.Option("--all", help="show every figure, not the main ones alone")
-    ] = False,
+    form: FormatOption = "table",
+    every: EveryOption = False,
 ) -> None:
     """Train COPE as configured without some products, several times, and judge it on these.
 

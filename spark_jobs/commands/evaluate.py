@@ -12,6 +12,8 @@ from rich.table import Table as Grid
 from spark_jobs.commands.progress import working
 from spark_jobs.commands.session import (
     ConfigOption,
+    EveryOption,
+    FormatOption,
     check_warehouse_exists,
     console,
     notes,
@@ -53,12 +55,8 @@ def evaluate(
         str | None,
         typer.Option(help="as of this night, YYYY-MM-DD; by default the last published one"),
     ] = None,
-    form: Annotated[
-        Literal["table", "json"], typer.Option("--format", help="table, or json, alone on stdout")
-    ] = "table",
-    every: Annotated[
-        bool, typer.Option("--all", help="show every figure, not the main ones alone")
-    ] = False,
+    form: FormatOption = "table",
+    every: EveryOption = False,
     protocol: Annotated[
         Literal["global-time", "leave-one-out"],
         typer.Option(help="LEARN's targets: all that a user met after the cut, or the last alone"),

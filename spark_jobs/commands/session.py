@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -41,6 +41,12 @@ ConfigOption = Annotated[
     str, typer.Option("--config", help="TOML file of settings; examples are in spark_jobs/conf/")
 ]
 NightOption = Annotated[str, typer.Option("--ds", help="night, YYYY-MM-DD")]
+FormatOption = Annotated[
+    Literal["table", "json"], typer.Option("--format", help="table, or json, alone on stdout")
+]
+EveryOption = Annotated[
+    bool, typer.Option("--all", help="show every figure, not the main ones alone")
+]
 
 
 def open_tables(
