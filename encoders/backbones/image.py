@@ -3,9 +3,7 @@
 Names:
     ``efficientnet-lite0``, ``efficientnet-lite2``: ImageNet weights that ship in Python packages,
         1280 numbers a picture.
-    ``open_clip:<architecture>:<weights file>``: any open_clip architecture, local safetensors. The
-        architecture may be a JSON file of one's own.
-    ``open_clip:<folder>``: ``open_clip_config.json`` and safetensors weights, as hubs hold them.
+    ``open_clip:...``: the picture tower of a model of open_clip (``open_clip_models.py``).
     a folder or a Hugging Face id: a transformers vision model (ViT, DINOv2, SigLIP, ...).
 
 Shapes: B pictures, C channels, H height, W width, D features.

@@ -5,23 +5,19 @@ Safetensors weights alone, and no code from a hub. Names are those of ``image.py
 Shapes: B pictures, C channels, H height, W width, T tokens, D features.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from PIL import Image
 
+from encoders.backbones import open_clip_models
+from encoders.backbones.open_clip_models import is_open_clip
 from encoders.backbones.weights import InvalidBackbone, folder_weights, model_folder
 from encoders.hardware import Hardware
 
-OPEN_CLIP = "open_clip:"
-_OPEN_CLIP_CONFIG = "open_clip_config.json"
-# Where a folder also holds weights for other libraries.
-_OPEN_CLIP_WEIGHTS = "open_clip_model.safetensors"
 _CLASS_TOKENS = ("cls_token", "class_embedding")
 # Libraries resize whole pictures: one of 5 x 10,000,000 pixels would take all memory.
 _LONGEST_TO_SHORTEST = 8
@@ -40,28 +36,19 @@ class Loaded:
     forward: Forward
 
 
-@dataclass(frozen=True)
-class _OpenClip:
-    """A name ``open_clip:...`` taken apart; ``config`` is None for a built-in architecture."""
-
-    architecture: str
-    config: Path | None
-    weights: Path
-
-
 def load(name: str, hardware: Hardware) -> Loaded:
     """Load a backbone by name.
 
     Raises:
         InvalidBackbone: unknown name, missing weights, or a folder that its library cannot read.
     """
-    return _open_clip(name, hardware) if name.startswith(OPEN_CLIP) else _folder(name, hardware)
+    return _open_clip(name, hardware) if is_open_clip(name) else _folder(name, hardware)
 
 
 def width(name: str) -> int:
     """Return the width of the features, without loading weights."""
-    if name.startswith(OPEN_CLIP):
-        return int(_open_clip_config(name)["model_cfg"]["embed_dim"])
+    if is_open_clip(name):
+        return open_clip_models.width(name)
     from transformers import AutoConfig
 
     return _hidden_size(AutoConfig.from_pretrained(model_folder(name)))
@@ -69,17 +56,16 @@ def width(name: str) -> int:
 
 def weight_files(name: str) -> list[Path]:
     """Return the files that hold the weights."""
-    if name.startswith(OPEN_CLIP):
-        return [_parts(name).weights]
+    if is_open_clip(name):
+        return open_clip_models.weight_files(name)
     return folder_weights(model_folder(name))
 
 
 def settings_files(name: str) -> list[Path]:
     """Return the files that settle architecture and preprocessing."""
-    if not name.startswith(OPEN_CLIP):
-        return sorted(model_folder(name).glob("*.json"))
-    config = _parts(name).config
-    return [config] if config else []
+    if is_open_clip(name):
+        return open_clip_models.settings_files(name)
+    return sorted(model_folder(name).glob("*.json"))
 
 
 def to_hardware(network: torch.nn.Module, hardware: Hardware) -> None:
@@ -99,67 +85,16 @@ def bounded(picture: Image.Image) -> Image.Image:
     return picture.crop((left, top, right, bottom))
 
 
-def _parts(name: str) -> _OpenClip:
-    given = name.removeprefix(OPEN_CLIP)
-    if (folder := Path(given)).joinpath(_OPEN_CLIP_CONFIG).is_file():
-        files = folder_weights(folder)
-        weights = folder / _OPEN_CLIP_WEIGHTS if len(files) > 1 else files[0]
-        return _existing(name, _OpenClip(given, folder / _OPEN_CLIP_CONFIG, weights))
-    architecture, _, file = given.partition(":")
-    config = Path(architecture) if architecture.endswith(".json") else None
-    return _existing(name, _OpenClip(architecture, config, Path(file)))
-
-
-def _existing(name: str, parts: _OpenClip) -> _OpenClip:
-    files = [parts.weights, *([parts.config] if parts.config else [])]
-    is_there = all(file.is_file() for file in files)
-    if not is_there or not parts.architecture or parts.weights.suffix != ".safetensors":
-        raise InvalidBackbone(
-            f"backbone {name!r} should be open_clip:<architecture>:<existing .safetensors file>, "
-            "the architecture a name or an existing .json file; or open_clip:<folder>, with "
-            f"{_OPEN_CLIP_CONFIG} and one .safetensors file or {_OPEN_CLIP_WEIGHTS}."
-        )
-    return parts
-
-
-def _open_clip_config(name: str) -> dict[str, Any]:
-    """Return ``model_cfg`` and, where there is one, ``preprocess_cfg``."""
-    import open_clip
-
-    parts = _parts(name)
-    if parts.config is None:
-        config = open_clip.get_model_config(parts.architecture)
-        if config is None:
-            raise InvalidBackbone(
-                f"backbone {name!r}: open_clip has no architecture {parts.architecture!r}; "
-                f"it has {open_clip.list_models()}."
-            )
-        return {"model_cfg": config}
-    config = json.loads(parts.config.read_text(encoding="utf-8"))
-    config = config if "model_cfg" in config else {"model_cfg": config}
-    if "embed_dim" not in config["model_cfg"]:
-        raise InvalidBackbone(
-            f"backbone {name!r}: {str(parts.config)!r} should be an open_clip configuration "
-            "(embed_dim, vision_cfg, text_cfg)."
-        )
-    return config
-
-
 def _open_clip(name: str, hardware: Hardware) -> Loaded:
-    import open_clip
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
-    with TemporaryDirectory() as folder:
-        Path(folder, _OPEN_CLIP_CONFIG).write_text(json.dumps(_open_clip_config(name)))
-        Path(folder, _OPEN_CLIP_WEIGHTS).symlink_to(_parts(name).weights.absolute())
-        network = open_clip.create_model(f"local-dir:{folder}").eval()
-    visual = network.visual
+    visual = open_clip_models.load_model(name).visual
     to_hardware(visual, hardware)
     preprocessing = PreprocessCfg(**visual.preprocess_cfg)
     transform = image_transform_v2(preprocessing, is_train=False)
     size = preprocessing.size
     return Loaded(
-        width=int(network.visual.output_dim),
+        width=int(visual.output_dim),
         side=size if isinstance(size, int) else min(size),
         pixels=lambda picture: transform(bounded(picture)),
         forward=visual,

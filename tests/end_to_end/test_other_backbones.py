@@ -38,7 +38,7 @@ def open_clip_folder(folder: Path) -> str:
     config = {
         "embed_dim": 20,
         "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 8},
-        "text_cfg": {"context_length": 8, "vocab_size": 16, "width": 8, "heads": 1, "layers": 1},
+        "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 8, "heads": 1, "layers": 1},
     }
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
     torch.manual_seed(0)
@@ -114,7 +114,7 @@ def shop(open_warehouse: Callable, tmp_path_factory: pytest.TempPathFactory) -> 
         for build in (open_clip_folder, vision_folder, sentence_folder)
     )
     first = named_release(tables, "r1").encoders
-    for image, text in ((clip, config.cope.text_backbone), (vision, sentence)):
+    for image, text in ((clip, clip), (vision, sentence)):
         cope = replace(config.cope, image_backbones=(image,), text_backbone=text, dim=16, steps=25)
         changed = replace(config, cope=cope)
         release = create_release(tables, {**first, **train_cope(tables, changed, FIRST)})
@@ -122,7 +122,7 @@ def shop(open_warehouse: Callable, tmp_path_factory: pytest.TempPathFactory) -> 
     run_night(tables, config, SECOND, stages=stages_between("ingest", "publish"))
     widths = {
         "r1": {"image_features": 2560, "text_features": 384},
-        "r2": {"image_features": 20, "text_features": 384},
+        "r2": {"image_features": 20, "text_features": 20},
         "r3": {"image_features": 24, "text_features": 12},
     }
     return Shop(tables, config, widths)

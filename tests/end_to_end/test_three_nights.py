@@ -77,8 +77,11 @@ def story(open_warehouse: Callable, tmp_path_factory: pytest.TempPathFactory) ->
     """Three nights in a row, and what was served after each."""
     warehouse = open_warehouse()
     told: dict = {"warehouse": warehouse, "results": {}, "served": {}}
-    for night in (FIRST, SECOND):
-        told["results"][night] = run_night(warehouse.tables, warehouse.config, night)
+    # The encoders were trained on what the first two stages of the first night had staged.
+    rest = stages_between("item_embeddings", STAGES[-1])
+    for night, stages in {FIRST: rest, SECOND: STAGES}.items():
+        results = run_night(warehouse.tables, warehouse.config, night, stages=stages)
+        told["results"][night] = results
         told["served"][night] = served(warehouse)
     with pytest.raises(AuditFailed) as failed:
         run_night(warehouse.tables, warehouse.config, THIRD)

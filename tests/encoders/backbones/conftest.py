@@ -1,12 +1,15 @@
 """Tiny random backbones in folders, as a user would name them."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import gguf
 import numpy as np
+import open_clip
 import pytest
 import torch
+from safetensors.torch import save_file
 from tokenizers.pre_tokenizers import ByteLevel
 
 from encoders.hardware import Hardware
@@ -57,6 +60,32 @@ def text_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     BertModel(config).save_pretrained(folder)
     (folder / "vocab.txt").write_text("\n".join(WORDS))
     BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_clip() -> Mapping[str, object]:
+    """An architecture of open_clip that reads by its own tokenizer."""
+    return {
+        "embed_dim": 8,
+        "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16},
+        "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 8, "heads": 1, "layers": 1},
+    }
+
+
+@pytest.fixture
+def clip_folder(tmp_path: Path, tiny_clip: Mapping[str, object]) -> Path:
+    """A tiny random open_clip model, as hubs hold one."""
+    return written_clip(tmp_path, tiny_clip)
+
+
+def written_clip(folder: Path, architecture: Mapping[str, object]) -> Path:
+    preprocessing = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+    config = {"model_cfg": architecture, "preprocess_cfg": preprocessing}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    torch.manual_seed(0)
+    network = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    save_file(network.state_dict(), folder / "open_clip_model.safetensors")
     return folder
 
 

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -28,25 +29,6 @@ def _pictures(count: int, side: int) -> list[Image.Image]:
 
 def _features(backbone: ImageBackbone, pictures: list[Image.Image]) -> np.ndarray:
     return backbone.encode([backbone.pixels(picture) for picture in pictures])
-
-
-def _tiny_clip() -> dict[str, object]:
-    return {
-        "embed_dim": 8,
-        "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16},
-        "text_cfg": {"context_length": 8, "vocab_size": 16, "width": 8, "heads": 1, "layers": 1},
-    }
-
-
-@pytest.fixture
-def clip_folder(tmp_path: Path) -> Path:
-    """A tiny random open_clip model, as hubs hold one."""
-    preprocessing = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
-    config = {"model_cfg": _tiny_clip(), "preprocess_cfg": preprocessing}
-    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
-    network = open_clip.create_model(f"local-dir:{tmp_path}", load_weights=False)
-    save_file(network.state_dict(), tmp_path / "open_clip_model.safetensors")
-    return tmp_path
 
 
 def test_pixels_keep_the_centre_of_the_shorter_side() -> None:
@@ -137,10 +119,12 @@ def test_a_library_gets_the_middle_of_a_picture_that_is_very_long() -> None:
     assert bounded(square) is square
 
 
-def test_open_clip_builds_from_an_architecture_of_its_own(tmp_path: Path, cpu: Hardware) -> None:
+def test_open_clip_builds_from_an_architecture_of_its_own(
+    tmp_path: Path, tiny_clip: Mapping[str, object], cpu: Hardware
+) -> None:
     weights = tmp_path / "tiny.safetensors"
     architecture = tmp_path / "tiny-clip.json"
-    architecture.write_text(json.dumps(_tiny_clip()))
+    architecture.write_text(json.dumps(tiny_clip))
     open_clip.add_model_config(architecture)
     save_file(open_clip.create_model("tiny-clip").state_dict(), weights)
     pictures = _pictures(2, 32)

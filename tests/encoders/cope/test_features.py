@@ -42,7 +42,7 @@ def encoder() -> CopeFeatures:
         return [[ord(letter) % 4 for letter in text] for text in texts]
 
     text = TextBackbone(
-        "letters", 4, CPU, tokenize, lambda ids, _: torch.eye(4)[ids], pooling="mean", unknown=0
+        "letters", 4, CPU, tokenize, lambda ids: torch.eye(4)[ids].mean(dim=1), unknown=0
     )
     return CopeFeatures("cope_features@0123456789ab", [image], text, Limits())
 
