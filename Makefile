@@ -33,7 +33,8 @@ airflow: $(AIRFLOW_VENV)/.ready ## Airflow's UI over the nightly DAG; PORT=8080 
 demo: $(VENV)/.ready ## three nights in a generated shop, start to end
 	@$(BIN)/embedmill demo
 
-test: $(VENV)/.ready $(AIRFLOW_VENV)/.ready lint type ## every check, and every test but the slow ones
+test: $(VENV)/.ready ## every check, and every test but the slow ones
+	@$(MAKE) --no-print-directory -j 2 --output-sync airflow-setup lint type
 	@bash scripts/setup_tests.sh
 	@OMP_NUM_THREADS=1 $(PYTEST) $(IN_PARALLEL) --durations 25
 

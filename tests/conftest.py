@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 
 from spark_jobs.config import SparkConfig
 from spark_jobs.contracts import Table
-from spark_jobs.engine.session import QUICK_JAVA, build_session
+from spark_jobs.engine.session import build_session
 from spark_jobs.night import Night
 from spark_jobs.warehouse.tables import Tables
 
@@ -71,9 +71,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         shuffle_partitions=1,
         conf={
             "spark.sql.warehouse.dir": str(folder / "warehouse"),
-            # Frames of a few rows: compiling Java well would cost more than running it.
+            # Of half an hour and thousands of queries: both of Java's compilers are worth it.
             # A roomy young generation: plans of past queries are collected while still young.
-            "spark.driver.extraJavaOptions": f"{QUICK_JAVA} -Xmn1g",
+            "spark.driver.extraJavaOptions": "-XX:+UseSerialGC -Xmn1g",
             # A session of an hour keeps the story of thousands of queries otherwise.
             "spark.ui.retainedJobs": "20",
             "spark.ui.retainedStages": "20",

@@ -285,8 +285,8 @@ def test_events_since_the_training_change_an_spu_when_it_reaches_a_step(
     changed = [staged_by_a_run(FIRST)]
     for table in (*STAGED[0], *outputs):
         tables.copy_staged(table, FIRST)
-    third_of_s1 = [event("v", "a", NIGHTS[1].start)]
-    tables.stage(contract_frame(INTERACTIONS, third_of_s1), INTERACTIONS, NIGHTS[1])
+    later = [event(user, "a", NIGHTS[1].start) for user in ("v", "w")]
+    tables.stage(contract_frame(INTERACTIONS, later), INTERACTIONS, NIGHTS[1])
     changed.append(staged_by_a_run(NIGHTS[1]))
     assert staged_by_a_run(NIGHTS[1]) == changed[1]
 
@@ -304,9 +304,9 @@ def test_events_since_the_training_change_an_spu_when_it_reaches_a_step(
     np.testing.assert_allclose(
         [found[spu_id] for spu_id in ("s1", "s2", "s3")], vectors.numpy(), atol=1e-6
     )
-    # s3 has two events then, a step; s1 three, which is none.
-    assert set(changed[1][1]) == {"s3"}
-    assert set(changed[1][0]) == {"u", "v", "w"}
+    # s1 has four events then, s3 two.
+    assert set(changed[1][1]) == {"s1", "s3"}
+    assert set(changed[1][0]) == {"u", "lost", "v", "w"}
 
 
 def test_an_item_that_is_removed_stays_in_the_histories_of_those_who_met_it(story: Story) -> None:
