@@ -9,6 +9,7 @@ Shapes: N items, Q queries, M domains, P reduced features, L learned numbers, S 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import harmonic_mean
 from typing import TypeVar
 
 import torch
@@ -184,9 +185,9 @@ def _harmonic(fold: _Embedded, calibration: float) -> float:
     shares = [_found(*part, pages, spus) for part in parts]
     # Where no trained SPU has an item to spare, those that the map was made from stand in.
     seen = shares[1] if shares[1] is not None else shares[0]
-    if seen is None or shares[2] is None or not seen + shares[2]:
+    if seen is None or shares[2] is None:
         return 0.0
-    return 2 * seen * shares[2] / (seen + shares[2])
+    return harmonic_mean([seen, shares[2]])
 
 
 def _found(

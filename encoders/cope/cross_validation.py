@@ -8,6 +8,7 @@ Shapes: N items, S SPUs, Q queries, D numbers.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import harmonic_mean
 
 import numpy as np
 import torch
@@ -145,6 +146,13 @@ def random_split(data: CopeData, *, catalogue: int, share: float, seed: int) -> 
     return Split(new_S, spare_items(data) & ~known_N & ~new_S[data.spu_N], known_N)
 
 
+def has_queries(split: Split, data: CopeData, domains: Sequence[str]) -> bool:
+    """Return whether new SPUs of a split have items that can look for each other."""
+    is_new_N = split.new_S[data.spu_N]
+    new = data.where(is_new_N)
+    return bool(directions(torch.zeros(len(new.items), 1), new, domains))
+
+
 def cross_validated(
     recipe: Recipe,
     row: str,
@@ -215,8 +223,7 @@ def _mixed(found: Retrieved, new_S: NDArray[np.bool_]) -> dict[str, float]:
     if is_new_Q.all():
         return {}
     new, trained = float(hit_Q[is_new_Q].mean()), float(hit_Q[~is_new_Q].mean())
-    harmonic = 2 * new * trained / (new + trained) if new + trained else 0.0
-    return {"mixed new": new, "mixed trained": trained, "mixed": harmonic}
+    return {"mixed new": new, "mixed trained": trained, "mixed": harmonic_mean([new, trained])}
 
 
 def _one_shot(emb_ND: torch.Tensor, data: CopeData, domains: Sequence[str]) -> dict[str, float]:

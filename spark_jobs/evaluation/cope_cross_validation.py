@@ -13,6 +13,7 @@ from encoders.cope.cross_validation import (
     ablations,
     beside,
     cross_validated,
+    has_queries,
     random_split,
     spreads,
 )
@@ -102,6 +103,12 @@ def cross_validate_cope(
     recipe = Recipe(data, image_widths(info), config.cope, words_width(info.config))
     recipes = {COPE: recipe, **(ablations(recipe) if repeats.parts else {})}
     splits = _splits(recipe, repeats.splits)
+    if not any(has_queries(split, data, DOMAINS) for split in splits.values()):
+        raise Unevaluable(
+            f"COPE: as of night {snapshot.night}, of {len(data.spu_ids)} products too few have two "
+            f"items in the caches to leave {NEW_SHARE:.0%} of them out and look for these. "
+            "Evaluate on a later night (--ds)."
+        )
     measured: list[Measured] = []
     shown: list[Example] = []
     total = len(recipes) * len(splits) * repeats.seeds
@@ -115,17 +122,12 @@ def cross_validate_cope(
                 progress(sum(one.row in recipes for one in measured), total)
                 if found.row == COPE and found.split == 0 and not shown:
                     shown = _examples(emb_ND, recipe, splits[0])
-    figures = spreads(measured)
-    if "mean new R@1" not in figures[COPE]:
-        raise Unevaluable(
-            f"COPE: as of night {snapshot.night}, of {len(data.spu_ids)} products too few have two "
-            f"items in the caches to leave {NEW_SHARE:.0%} of them out and look for these. "
-            "Evaluate on a later night (--ds)."
-        )
     keys = list(zip(rows["domain"].to_pylist(), rows["item_id"].to_pylist(), strict=True))
     new = int(splits[0].new_S.sum())
     counts = {"products": len(data.spu_ids), "items": len(keys), "new products a split": new}
-    return CrossValidation(counts, figures, [_with_keys(example, keys) for example in shown])
+    return CrossValidation(
+        counts, spreads(measured), [_with_keys(example, keys) for example in shown]
+    )
 
 
 def _splits(recipe: Recipe, count: int) -> dict[int | None, Split]:

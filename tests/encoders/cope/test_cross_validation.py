@@ -13,6 +13,7 @@ from encoders.cope.cross_validation import (
     ablations,
     beside,
     cross_validated,
+    has_queries,
     random_split,
     split_figures,
     spreads,
@@ -78,6 +79,8 @@ def test_a_product_of_one_item_is_never_new() -> None:
     )
 
     assert _split(data, share=1).new_S.tolist() == [False, True, True]
+    assert has_queries(_split(data, share=1), data, DOMAINS)
+    assert not has_queries(_split(data, share=0), data, DOMAINS)
 
 
 def test_figures_agree_with_counting_by_hand(make_world: MakeWorld) -> None:
