@@ -26,8 +26,12 @@ def similar(
         str | None, typer.Option(help="user_id: the SPUs nearest to the user's vector")
     ] = None,
     domain: Annotated[
-        Domain | None, typer.Option(help="domain of --text and --image", show_default="page")
+        Domain | None,
+        typer.Option(help="domain of --text and --image", show_default="page; of a --scene, live"),
     ] = None,
+    scene: Annotated[
+        bool, typer.Option("--scene", help="--image shows several products: look up its parts too")
+    ] = False,
     top: Annotated[int, typer.Option(min=1, max=_MOST, help="number of SPUs")] = 10,
     form: FormatOption = "table",
 ) -> None:
@@ -40,8 +44,11 @@ def similar(
         raise typer.BadParameter("give one of --text and/or --image, --spu, --user")
     if domain is not None and not is_item:
         raise typer.BadParameter("--domain goes with --text or --image alone; leave it out")
+    if scene and (text is not None or not image):
+        raise typer.BadParameter("--scene goes with --image alone; leave out the others")
     settings = load_config(config)
-    query = Query(text, image or (), domain or "page", spu, user)
+    default = "live" if scene else "page"
+    query = Query(text, image or (), domain or default, spu, user, is_scene=scene)
     check_usable(query, settings.ingest)
     if is_item:  # torch takes as long to import as Spark to start
         import_ahead(["encoders.loading", "encoders.cope.features", "transformers"])

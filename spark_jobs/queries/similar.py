@@ -1,30 +1,29 @@
 """Similar: the SPUs nearest to a text, to pictures, to an SPU or to a user."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.config import Config
-from spark_jobs.contracts import COPE_FEATURES, SPU_EVENTS
+from spark_jobs.contracts import SPU_EVENTS
 from spark_jobs.engine.local_frames import local_frame
-from spark_jobs.engine.nearest_neighbours import nearest
-from spark_jobs.ingest.media.folders import MediaFolders
-from spark_jobs.ingest.media.item_media import MediaReader
-from spark_jobs.ingest.media.pictures import FORMATS, Picture
-from spark_jobs.ingest.row_checks import CONTROL_IN_TEXT
+from spark_jobs.engine.nearest_neighbours import Hit, nearest
 from spark_jobs.ingest_config import IngestConfig
+from spark_jobs.queries.query_items import (
+    Vectors,
+    item_vectors,
+    items_of_scenes,
+    usable_pictures,
+    usable_text,
+)
 from spark_jobs.queries.views import Catalog
 from spark_jobs.releases.release import Release
 from spark_jobs.spu.identity import survivors
-from spark_jobs.warehouse.encoder_store import encoder_info
-
-Vector = NDArray[np.float32]
 
 _DESCRIPTION = ("title", "brand", "category", "n_items")
 _RANKED = (
@@ -41,16 +40,13 @@ class NotThere(LookupError):
     """No SPU or user of this id has a vector in the live release."""
 
 
-class UnusableQuery(ValueError):
-    """A text or a picture that no vector can be made of."""
-
-
 @dataclass(frozen=True)
 class Query:
     """A text and pictures (together one item), or an SPU, or a user.
 
     Attributes:
         domain: that the text and pictures are encoded as an item of.
+        is_scene: whether a picture may show several products: its parts are looked up too.
     """
 
     text: str | None = None
@@ -58,37 +54,38 @@ class Query:
     domain: str = "page"
     spu: str | None = None
     user: str | None = None
+    is_scene: bool = False
 
 
 @dataclass(frozen=True)
-class QueryVector:
-    """The vector of a query.
+class QueryVectors:
+    """The vector of a query; of a scene, those of its pictures and of their parts.
 
     Attributes:
-        view: of the catalog, whose vectors it is comparable with.
+        view: of the catalog, whose vectors they are comparable with.
         spu_id: the SPU of the query, which is left out of its own neighbours; None without one.
     """
 
-    vector: Vector
+    vectors_KD: Vectors
     view: str
     spu_id: str | None = None
 
 
 def similar_spus(catalog: Catalog, config: Config, query: Query, top: int) -> DataFrame:
-    """Rank the SPUs of the last published night by cosine with a query.
+    """Rank the SPUs of the last published night by cosine with a query, the best of several.
 
     Returns:
         rank, cosine, spu_id, title, brand, category, n_items; ``top`` rows at most, best first.
 
     Raises:
-        NothingServed, NotThere, UnusableQuery: as ``query_vector``.
+        NothingServed, NotThere, UnusableQuery: as ``query_vectors``.
     """
-    found = query_vector(catalog, config, query)
+    found = query_vectors(catalog, config, query)
     others = catalog.frame(found.view)
     if found.spu_id is not None:
         others = others.filter(F.col("spu_id") != found.spu_id)
     vectors = others.select(F.col("spu_id").alias("key"), "embedding")
-    (hits,) = nearest(vectors, found.vector[None], top)
+    hits = best_hits(nearest(vectors, found.vectors_KD, top), top)
     is_hit = F.col("spu_id").isin([hit.key for hit in hits])
     described = {
         row["spu_id"]: tuple(row[name] for name in _DESCRIPTION)
@@ -105,8 +102,21 @@ def similar_spus(catalog: Catalog, config: Config, query: Query, top: int) -> Da
     return local_frame(catalog.tables.spark, rows, _RANKED)
 
 
-def query_vector(catalog: Catalog, config: Config, query: Query) -> QueryVector:
-    """Return a query's vector, of the live release.
+def best_hits(hits_of_each: Sequence[Sequence[Hit]], top: int) -> list[Hit]:
+    """Return the keys nearest to any of several queries, each once with its best score.
+
+    Args:
+        hits_of_each: the ``top`` nearest of each query.
+    """
+    best: dict[str, float] = {}
+    for hit in (hit for hits in hits_of_each for hit in hits):
+        best[hit.key] = max(hit.score, best.get(hit.key, hit.score))
+    ordered = sorted(best.items(), key=lambda pair: (-pair[1], pair[0]))
+    return [Hit(key, score) for key, score in ordered[:top]]
+
+
+def query_vectors(catalog: Catalog, config: Config, query: Query) -> QueryVectors:
+    """Return a query's vectors, of the live release.
 
     Raises:
         NothingServed: there is no live release or no published night.
@@ -116,12 +126,12 @@ def query_vector(catalog: Catalog, config: Config, query: Query) -> QueryVector:
     live = live_release(catalog)
     if query.spu is not None:
         spu_id = _current_spu(catalog, query.spu)
-        vector = _stored(catalog, "spu_embeddings_live", "spu_id", spu_id)
-        return QueryVector(vector, "spu_embeddings_live", spu_id)
+        vector_1D = _stored(catalog, "spu_embeddings_live", "spu_id", spu_id)
+        return QueryVectors(vector_1D, "spu_embeddings_live", spu_id)
     if query.user is not None:
-        vector = _stored(catalog, "user_embeddings_live", "user_id", query.user)
-        return QueryVector(vector, "spu_preference_embeddings_live")
-    return QueryVector(item_vector(catalog, live, config, query), "spu_embeddings_live")
+        vector_1D = _stored(catalog, "user_embeddings_live", "user_id", query.user)
+        return QueryVectors(vector_1D, "spu_preference_embeddings_live")
+    return QueryVectors(_of_item(catalog, live, config, query), "spu_embeddings_live")
 
 
 def check_usable(query: Query, limits: IngestConfig) -> None:
@@ -156,76 +166,18 @@ def live_release(catalog: Catalog) -> Release:
     return live
 
 
-def item_vector(catalog: Catalog, live: Release, config: Config, query: Query) -> Vector:
-    """Encode a text and pictures by COPE, in this process, as a night encodes an item.
-
-    Raises:
-        UnusableQuery: nothing of it, or not all of it, can be read.
-    """
-    from encoders.loading import load_encoder
-
+def _of_item(catalog: Catalog, live: Release, config: Config, query: Query) -> Vectors:
     pictures = usable_pictures(query.images, config.ingest)
     text = None if query.text is None else usable_text(query.text)
-    hardware = {"device": config.encoding.device, "precision": config.encoding.precision}
-    version = live.encoders["cope"]
-    backbones = encoder_info(catalog.tables, version).reads[COPE_FEATURES.name]
-    images = [{"uri": picture.uri, "sha256": picture.sha256} for picture in pictures]
-    features = load_encoder(catalog.tables.layout.encoder(backbones), **hardware).encode(
-        {"domain": [query.domain], "title": [text], "text": [None], "images": [images]}
-    )
-    if features.problems:
-        problems = "; ".join(f"{found.detail} ({found.reason})" for found in features.problems)
-        raise UnusableQuery(f"a picture cannot be used: {problems}. Give another file.")
-    heads = load_encoder(catalog.tables.layout.encoder(version), **hardware)
-    inputs = {name: list(vectors) for name, vectors in features.vectors.items()}
-    vectors_1D = heads.encode({"domain": [query.domain], **inputs}).vectors["embedding"]
-    vector: Vector = vectors_1D[0]
-    return vector
+    if not query.is_scene:
+        item = (text, [{"uri": picture.uri, "sha256": picture.sha256} for picture in pictures])
+        return item_vectors(catalog, live, config, [item], domain=query.domain)
+    with TemporaryDirectory() as folder:
+        items = items_of_scenes(pictures, Path(folder), config.ingest)
+        return item_vectors(catalog, live, config, items, domain=query.domain)
 
 
-def usable_pictures(files: Sequence[str], limits: IngestConfig) -> list[Picture]:
-    """Read pictures within the limits that ingest has.
-
-    Raises:
-        UnusableQuery: naming every file that cannot be used, and why.
-    """
-    # A feed's pictures lie in its folder; these files may lie anywhere.
-    places = [Path(file).resolve() for file in files]
-    refused = []
-    pictures: list[Picture] = []
-    for file, place in zip(files, places, strict=True):
-        media = MediaFolders(None, str(place.parent))
-        read, problems = MediaReader(limits).read(media, [place.name])
-        pictures += read
-        refused += [f"{file!r}: {problem.detail} ({problem.reason})" for problem in problems]
-    most = limits.max_images
-    if len(files) > most:
-        refused.append(f"{len(files)} files, but an item has at most {most} pictures")
-    elif len(pictures) > most:
-        refused.append(f"{len(pictures)} pictures and frames, but an item has at most {most}")
-    if refused:
-        raise UnusableQuery(
-            f"--image cannot be used: {'; '.join(refused)}. Give {', '.join(FORMATS)} files of at "
-            f"most {limits.max_image_bytes:,} bytes and {limits.max_image_pixels:,} pixels "
-            "(ingest.max_image_bytes, ingest.max_image_pixels)."
-        )
-    return pictures
-
-
-def usable_text(text: str) -> str:
-    """Return a text that could be an item's title.
-
-    Raises:
-        UnusableQuery: it is blank, or has control characters.
-    """
-    if not text.strip():
-        raise UnusableQuery("--text is empty. Give words, such as --text 'red running shoes'.")
-    if re.search(CONTROL_IN_TEXT, text):
-        raise UnusableQuery(f"--text has control characters: {text[:80]!r}. Leave them out.")
-    return text
-
-
-def _stored(catalog: Catalog, view: str, key: str, value: str) -> Vector:
+def _stored(catalog: Catalog, view: str, key: str, value: str) -> Vectors:
     rows = catalog.frame(view).filter(F.col(key) == F.lit(value)).select("embedding").collect()
     if not rows:
         live, noun = live_release(catalog), key.removesuffix("_id")
@@ -233,7 +185,7 @@ def _stored(catalog: Catalog, view: str, key: str, value: str) -> Vector:
             f"no {noun} {value!r} has a vector in release {live.name} as of night {catalog.night}. "
             f"To see some: embedmill sql --config CONFIG 'TABLE {view}' --limit 5."
         )
-    return np.asarray(rows[0]["embedding"], dtype=np.float32)
+    return np.asarray([rows[0]["embedding"]], dtype=np.float32)
 
 
 def _current_spu(catalog: Catalog, spu_id: str) -> str:

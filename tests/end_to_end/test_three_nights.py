@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from pyspark.sql import functions as F
 from typer.testing import CliRunner, Result
 
@@ -29,7 +30,7 @@ from spark_jobs.night import Night
 from spark_jobs.publish.feast_definitions import apply_definitions, open_store
 from spark_jobs.publish.fetching import online_features
 from spark_jobs.publish.online_values import online_checksum
-from spark_jobs.queries.similar import Query, query_vector, similar_spus
+from spark_jobs.queries.similar import Query, query_vectors, similar_spus
 from spark_jobs.queries.views import Catalog
 from spark_jobs.releases.encoders import WorseThanBackbones, WorseThanRules
 from spark_jobs.releases.ledger import live_release, named_release
@@ -574,9 +575,33 @@ def test_an_item_that_is_asked_for_gets_the_vector_that_the_night_gave_it(story:
     files = [image["uri"] for image in page["images"]]
 
     query = Query(text=page["title"], images=files, domain="page")
-    wanted = query_vector(catalog, warehouse.config, query)
+    (vector,) = query_vectors(catalog, warehouse.config, query).vectors_KD
 
-    assert float(np.dot(wanted.vector, page["embedding"])) == pytest.approx(1.0, abs=1e-3)
+    assert float(np.dot(vector, page["embedding"])) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_scene_finds_the_products_that_it_shows(story: dict, tmp_path: Path) -> None:
+    warehouse = story["warehouse"]
+    catalog = Catalog(warehouse.tables)
+    pages = catalog.frame("items_current").filter("domain = 'page' AND size(images) > 0")
+    members = catalog.frame("spu_members_current").select("domain", "item_id", "spu_id")
+    shown = pages.join(members, on=["domain", "item_id"]).orderBy("spu_id", "item_id").collect()
+    of_spu = {row["spu_id"]: row["images"][0]["uri"] for row in shown}
+    spus = sorted(of_spu)[::7][:4]
+    scene = Image.new("RGB", (800, 800), "white")
+    for place, spu in enumerate(spus):
+        with Image.open(of_spu[spu]) as picture:
+            fitting = picture.convert("RGB").resize((400, 400))
+        scene.paste(fitting, (place % 2 * 400, place // 2 * 400))
+    scene.save(tmp_path / "scene.png")
+
+    def found(*, is_scene: bool) -> int:
+        query = Query(images=[str(tmp_path / "scene.png")], is_scene=is_scene)
+        rows = similar_spus(catalog, warehouse.config, query, len(spus)).collect()
+        return len({row["spu_id"] for row in rows} & set(spus))
+
+    assert found(is_scene=True) >= 3
+    assert found(is_scene=True) > found(is_scene=False)
 
 
 def test_words_find_the_products_that_they_describe(story: dict) -> None:

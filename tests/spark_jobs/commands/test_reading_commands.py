@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from spark_jobs.cli import app
 from spark_jobs.commands.session import WarehouseMissing
-from spark_jobs.queries.similar import UnusableQuery
+from spark_jobs.queries.query_items import UnusableQuery
 
 CONFIG = ["similar", "--config", "spark_jobs/conf/local.toml"]
 

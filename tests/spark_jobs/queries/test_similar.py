@@ -7,12 +7,14 @@ from PIL import Image
 
 from spark_jobs.config import Config
 from spark_jobs.contracts import KINDS
+from spark_jobs.engine.nearest_neighbours import Hit
 from spark_jobs.ingest_config import IngestConfig
+from spark_jobs.queries.query_items import UnusableQuery, items_of_scenes, usable_pictures
 from spark_jobs.queries.similar import (
     NothingServed,
     NotThere,
     Query,
-    UnusableQuery,
+    best_hits,
     check_usable,
     similar_spus,
 )
@@ -24,6 +26,13 @@ from spark_jobs.warehouse.tables import Tables
 def ranked(tables: Tables, query: Query, top: int = 10) -> list[tuple[object, ...]]:
     frame = similar_spus(Catalog(tables), Config(), query, top)
     return [tuple(row) for row in frame.collect()]
+
+
+def test_what_is_near_to_several_queries_comes_once_with_its_best_score() -> None:
+    hits = [[Hit("a", 0.9), Hit("b", 0.2)], [Hit("b", 0.8), Hit("c", 0.8)], []]
+
+    assert best_hits(hits, 3) == [Hit("a", 0.9), Hit("b", 0.8), Hit("c", 0.8)]
+    assert best_hits(hits, 1) == [Hit("a", 0.9)]
 
 
 def test_an_spus_neighbours_are_ranked_by_cosine_in_the_live_release(analysts_shop: Tables) -> None:
@@ -117,6 +126,32 @@ def test_every_picture_that_cannot_be_used_is_named_with_its_reason(
 def test_more_pictures_than_an_item_may_have_are_refused(picture: Path) -> None:
     with pytest.raises(UnusableQuery, match="3 files, but an item has at most 2"):
         check_usable(Query(images=[str(picture)] * 3), IngestConfig(max_images=2))
+
+
+def test_each_part_of_a_scene_is_an_item_and_a_small_picture_one(
+    picture: Path, tmp_path: Path
+) -> None:
+    Image.effect_noise((200, 100), 50).save(tmp_path / "room.jpg")
+    pictures = usable_pictures([str(tmp_path / "room.jpg"), str(picture)], IngestConfig())
+    folder = tmp_path / "parts"
+    folder.mkdir()
+
+    items = items_of_scenes(pictures, folder, IngestConfig())
+
+    assert len(items) == 10 + 1
+    hashes = [image["sha256"] for _, images in items for image in images]
+    assert len(set(hashes)) == 11
+    with Image.open(items[1][1][0]["uri"]) as part:
+        assert part.size == (100, 50)
+
+
+def test_a_scene_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
+    Image.effect_noise((200, 100), 50).save(tmp_path / "room.png")
+    pictures = usable_pictures([str(tmp_path / "room.png")], IngestConfig())
+    (tmp_path / "room.png").write_bytes((tmp_path / "room.png").read_bytes()[:-3000])
+
+    with pytest.raises(UnusableQuery, match=r"room\.png.*Give another file"):
+        items_of_scenes(pictures, tmp_path, IngestConfig())
 
 
 @pytest.mark.parametrize(("text", "message"), [(" \u00a0", "is empty"), ("a\x07b", "control char")])
