@@ -40,8 +40,7 @@ def items_of_scenes(pictures: Sequence[Picture], folder: Path, limits: IngestCon
     Raises:
         UnusableQuery: a picture cannot be decoded.
     """
-    from encoders.cope.preprocessing import BadPicture, Limits, read_picture
-    from encoders.cope.scenes import scene_parts
+    from encoders.cope.preprocessing import BadPicture, Limits, read_picture, scene_parts
 
     items: list[Item] = []
     for picture in pictures:

@@ -76,17 +76,13 @@ def tiny_clip() -> Mapping[str, object]:
 @pytest.fixture
 def clip_folder(tmp_path: Path, tiny_clip: Mapping[str, object]) -> Path:
     """A tiny random open_clip model, as hubs hold one."""
-    return written_clip(tmp_path, tiny_clip)
-
-
-def written_clip(folder: Path, architecture: Mapping[str, object]) -> Path:
     preprocessing = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
-    config = {"model_cfg": architecture, "preprocess_cfg": preprocessing}
-    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    config = {"model_cfg": tiny_clip, "preprocess_cfg": preprocessing}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
     torch.manual_seed(0)
-    network = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
-    save_file(network.state_dict(), folder / "open_clip_model.safetensors")
-    return folder
+    network = open_clip.create_model(f"local-dir:{tmp_path}", load_weights=False)
+    save_file(network.state_dict(), tmp_path / "open_clip_model.safetensors")
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

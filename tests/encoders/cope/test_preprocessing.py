@@ -17,6 +17,7 @@ from encoders.cope.preprocessing import (
     in_frame,
     item_text,
     read_picture,
+    scene_parts,
 )
 from encoders.machine_faults import MachineFault
 
@@ -229,3 +230,22 @@ def test_a_machine_without_memory_or_files_is_no_fault_of_the_picture(
                 read_picture(str(file), digest, limits=LIMITS, side=32)
 
     assert isinstance(read_picture(str(file), digest, limits=LIMITS, side=32), Image.Image)
+
+
+def test_parts_of_a_scene_overlap_and_leave_nothing_out() -> None:
+    # Red says how far right a pixel is, green how far down.
+    across, down = np.meshgrid(np.arange(240), np.arange(160))
+    pixels = np.stack((across, down, np.zeros_like(across)), axis=2).astype(np.uint8)
+
+    whole, *parts = scene_parts(Image.fromarray(pixels))
+
+    np.testing.assert_array_equal(np.array(whole), pixels)
+    assert [part.size for part in parts] == [(120, 80)] * 9
+    starts = [part.getpixel((0, 0))[:2] for part in parts]
+    assert starts == [(x, y) for y in (0, 40, 80) for x in (0, 60, 120)]
+
+
+def test_a_small_picture_has_no_parts() -> None:
+    small = Image.new("RGB", (500, 63))
+
+    assert list(scene_parts(small)) == [small]
