@@ -31,7 +31,11 @@ class CopeConfig:
         text_backbone: a name of ``encoders/backbones/text.py``.
         words_in_pictures: a name of ``encoders/backbones/picture_words.py``: what is printed in
             pictures is read too, which takes several times as long as the backbones.
+        scenes: domains whose pictures show several products: parts of them have vectors of their
+            own, and a picture takes ten times as long.
         dim: of the vectors.
+        heads: those of COPE's paper are there to be compared with; the other settings of training
+            are not theirs.
         held_out: share of SPUs kept for the test.
         split_seed: which SPUs these are. Encoders of one split can be held against each other, so
             it is not ``seed``.
@@ -47,7 +51,9 @@ class CopeConfig:
     )
     text_backbone: str = "all-minilm-l6-v2"
     words_in_pictures: Literal["none", "pp-ocrv4"] = "none"
+    scenes: tuple[Literal["page", "video", "live"], ...] = ()
     dim: PositiveInt = 128
+    heads: Literal["shared_map", "published"] = "shared_map"
     steps: NonNegativeInt = 100
     batch_size: PositiveInt = 256
     learning_rate: PositiveFloat = 1e-3

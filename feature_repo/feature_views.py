@@ -103,6 +103,12 @@ RELEASE_VIEWS = (
                 "L2 norm 1; null when the item is gone",
                 "embedding",
             ),
+            Feature(
+                "item_cope_parts",
+                VECTOR,
+                "of scenes: vectors of the parts of the pictures, one after the other; else null",
+                "flatten(part_embeddings)",
+            ),
         ),
     ),
     View(

@@ -158,14 +158,23 @@ SPU_EVENTS = _log(
 )
 
 
-def _vector_log(name: str, grain: str, keys: tuple[str, ...], ddl: str) -> Table:
+def _vector_log(
+    name: str, grain: str, keys: tuple[str, ...], ddl: str, *, parts: str = ""
+) -> Table:
+    """Return the contract of a table of vectors.
+
+    Args:
+        parts: DDL of ``part_embeddings``, where the table has it.
+    """
     columns = f"""
     {ddl},
     encoder_version STRING NOT NULL COMMENT '<name>@<12 hex of the hash of weights and preprocessing>',
     content_hash    STRING NOT NULL COMMENT 'SHA-256 of what was encoded',
     embedding       ARRAY<FLOAT> COMMENT 'L2 norm 1; as wide as its encoder says; null when the key is gone'
+    {parts}
     """
-    return _log(name, grain, (*keys, "encoder_version"), columns, ("embedding",))
+    outputs = ("embedding", "part_embeddings") if parts else ("embedding",)
+    return _log(name, grain, (*keys, "encoder_version"), columns, outputs)
 
 
 ITEM_EMBEDDINGS = _vector_log(
@@ -174,6 +183,8 @@ ITEM_EMBEDDINGS = _vector_log(
     ("domain", "item_id"),
     "domain STRING NOT NULL COMMENT 'of the item: page, video or live', "
     "item_id STRING NOT NULL COMMENT 'id within the domain'",
+    parts=", part_embeddings ARRAY<ARRAY<FLOAT>> COMMENT 'of scenes (cope.scenes), whose pictures "
+    "show several products: vectors of up to nine parts of them, as embedding; null of others'",
 )
 SPU_EMBEDDINGS = _vector_log(
     "spu_embeddings",
@@ -222,9 +233,10 @@ ITEM_FEATURES = Table(
     f"""
     {_CACHE_KEYS},
     image_features ARRAY<FLOAT> COMMENT 'image backbones side by side, mean over pictures or frames; null without a readable picture',
-    text_features  ARRAY<FLOAT> COMMENT 'text backbone, then n-grams of title and words in pictures where such are read; null without text'
+    text_features  ARRAY<FLOAT> COMMENT 'text backbone, then n-grams of title and words in pictures where such are read; null without text',
+    part_features  ARRAY<FLOAT> COMMENT 'of scenes: image_features of the nine parts of the pictures, one after the other; null of others'
     """,
-    ("image_features", "text_features"),
+    ("image_features", "text_features", "part_features"),
 )
 SPU_CONTENT_EMBEDDINGS = Table(
     "spu_content_embeddings",

@@ -8,6 +8,7 @@ from spark_jobs.contracts import (
     DOMAINS,
     ENCODED,
     INTERACTIONS,
+    ITEM_EMBEDDINGS,
     ITEMS,
     PUBLISHED,
     QUARANTINE,
@@ -202,6 +203,12 @@ CHECKS = (
           advice="The encoder must normalise in float32, as its last step.",
           evidence="float32 rounding leaves 1e-6; norms of vectors normalised in bfloat16 came out "
                    "at 1.003."),
+    Check("part_vectors_fit", [ITEM_EMBEDDINGS.name], "part_misfit", at_least=0, at_most=0.001,
+          expected="vectors of parts as wide as the encoder says, of an L2 norm within {at_most} "
+                   "of 1, and none in tombstones",
+          advice="The stage must run parts of scenes through the encoder of the whole, and leave "
+                 "out those that have no vector.",
+          evidence="As unit_norm."),
     Check("few_duplicates", _VECTORS, "same_as_other", values=[False], mostly=0.8,
           expected="at most 20% of vectors are also the vector of another content",
           advice=f"{_BLANK}vector.",

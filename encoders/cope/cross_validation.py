@@ -8,23 +8,30 @@ Shapes: N items, S SPUs, Q queries, D numbers.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import harmonic_mean
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from encoders.cope.evaluation import Retrieved, directions, raw_vectors, retrieval
+from encoders.cope.evaluation import (
+    Retrieved,
+    directions,
+    item_vectors,
+    raw_vectors,
+    retrieval,
+)
 from encoders.cope.items import Features, unit, without_words
-from encoders.cope.sampling import CopeData, spare_items
+from encoders.cope.sampling import CopeData, Parts, spare_items
 from encoders.cope.shared_map import SharedMap
-from encoders.cope.training import TrainedCope, train
+from encoders.cope.training import TrainedCope, TrainedHeads, train
 from encoders.settings import CopeConfig
 
 Figures = Mapping[str, float]
 Progress = Callable[[int, int], None]
 # Heads and items -> their vectors [N, D].
-Vectors = Callable[[SharedMap, Features], torch.Tensor]
+Vectors = Callable[[TrainedHeads, Features], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -73,20 +80,23 @@ class Measured:
     chosen: Mapping[str, object]
 
 
-def without_calibration(heads: SharedMap, items: Features) -> torch.Tensor:
-    """Return vectors without the calibrating number."""
+def without_calibration(heads: TrainedHeads, items: Features) -> torch.Tensor:
+    """Return vectors without the calibrating number, where they have one."""
     emb_ND: torch.Tensor = heads(items)
-    return unit(emb_ND[:, : heads.config.learned_dim])
+    return unit(emb_ND[:, : heads.config.learned_dim]) if isinstance(heads, SharedMap) else emb_ND
 
 
-def raw_with_words(heads: SharedMap, items: Features) -> torch.Tensor:
-    """Return the raw features with the block of words."""
-    return heads.with_words(raw_vectors(heads, items), items)
+def raw_with_words(heads: TrainedHeads, items: Features) -> torch.Tensor:
+    """Return the raw features with the block of words, where the heads have one."""
+    raw_ND = raw_vectors(heads, items)
+    return heads.with_words(raw_ND, items) if isinstance(heads, SharedMap) else raw_ND
 
 
 def beside(recipe: Recipe) -> Mapping[str, Vectors]:
     """Return the rows that a training gives beside that of its vectors."""
     rows: dict[str, Vectors] = {"backbones alone": raw_vectors}
+    if recipe.config.heads == "published":
+        return rows
     if recipe.words_width:
         return rows | {"backbones and words alone": raw_with_words}
     return rows | {"no calibration": without_calibration}
@@ -100,28 +110,41 @@ def ablations(recipe: Recipe) -> dict[str, Recipe]:
     text_NT = without_words(data.items, recipe.words_width).text_BT
     found = {"closed form alone, no gradient": replace(recipe, config=replace(config, steps=0))}
     if len(widths) > 1:
-        for name, width, image_NI in zip(config.image_backbones, widths, images, strict=True):
-            alone = _with_features(data, image_NI, data.items.text_BT)
-            found[f"{name} alone"] = replace(recipe, data=alone, image_widths=[width])
+        for place, name in enumerate(config.image_backbones):
+            alone = replace(
+                _with_features(data, images[place], data.items.text_BT),
+                parts=_of_backbone(data.parts, widths, place),
+            )
+            found[f"{name} alone"] = replace(recipe, data=alone, image_widths=[widths[place]])
     if recipe.words_width:
         silent = _with_features(data, data.items.image_BI, text_NT)
         found["no words in pictures"] = replace(recipe, data=silent, words_width=0)
+    if data.parts is not None:
+        found["no parts of scenes"] = replace(recipe, data=replace(data, parts=None))
     if _has_both(data):
         nothing_NI, nothing_NT = (
             torch.full_like(part, torch.nan) for part in (data.items.image_BI, text_NT)
         )
         without_text = _with_features(data, data.items.image_BI, nothing_NT)
-        without_image = _with_features(data, nothing_NI, text_NT)
+        without_image = replace(_with_features(data, nothing_NI, text_NT), parts=None)
         found["no text"] = replace(recipe, data=without_text, words_width=0)
         found["no picture"] = replace(recipe, data=without_image, words_width=0)
-    published = replace(config, label_smoothing=0.1, temperature=0.05)
-    found["label smoothing .1, temperature .05"] = replace(recipe, config=published)
+    smoothed = replace(config, label_smoothing=0.1, temperature=0.05)
+    found["label smoothing .1, temperature .05"] = replace(recipe, config=smoothed)
     found["with CosFace"] = replace(recipe, config=replace(config, cosface=True))
+    found["heads as published"] = replace(recipe, config=replace(config, heads="published"))
     return found
 
 
 def _with_features(data: CopeData, image_NI: torch.Tensor, text_NT: torch.Tensor) -> CopeData:
     return replace(data, items=Features(data.items.domain_B, image_NI, text_NT))
+
+
+def _of_backbone(parts: Parts | None, widths: Sequence[int], place: int) -> Parts | None:
+    """Return the features that one image backbone gives of parts."""
+    if parts is None:
+        return None
+    return replace(parts, image_VI=parts.image_VI.split_with_sizes(list(widths), dim=1)[place])
 
 
 def _has_both(data: CopeData) -> bool:
@@ -182,7 +205,7 @@ def cross_validated(
         named: dict[str, Vectors] = {row: lambda heads, items: heads(items), **(others or {})}
         for name, vectors in named.items():
             with torch.no_grad():
-                emb_ND = vectors(trained.heads, data.items)
+                emb_ND = item_vectors(partial(vectors, trained.heads), data)
             figures = split_figures(emb_ND, data, split, domains)
             yield Measured(name, number, seed, figures, chosen), emb_ND
 

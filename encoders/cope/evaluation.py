@@ -2,11 +2,14 @@
 
 Retrieval in every direction between two domains, many positives a query, as in COPE (section 4.2).
 
-Shapes: N items, Q queries, C candidates, D numbers.
+Where pictures have parts, an item is as near to another as the nearest of its vectors.
+
+Shapes: N items, Q queries, C candidates, D numbers, P vectors of an item, V parts of pictures.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 import torch
@@ -30,6 +33,45 @@ def raw_vectors(heads: Heads, items: Features) -> torch.Tensor:
     return torch.nn.functional.normalize(both, dim=1).masked_fill(missing, torch.nan)
 
 
+def item_vectors(vectors: Callable[[Features], torch.Tensor], data: CopeData) -> torch.Tensor:
+    """Return the vectors of items [N, D]; of data with parts, those of the parts too [N, P, D].
+
+    NaN where there is none.
+    """
+    whole_ND, parts = vectors(data.items), data.parts
+    if parts is None:
+        return whole_ND
+    # To the encoder a part is an item with the text of its scene.
+    scenes = data.items[parts.item_V]
+    count = 2 + int(parts.part_V.max()) if len(parts.part_V) else 1
+    emb_NPD = whole_ND.new_full((len(whole_ND), count, whole_ND.shape[1]), torch.nan)
+    emb_NPD[:, 0] = whole_ND
+    emb_NPD[parts.item_V, 1 + parts.part_V] = vectors(replace(scenes, image_BI=parts.image_VI))
+    return emb_NPD
+
+
+def similarities(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Return the inner product of each two items, the highest of several; NaN without vectors.
+
+    Args:
+        left: vectors of Q items [Q, D] or [Q, P, D].
+        right: of C items, alike.
+
+    Returns:
+        [Q, C].
+    """
+    products = (q_QD @ c_CD.T for q_QD in _each(left) for c_CD in _each(right))
+    return reduce(torch.fmax, products)
+
+
+def _each(emb: torch.Tensor) -> Sequence[torch.Tensor]:
+    """Return the first vector of each item, then each further one that some item has."""
+    if emb.dim() == 2:
+        return [emb]
+    first, *others = emb.unbind(dim=1)
+    return [first, *(other_ND for other_ND in others if not other_ND[:, 0].isnan().all())]
+
+
 @dataclass(frozen=True)
 class Retrieved:
     """Scores of the queries that have a positive.
@@ -50,22 +92,22 @@ class Retrieved:
 
 
 def retrieval(
-    queries_QD: torch.Tensor,
+    queries: torch.Tensor,
     query_spu_Q: torch.Tensor,
-    candidates_CD: torch.Tensor,
+    candidates: torch.Tensor,
     candidate_spu_C: torch.Tensor,
 ) -> Retrieved | None:
-    """Search candidates by inner product; None where no query has a positive.
+    """Search candidates by ``similarities``; None where no query has a positive.
 
     A candidate without a vector (NaN) is never found, and a query without one finds nothing.
     """
     known_Q = torch.isin(query_spu_Q, candidate_spu_C)
-    queries_QD, spu_Q = queries_QD[known_Q], query_spu_Q[known_Q].numpy()
+    queries, spu_Q = queries[known_Q], query_spu_Q[known_Q].numpy()
     if not len(spu_Q):
         return None
 
     def cosines(rows: slice) -> NDArray[np.float32]:
-        return (queries_QD[rows] @ candidates_CD.T).numpy()
+        return similarities(queries[rows], candidates).numpy()
 
     ranks = rank_relevant(cosines, relevant_by_label(spu_Q, candidate_spu_C.numpy()))
     scores = {
@@ -80,6 +122,9 @@ def directions(
     emb_ND: torch.Tensor, data: CopeData, domains: Sequence[str]
 ) -> dict[str, Retrieved]:
     """Return ``retrieval`` for each ordered pair of domains with a common SPU, as ``page>video``.
+
+    Args:
+        emb_ND: of the items of ``data``, or [N, P, D]: as from ``item_vectors``.
 
     Where only one domain has items, ``page>page``: each item among all others.
     """

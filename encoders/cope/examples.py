@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from encoders.cope.evaluation import similarities
 from encoders.cope.sampling import CopeData
 
 _FOUND = 5
@@ -49,7 +50,7 @@ def examples(
         of_each: right ones, and wrong ones, at most.
     """
     rng = np.random.default_rng(seed)
-    has_vector_N = ~emb_ND[:, 0].isnan()
+    has_vector_N = ~emb_ND.isnan().flatten(1).all(dim=1)
     found = []
     for left, left_name in enumerate(domains):
         for right, right_name in enumerate(domains):
@@ -79,7 +80,7 @@ def _ranked(
 ) -> list[Example]:
     if not len(queries_Q):
         return []
-    score_QC = emb_ND[queries_Q] @ emb_ND[candidates_C].T
+    score_QC = similarities(emb_ND[queries_Q], emb_ND[candidates_C])
     nearest_QK = candidates_C[score_QC.topk(min(_FOUND, len(candidates_C)), dim=1).indices]
     is_right_QK = data.spu_N[nearest_QK] == data.spu_N[queries_Q].unsqueeze(1)
     return [

@@ -30,7 +30,7 @@ from encoders.backbones.text import (
 )
 from encoders.backbones.weights import InvalidBackbone, check_sha256, sha256_of
 from encoders.cope.picture_features import PictureFeatures
-from encoders.cope.preprocessing import Limits, item_text
+from encoders.cope.preprocessing import PARTS, Limits, item_text
 from encoders.cope.word_features import WIDTH, word_features
 from encoders.hardware import choose_hardware
 from encoders.protocol import Batch, Encoded, Problem
@@ -39,6 +39,7 @@ from encoders.settings import CopeConfig
 KIND = "cope_features"
 NO_WORDS = "none"
 _WORDS = "words_in_pictures"
+_SCENES = "scenes"
 JSON = Mapping[str, Any]
 _TOKENS_A_PICTURE = 200
 
@@ -58,10 +59,13 @@ def feature_artifact(settings: CopeConfig, limits: Limits | None = None) -> Arti
         **_image_part(images),
         "text_backbone": {"name": text, "sha256": text_weights_sha256(text)},
         **_words_part(settings.words_in_pictures),
+        **({_SCENES: sorted(set(settings.scenes))} if settings.scenes else {}),
     }
+    width = sum(image_width(image) for image in images)
     widths = {
-        "image_features": sum(image_width(image) for image in images),
+        "image_features": width,
         "text_features": text_width(text) + words_width(config),
+        **({"part_features": PARTS * width} if settings.scenes else {}),
     }
     return Artifact(
         name=KIND,
@@ -124,6 +128,7 @@ def load_features(
     several: Any = artifact.config.get("image_backbones", [artifact.config.get("image_backbone")])
     images = [_named(artifact, "image_backbones", image) for image in several]
     text = _named(artifact, "text_backbone", artifact.config.get("text_backbone"))
+    scenes: Any = artifact.config.get(_SCENES, ())
     try:
         for image in images:
             _check_settings(image)
@@ -138,6 +143,7 @@ def load_features(
             ),
             limits,
             _reader(artifact),
+            scenes=scenes,
         )
     except InvalidBackbone as error:
         raise InvalidArtifact(f"encoder {artifact.version}: {error}") from error
@@ -176,7 +182,12 @@ def _named(artifact: Artifact, part: str, pinned: object) -> Mapping[str, str]:
 
 
 class CopeFeatures:
-    """The ``cope_features`` encoder; see ``encoders/protocol.py``."""
+    """The ``cope_features`` encoder; see ``encoders/protocol.py``.
+
+    Args:
+        scenes: domains whose pictures also have ``part_features``: the image features of each of
+            their parts, one after the other.
+    """
 
     inputs = ("domain", "title", "text", "images")
 
@@ -187,9 +198,12 @@ class CopeFeatures:
         text: TextBackbone,
         limits: Limits,
         reader: WordReader | None = None,
+        *,
+        scenes: Sequence[str] = (),
     ) -> None:
         self._version, self._text, self._limits = version, text, limits
-        self._pictures = PictureFeatures(images, limits, reader)
+        self._pictures = PictureFeatures(images, limits, reader, scenes)
+        self._has_scenes = bool(scenes)
         self._text_width = text.width + (WIDTH if reader else 0)
         self._reads_words = reader is not None
 
@@ -199,7 +213,9 @@ class CopeFeatures:
 
     @property
     def outputs(self) -> Mapping[str, int]:
-        return {"image_features": self._pictures.width, "text_features": self._text_width}
+        width = self._pictures.width
+        parts = {"part_features": PARTS * width} if self._has_scenes else {}
+        return {"image_features": width, "text_features": self._text_width, **parts}
 
     def length(self, row: Mapping[str, object]) -> int:
         """Pictures weigh most; among rows of as many pictures, the tokens of the text order.
@@ -218,11 +234,17 @@ class CopeFeatures:
         text_BD, unread = self._encode_texts(batch["title"], batch["text"])
         if self._reads_words:
             text_BD = _with_words(text_BD, batch["title"], pictures.words_B)
-        image_BD, problems = pictures.features_BD, [*pictures.problems, *unread]
+        problems = [*pictures.problems, *unread]
+        parts_BX = pictures.parts_BPD.reshape(len(text_BD), PARTS * self._pictures.width)
+        vectors = {
+            "image_features": pictures.features_BD,
+            "text_features": text_BD,
+            **({"part_features": parts_BX} if self._has_scenes else {}),
+        }
         fatal = [problem.row for problem in problems if problem.fatal]
-        image_BD[fatal] = np.nan
-        text_BD[fatal] = np.nan
-        return Encoded({"image_features": image_BD, "text_features": text_BD}, problems)
+        for vectors_BX in vectors.values():
+            vectors_BX[fatal] = np.nan
+        return Encoded(vectors, problems)
 
     def _encode_texts(
         self, titles: Sequence[object], texts: Sequence[object]

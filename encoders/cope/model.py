@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from encoders.artifacts import Artifact, InvalidArtifact
 from encoders.cope.fusion_heads import FusionConfig, FusionHeads
 from encoders.cope.items import Features
+from encoders.cope.published_heads import PublishedConfig, PublishedHeads
 from encoders.cope.shared_map import SharedMap, SharedMapConfig
 from encoders.protocol import Batch, Encoded
 from encoders.spaces.rotation import weights
 
 KIND = "cope"
 
-Heads = SharedMap | FusionHeads
+Heads = SharedMap | PublishedHeads | FusionHeads
 
 
 def heads_artifact(heads: Heads, features_version: str, metrics: Mapping[str, object]) -> Artifact:
@@ -42,10 +43,10 @@ def heads_artifact(heads: Heads, features_version: str, metrics: Mapping[str, ob
 
 
 def _trained_domains(heads: Heads) -> list[str]:
-    if isinstance(heads, SharedMap):
-        return list(heads.config.trained)
-    shares = zip(heads.config.domains, heads.share_N.tolist(), strict=True)
-    return [name for name, share in shares if share > 0]
+    if isinstance(heads, FusionHeads):
+        shares = zip(heads.config.domains, heads.share_N.tolist(), strict=True)
+        return [name for name, share in shares if share > 0]
+    return list(heads.config.trained)
 
 
 def artifact_heads(artifact: Artifact) -> Heads:
@@ -70,6 +71,8 @@ def artifact_heads(artifact: Artifact) -> Heads:
 def _empty_heads(given: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Heads:
     """Return heads of the sizes that ``config.json`` gives, without their weights."""
     lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list | tuple)}
+    if "hidden" in given:
+        return PublishedHeads(PublishedConfig(**{**given, **lists}))
     if "image_widths" in given:
         return SharedMap(SharedMapConfig(**{**given, **lists}), spus=len(tensors["centre_SL"]))
     # A vector never changes under its version: encoders saved without the rule go on without it.
@@ -119,7 +122,7 @@ class CopeEncoder:
         image_width, text_width = (
             mean_NF.shape[1] for mean_NF in (self._heads.image_mean_NI, self._heads.text_mean_NT)
         )
-        if isinstance(self._heads, SharedMap):
+        if not isinstance(self._heads, FusionHeads):
             text_width += self._heads.config.words_width
         items = Features(
             torch.tensor([self._row_of(domain) for domain in batch["domain"]], dtype=torch.long),

@@ -28,6 +28,7 @@ JSON = Mapping[str, object]
 # Parts of a scene: of half a side, side by side and in between.
 _PART = 0.5
 _PART_OFFSETS = (0.0, 0.25, 0.5)
+PARTS = len(_PART_OFFSETS) ** 2
 # Pixels of a part's shorter side: of less, backbones see colours alone.
 _LEAST_PART = 32
 _SCHEMES = ("file", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "hdfs", "memory")

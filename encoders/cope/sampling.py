@@ -1,6 +1,6 @@
 """Sampling of training batches: pairs of items of one SPU, from different domains.
 
-Shapes: N items, S SPUs, M domains, B rows.
+Shapes: N items, S SPUs, M domains, B rows, V parts of pictures, I image features.
 """
 
 import hashlib
@@ -17,16 +17,33 @@ _SPARED = 5
 
 
 @dataclass(frozen=True)
+class Parts:
+    """Parts of the pictures of scenes, which show several products.
+
+    Attributes:
+        image_VI: as ``Features.image_BI``.
+        item_V: row of the item of each.
+        part_V: which part of the pictures it is, from 0.
+    """
+
+    image_VI: torch.Tensor
+    item_V: torch.Tensor
+    part_V: torch.Tensor
+
+
+@dataclass(frozen=True)
 class CopeData:
     """Items that training learns from.
 
     Attributes:
         spu_N: row of each item's SPU in ``spu_ids``.
+        parts: of the pictures of some items, which are found by them too; None where not read.
     """
 
     items: Features
     spu_N: torch.Tensor
     spu_ids: Sequence[str]
+    parts: Parts | None = None
 
     def of(self, split: Split, *, held_out: float, seed: int) -> "CopeData":
         """Return the items whose SPU is in a split."""
@@ -34,7 +51,7 @@ class CopeData:
         return self.where(torch.tensor(chosen, dtype=torch.bool)[self.spu_N])
 
     def where(self, chosen_N: torch.Tensor) -> "CopeData":
-        """Return the chosen items."""
+        """Return the chosen items, whole: training reads no parts."""
         rows = torch.nonzero(chosen_N).squeeze(1)
         return CopeData(self.items[rows], self.spu_N[rows], self.spu_ids)
 

@@ -20,6 +20,8 @@ from encoders.cope.choices import Choice, best_choice, spu_centres
 from encoders.cope.discriminant import domain_means, reducing_basis
 from encoders.cope.evaluation import directions, mean_of, means, raw_vectors, scores_by_spu
 from encoders.cope.items import is_missing
+from encoders.cope.published_heads import PublishedHeads
+from encoders.cope.published_training import train_published
 from encoders.cope.refinement import Map, Reduced, Refinement, closed_form
 from encoders.cope.sampling import CopeData, PairSampler, drawn
 from encoders.cope.shared_map import SharedMap, SharedMapConfig
@@ -28,6 +30,7 @@ from encoders.resampling import difference
 from encoders.settings import CopeConfig
 
 Progress = Callable[[int, int], None]
+TrainedHeads = SharedMap | PublishedHeads
 _DOMAINS = ("page", "video", "live")
 # SPUs whose centres calibrate.
 _MOST_CENTRES = 2_048
@@ -49,7 +52,7 @@ class TrainedCope:
         metrics: held-out figures beside the raw features', what was chosen, and the curve.
     """
 
-    heads: SharedMap
+    heads: TrainedHeads
     metrics: Mapping[str, object]
 
 
@@ -97,6 +100,9 @@ def train(
         domains=tuple(domains),
     )
     heads = _centred_heads(seen, sizes)
+    if config.heads == "published":
+        published = train_published(heads, learned, config)
+        return TrainedCope(published, _metrics(published, None, config, learned, test))
     items, bases = _reduced(heads, seen)
     choice = _DEFAULT
     if has_pairs:
@@ -216,7 +222,11 @@ def _centres(found: Map, items: Reduced, choice: Choice, page: int, seed: int) -
 
 
 def _metrics(
-    heads: SharedMap, choice: Choice, config: CopeConfig, learned: CopeData, test: CopeData
+    heads: TrainedHeads,
+    choice: Choice | None,
+    config: CopeConfig,
+    learned: CopeData,
+    test: CopeData,
 ) -> dict[str, object]:
     """Return held-out figures beside the raw features', what was chosen, and the curve."""
     domains = heads.config.domains
@@ -227,6 +237,7 @@ def _metrics(
     if ours:
         lead = difference(*(scores_by_spu(found, "R@1") for found in (ours, raw))).as_json()
     parts = {"train": learned, "test": test}
+    chosen = {} if choice is None else asdict(choice)
     return {
         "config": asdict(config),
         "spus": {name: len(set(part.spu_N.tolist())) for name, part in parts.items()},
@@ -236,8 +247,8 @@ def _metrics(
         "test_mean_R@1": mean_of(ours, "R@1"),
         "test_raw_mean_R@1": mean_of(raw, "R@1"),
         "lead": lead,
-        "chosen": {name: value for name, value in asdict(choice).items() if name != "curve"},
-        "curve": choice.curve,
+        "curve": chosen.pop("curve", []),
+        "chosen": chosen,
     }
 
 

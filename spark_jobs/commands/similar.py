@@ -1,4 +1,4 @@
-"""``embedmill similar``: the SPUs nearest to a text, a picture, an SPU or a user."""
+"""``embedmill similar``: the SPUs nearest to a text, a picture, an item, an SPU or a user."""
 
 from typing import Annotated, Literal
 
@@ -19,6 +19,10 @@ def similar(
     image: Annotated[
         list[str] | None, typer.Option(help="picture file; repeat it for more, or add --text")
     ] = None,
+    item: Annotated[
+        str | None,
+        typer.Option(help="item_id in --domain; of a scene, its parts are looked up too"),
+    ] = None,
     spu: Annotated[
         str | None, typer.Option(help="spu_id; of a merged one, its survivor is used")
     ] = None,
@@ -27,7 +31,9 @@ def similar(
     ] = None,
     domain: Annotated[
         Domain | None,
-        typer.Option(help="domain of --text and --image", show_default="page; of a --scene, live"),
+        typer.Option(
+            help="domain of --text, --image or --item", show_default="page; of a --scene, live"
+        ),
     ] = None,
     scene: Annotated[
         bool, typer.Option("--scene", help="--image shows several products: look up its parts too")
@@ -39,18 +45,18 @@ def similar(
     from spark_jobs.queries.similar import Query, check_usable, similar_spus
     from spark_jobs.queries.views import Catalog
 
-    is_item = text is not None or bool(image)
-    if is_item + (spu is not None) + (user is not None) != 1:
-        raise typer.BadParameter("give one of --text and/or --image, --spu, --user")
-    if domain is not None and not is_item:
-        raise typer.BadParameter("--domain goes with --text or --image alone; leave it out")
+    is_new = text is not None or bool(image)
+    if is_new + (item is not None) + (spu is not None) + (user is not None) != 1:
+        raise typer.BadParameter("give one of --text and/or --image, --item, --spu, --user")
+    if domain is not None and not is_new and item is None:
+        raise typer.BadParameter("--domain goes with --text, --image or --item alone; leave it out")
     if scene and (text is not None or not image):
         raise typer.BadParameter("--scene goes with --image alone; leave out the others")
     settings = load_config(config)
     default = "live" if scene else "page"
-    query = Query(text, image or (), domain or default, spu, user, is_scene=scene)
+    query = Query(text, image or (), domain or default, item, spu, user, is_scene=scene)
     check_usable(query, settings.ingest)
-    if is_item:  # torch takes as long to import as Spark to start
+    if is_new:  # torch takes as long to import as Spark to start
         import_ahead(["encoders.loading", "encoders.cope.features", "transformers"])
     catalog = Catalog(open_to_read(settings))
     print_result(similar_spus(catalog, settings, query, top), form, limit=top)

@@ -71,27 +71,78 @@ def head_vectors(
     features: DataFrame,
     encoder: EncoderInfo,
     config: EncodingConfig,
+    parts: int = 0,
 ) -> DataFrame:
-    """Run COPE's heads over wanted contents, each once.
+    """Run COPE's heads over wanted contents, each once, and over the parts of scenes.
 
     Args:
         wanted: content_hash, distinct; ``count`` of them.
         items: content_hash, domain. A content may be that of many items, of one domain.
-        features: content_hash, image_features, text_features; unique.
+        features: content_hash, image_features, text_features, part_features; unique.
+        parts: of a scene's pictures, whose features lie in ``part_features``; 0 without scenes.
 
     Returns:
-        content_hash, embedding. Lazy, with a model in it: write it once.
+        content_hash, embedding, part_embeddings. Lazy, with a model in it: write it once.
     """
     domains = items.select("content_hash", "domain").dropDuplicates(["content_hash"])
-    inputs = (
-        wanted.join(domains, on="content_hash", how="inner")
-        .join(features, on="content_hash", how="inner")
-        .select("content_hash", *encoder.inputs)
+    contents = wanted.join(domains, on="content_hash", how="inner").join(
+        features, on="content_hash", how="inner"
     )
-    vectors = encoded(
-        inputs, encoder, keys=("content_hash",), config=config, stage=STAGE, count=count
+    run = partial(encoded, encoder=encoder, config=config, stage=STAGE)
+    if not parts:
+        inputs = contents.select("content_hash", *encoder.inputs)
+        vectors = run(inputs, keys=("content_hash",), count=count)
+        nothing = F.lit(None).cast("array<array<float>>").alias("part_embeddings")
+        return vectors.select("content_hash", "embedding", nothing)
+    inputs = scene_parts(contents, parts).select("content_hash", "part", *encoder.inputs)
+    return vectors_of_scenes(run(inputs, keys=("content_hash", "part"), count=(1 + parts) * count))
+
+
+def scene_parts(contents: DataFrame, parts: int) -> DataFrame:
+    """Return a row for each content, part 0, and one for each part of its pictures, from 1.
+
+    To the heads a part is an item with the text of its scene, and its part of the picture.
+
+    Args:
+        contents: content_hash, domain, image_features, text_features, part_features.
+    """
+    features = F.col("part_features")
+    width = (F.size(features) / parts).cast("int")
+    each = F.transform(
+        F.sequence(F.lit(0), F.lit(parts - 1)), lambda n: F.slice(features, n * width + 1, width)
     )
-    return vectors.select("content_hash", "embedding")
+    seen = F.concat(
+        F.array("image_features"), F.when(features.isNotNull(), each).otherwise(F.array())
+    )
+    return contents.select(
+        "content_hash",
+        "domain",
+        "text_features",
+        F.posexplode(seen).alias("part", "image_features"),
+    )
+
+
+def vectors_of_scenes(vectors: DataFrame) -> DataFrame:
+    """Gather the vectors of contents and of their parts, a content a row.
+
+    Args:
+        vectors: content_hash, part (0 is the whole), embedding (null: no vector).
+
+    Returns:
+        content_hash, embedding, part_embeddings: null where no part has a vector.
+    """
+    part = F.when(
+        (F.col("part") > 0) & F.col("embedding").isNotNull(), F.struct("part", "embedding")
+    )
+    gathered = vectors.groupBy("content_hash").agg(
+        F.max(F.when(F.col("part") == 0, F.col("embedding"))).alias("embedding"),
+        F.sort_array(F.collect_list(part)).alias("parts"),
+    )
+    return gathered.select(
+        "content_hash",
+        "embedding",
+        F.when(F.size("parts") > 0, F.col("parts.embedding")).alias("part_embeddings"),
+    )
 
 
 def alike_items(items: DataFrame, vectors: DataFrame) -> DataFrame:
@@ -114,13 +165,23 @@ def alike_items(items: DataFrame, vectors: DataFrame) -> DataFrame:
 
 
 def _wanted(tables: Tables, config: Config, items: DataFrame, encoder: EncoderInfo) -> Wanted:
-    read = F.col("encoder_version") == encoder.reads[COPE_FEATURES.name]
+    backbones = encoder_info(tables, encoder.reads[COPE_FEATURES.name])
+    read = F.col("encoder_version") == backbones.version
     features = tables.read(ITEM_FEATURES).filter(read)
     keys, eligible = _counted(items, features)
     compute = partial(
-        head_vectors, items=items, features=features, encoder=encoder, config=config.encoding
+        head_vectors,
+        items=items,
+        features=features,
+        encoder=encoder,
+        config=config.encoding,
+        parts=_parts(backbones),
     )
     return Wanted(encoder.version, encodable_items(items, features), compute, keys, eligible)
+
+
+def _parts(backbones: EncoderInfo) -> int:
+    return backbones.outputs.get("part_features", 0) // backbones.outputs["image_features"]
 
 
 def _counted(items: DataFrame, features: DataFrame) -> tuple[int, int]:

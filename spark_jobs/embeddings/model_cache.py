@@ -171,6 +171,8 @@ class _Cache:
             stage=self.stage,
             count=count,
         )
+        absent = [name for name in outputs if name not in self.encoder.outputs]
+        vectors = vectors.withColumns({name: F.lit(None).cast("array<float>") for name in absent})
         has_vector = F.coalesce(*outputs).isNotNull() & ~F.exists(PROBLEMS, lambda p: p["fatal"])
         rows = vectors.select(
             "*", F.lit(version).alias("encoder_version"), has_vector.alias("_has_vector")

@@ -1,13 +1,21 @@
 """Evaluation of COPE: retrieval across domains among SPUs that no encoder was trained on."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from encoders.cope.evaluation import Retrieved, directions, mean_of, raw_vectors, scores_by_spu
+from encoders.cope.evaluation import (
+    Retrieved,
+    directions,
+    item_vectors,
+    mean_of,
+    raw_vectors,
+    scores_by_spu,
+)
 from encoders.cope.model import artifact_heads
 from encoders.cope.sampling import CopeData, split_of
 from spark_jobs.config import Config
@@ -132,21 +140,21 @@ def items_to_search(
     tables = snapshot.tables
     items = snapshot.state(ITEMS, [*_ITEM, "content_hash"])
     versions = dict.fromkeys(_features_version(artifact) for artifact in encoders.values())
-    features = {version: _features(tables, version) for version in versions}
+    widths = {version: encoder_info(tables, version).outputs for version in versions}
+    features = {version: _features(tables, version, outputs) for version, outputs in widths.items()}
     for of_version in features.values():  # an item that one of them could not read is left out
         items = items.join(of_version.select("content_hash"), on="content_hash", how="left_semi")
     return {
         version: cope_data(
-            training_rows(items, groups, of_version, _MAX_ITEMS).toArrow(),
-            encoder_info(tables, version).outputs,
+            training_rows(items, groups, of_version, _MAX_ITEMS).toArrow(), widths[version]
         )
         for version, of_version in features.items()
     }
 
 
-def _features(tables: Tables, version: str) -> DataFrame:
+def _features(tables: Tables, version: str, outputs: Iterable[str]) -> DataFrame:
     rows = tables.read(ITEM_FEATURES).filter(F.col("encoder_version") == version)
-    return rows.select("content_hash", "image_features", "text_features")
+    return rows.select("content_hash", *outputs)
 
 
 def search(
@@ -165,10 +173,11 @@ def search(
         version = _features_version(artifact)
         heads, items = artifact_heads(artifact), data[version]
         with torch.inference_mode():
-            learned[name] = directions(heads(items.items), items, DOMAINS)
+            learned[name] = directions(item_vectors(heads, items), items, DOMAINS)
         label = BACKBONES if len(data) == 1 else f"backbones of {name} alone"
         if version not in raw:
-            raw[version] = label, directions(raw_vectors(heads, items.items), items, DOMAINS)
+            emb_ND = item_vectors(partial(raw_vectors, heads), items)
+            raw[version] = label, directions(emb_ND, items, DOMAINS)
     return learned | dict(raw.values())
 
 

@@ -98,7 +98,8 @@ def cross_validate_cope(
         Unevaluable: too few SPUs have items that could find each other.
     """
     version, _ = warm_item_features(snapshot, config)
-    info, rows = encoder_info(snapshot.tables, version), item_rows(snapshot, version).toArrow()
+    info = encoder_info(snapshot.tables, version)
+    rows = item_rows(snapshot, version, tuple(info.outputs)).toArrow()
     data = cope_data(rows, info.outputs)
     recipe = Recipe(data, image_widths(info), config.cope, words_width(info.config))
     recipes = {COPE: recipe, **(ablations(recipe) if repeats.parts else {})}

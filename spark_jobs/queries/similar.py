@@ -1,12 +1,14 @@
-"""Similar: the SPUs nearest to a text, to pictures, to an SPU or to a user."""
+"""Similar: the SPUs nearest to a text, to pictures, to an item, to an SPU or to a user."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from spark_jobs.config import Config
@@ -37,21 +39,22 @@ class NothingServed(LookupError):
 
 
 class NotThere(LookupError):
-    """No SPU or user of this id has a vector in the live release."""
+    """No item, SPU or user of this id has a vector in the live release."""
 
 
 @dataclass(frozen=True)
 class Query:
-    """A text and pictures (together one item), or an SPU, or a user.
+    """A text and pictures (together one item), or an item of the warehouse, an SPU, or a user.
 
     Attributes:
-        domain: that the text and pictures are encoded as an item of.
+        domain: that the text and pictures are encoded as an item of; that of ``item``.
         is_scene: whether a picture may show several products: its parts are looked up too.
     """
 
     text: str | None = None
     images: Sequence[str] = ()
     domain: str = "page"
+    item: str | None = None
     spu: str | None = None
     user: str | None = None
     is_scene: bool = False
@@ -59,7 +62,7 @@ class Query:
 
 @dataclass(frozen=True)
 class QueryVectors:
-    """The vector of a query; of a scene, those of its pictures and of their parts.
+    """The vector of a query; of a scene, those of its parts too.
 
     Attributes:
         view: of the catalog, whose vectors they are comparable with.
@@ -120,17 +123,22 @@ def query_vectors(catalog: Catalog, config: Config, query: Query) -> QueryVector
 
     Raises:
         NothingServed: there is no live release or no published night.
-        NotThere: no such SPU or user.
+        NotThere: no such item, SPU or user.
         UnusableQuery: a picture that cannot be read, or a text without a word.
     """
     live = live_release(catalog)
     if query.spu is not None:
         spu_id = _current_spu(catalog, query.spu)
-        vector_1D = _stored(catalog, "spu_embeddings_live", "spu_id", spu_id)
-        return QueryVectors(vector_1D, "spu_embeddings_live", spu_id)
+        spu = _stored(catalog, "spu_embeddings_live", {"spu_id": spu_id})
+        return QueryVectors(_matrix([spu["embedding"]]), "spu_embeddings_live", spu_id)
     if query.user is not None:
-        vector_1D = _stored(catalog, "user_embeddings_live", "user_id", query.user)
-        return QueryVectors(vector_1D, "spu_preference_embeddings_live")
+        user = _stored(catalog, "user_embeddings_live", {"user_id": query.user})
+        return QueryVectors(_matrix([user["embedding"]]), "spu_preference_embeddings_live")
+    if query.item is not None:
+        key = {"domain": query.domain, "item_id": query.item}
+        item = _stored(catalog, "item_embeddings_live", key)
+        vectors = [item["embedding"], *(item["part_embeddings"] or ())]
+        return QueryVectors(_matrix(vectors), "spu_embeddings_live")
     return QueryVectors(_of_item(catalog, live, config, query), "spu_embeddings_live")
 
 
@@ -177,15 +185,22 @@ def _of_item(catalog: Catalog, live: Release, config: Config, query: Query) -> V
         return item_vectors(catalog, live, config, items, domain=query.domain)
 
 
-def _stored(catalog: Catalog, view: str, key: str, value: str) -> Vectors:
-    rows = catalog.frame(view).filter(F.col(key) == F.lit(value)).select("embedding").collect()
+def _stored(catalog: Catalog, view: str, key: Mapping[str, str]) -> Row:
+    """Return the row of a key in a view of vectors."""
+    is_it = reduce(and_, (F.col(name) == F.lit(value) for name, value in key.items()))
+    rows = catalog.frame(view).filter(is_it).collect()
     if not rows:
-        live, noun = live_release(catalog), key.removesuffix("_id")
+        live, (name, value) = live_release(catalog), list(key.items())[-1]
         raise NotThere(
-            f"no {noun} {value!r} has a vector in release {live.name} as of night {catalog.night}. "
+            f"no {key.get('domain', name.removesuffix('_id'))} {value!r} has a vector in release "
+            f"{live.name} as of night {catalog.night}. "
             f"To see some: embedmill sql --config CONFIG 'TABLE {view}' --limit 5."
         )
-    return np.asarray([rows[0]["embedding"]], dtype=np.float32)
+    return rows[0]
+
+
+def _matrix(vectors: Sequence[Sequence[float]]) -> Vectors:
+    return np.asarray(vectors, dtype=np.float32)
 
 
 def _current_spu(catalog: Catalog, spu_id: str) -> str:

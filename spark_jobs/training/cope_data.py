@@ -1,9 +1,9 @@
 """COPE's training data: items with their features and their SPU, as of a night.
 
-Shapes: N items, F features.
+Shapes: N items, F features, S scenes, V parts of their pictures.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -13,24 +13,33 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from encoders.cope.items import Features
-from encoders.cope.sampling import CopeData
+from encoders.cope.sampling import CopeData, Parts
 from spark_jobs.contracts import DOMAINS, ITEM_FEATURES, ITEMS, SPU_MEMBERS
 from spark_jobs.warehouse.snapshot import Snapshot
 
 # As many as a driver of a few gigabytes holds: 2,944 numbers an item are 1.2 GB.
 MAX_ITEMS = 100_000
+# With the parts of their pictures: 25,600 numbers an item are 2.6 GB.
+MAX_SCENES = 25_000
+_WHOLE = ("image_features", "text_features")
 _BUCKETS = 1_000_000
 
 
-def item_rows(snapshot: Snapshot, features_version: str) -> DataFrame:
-    """Return ``training_rows`` of a night's items, by one version of the backbones."""
+def item_rows(
+    snapshot: Snapshot, features_version: str, columns: Sequence[str] = _WHOLE
+) -> DataFrame:
+    """Return ``training_rows`` of a night's items, by one version of the backbones.
+
+    Args:
+        columns: of ``item_features``, to be read.
+    """
     of_version = F.col("encoder_version") == features_version
     features = snapshot.tables.read(ITEM_FEATURES).filter(of_version)
     return training_rows(
         snapshot.state(ITEMS, ["domain", "item_id", "content_hash"]),
         snapshot.state(SPU_MEMBERS, ["domain", "item_id", "spu_id"]),
-        features.select("content_hash", "image_features", "text_features"),
-        MAX_ITEMS,
+        features.select("content_hash", *columns),
+        MAX_SCENES if "part_features" in columns else MAX_ITEMS,
     )
 
 
@@ -42,13 +51,14 @@ def training_rows(
     Args:
         items: domain, item_id, content_hash.
         members: domain, item_id, spu_id.
-        features: content_hash, image_features, text_features of one encoder version.
+        features: content_hash and outputs of one encoder version.
         max_items: above it, whole SPUs are left out by the hash of their id until about as many
             remain.
 
     Returns:
-        spu_id, domain, item_id, image_features, text_features: an item a row, in a total order.
+        spu_id, domain, item_id, and the outputs: an item a row, in a total order.
     """
+    outputs = [name for name in features.columns if name != "content_hash"]
     joined = items.join(members, on=["domain", "item_id"], how="inner").join(
         features.select("content_hash"), on="content_hash", how="left_semi"
     )
@@ -57,7 +67,7 @@ def training_rows(
     return (
         joined.filter(place < F.lit(int(share * _BUCKETS)))
         .join(features, on="content_hash", how="inner")
-        .select("spu_id", "domain", "item_id", "image_features", "text_features")
+        .select("spu_id", "domain", "item_id", *outputs)
         .orderBy("spu_id", "domain", "item_id")
     )
 
@@ -66,7 +76,7 @@ def cope_data(rows: pa.Table, widths: Mapping[str, int]) -> CopeData:
     """Return the rows of ``training_rows`` as tensors.
 
     Args:
-        widths: of ``image_features`` and ``text_features``, as their encoder gives them.
+        widths: of the columns of features, as their encoder gives them.
     """
     spu_ids, spu_N = np.unique(rows["spu_id"].to_pylist(), return_inverse=True)
     domain_N = [DOMAINS.index(domain) for domain in rows["domain"].to_pylist()]
@@ -75,7 +85,24 @@ def cope_data(rows: pa.Table, widths: Mapping[str, int]) -> CopeData:
         torch.from_numpy(matrix(rows["image_features"], widths["image_features"])),
         torch.from_numpy(matrix(rows["text_features"], widths["text_features"])),
     )
-    return CopeData(items, torch.from_numpy(spu_N), [str(spu) for spu in spu_ids])
+    return CopeData(
+        items,
+        torch.from_numpy(spu_N),
+        [str(spu) for spu in spu_ids],
+        parts=_parts(rows, widths) if "part_features" in widths else None,
+    )
+
+
+def _parts(rows: pa.Table, widths: Mapping[str, int]) -> Parts:
+    column, width = rows["part_features"].combine_chunks(), widths["image_features"]
+    scenes_S = np.flatnonzero(np.asarray(column.is_valid()))
+    features_V = column.drop_null().flatten().to_numpy().reshape(-1, width)
+    parts = widths["part_features"] // width
+    return Parts(
+        torch.from_numpy(features_V),
+        item_V=torch.from_numpy(scenes_S.repeat(parts)),
+        part_V=torch.arange(parts).repeat(len(scenes_S)),
+    )
 
 
 def matrix(vectors: pa.ChunkedArray, width: int) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Migration: ledgers as earlier versions wrote them, brought to today's contracts.
+"""Migration: tables as earlier versions wrote them, brought to today's contracts.
 
 Until November 2026 names held what has columns now: ``step = "item_embeddings cope@..."``,
 ``check_name = "no_drift(drift_mean_shift, cope@...)"``, ``stage = "backfill_r2_validation"``.
@@ -7,6 +7,9 @@ Nothing else takes these names apart.
 Each ledger is rewritten by one commit, which brings the columns and their values together: a run
 that is killed leaves it as it was, or done. ``stage_runs``, which every warehouse with a night has,
 comes last, so that one look at its schema says that there is nothing to do.
+
+A published table gets columns that have come since as its next rows are written. Where Feast's
+sources name one, it gets it here, since they may be read before.
 """
 
 import logging
@@ -15,7 +18,14 @@ from collections.abc import Callable, Mapping
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.contracts import AUDIT_RESULTS, NIGHTS, QUARANTINE, STAGE_RUNS, Table
+from spark_jobs.contracts import (
+    AUDIT_RESULTS,
+    ITEM_EMBEDDINGS,
+    NIGHTS,
+    QUARANTINE,
+    STAGE_RUNS,
+    Table,
+)
 from spark_jobs.warehouse.locks import WarehouseBusy, warehouse_lock
 from spark_jobs.warehouse.schemas import partitions, schema, with_missing_columns
 from spark_jobs.warehouse.tables import Tables
@@ -27,7 +37,7 @@ _VERSION = r"[a-z0-9_.-]+@[0-9a-f]{12}"
 
 
 def migrate(tables: Tables) -> list[str]:
-    """Bring the ledgers of a warehouse to today's contracts; return the names of those rewritten.
+    """Bring a warehouse to today's contracts; return the names of the tables that were changed.
 
     To be called with the warehouse's lock held. Twice is once.
     """
@@ -35,6 +45,13 @@ def migrate(tables: Tables) -> list[str]:
     for table in outdated_ledgers(tables):
         logger.info("migration: %s is brought to today's contract", table.name)
         _rewrite(tables, table)
+        rewritten.append(table.name)
+    for table in _without_new_columns(tables):
+        # No rows, but with all columns.
+        rows = with_missing_columns(tables.read(table), table).limit(0)
+        rows.write.format("delta").mode("append").option("mergeSchema", "true").save(
+            tables.path(table)
+        )
         rewritten.append(table.name)
     return rewritten
 
@@ -46,9 +63,9 @@ def migrate_if_free(tables: Tables) -> bool:
     readers find rows of the old form as they are, with nulls in the columns that they lack.
 
     Returns:
-        Whether the ledgers are in today's form.
+        Whether the tables are in today's form.
     """
-    if not outdated_ledgers(tables):
+    if not outdated_ledgers(tables) and not _without_new_columns(tables):
         return True
     try:
         with warehouse_lock(tables.warehouse):
@@ -67,6 +84,14 @@ def outdated_ledgers(tables: Tables) -> list[Table]:
     if tables.exists(STAGE_RUNS) and not _is_outdated(tables, STAGE_RUNS):
         return []
     return [table for table in _MIGRATED if tables.exists(table) and _is_outdated(tables, table)]
+
+
+def _without_new_columns(tables: Tables) -> list[Table]:
+    return [
+        table
+        for table in _NAMED_BY_FEAST
+        if tables.exists(table) and not set(schema(table).names) <= set(tables.column_names(table))
+    ]
 
 
 def _is_outdated(tables: Tables, table: Table) -> bool:
@@ -129,6 +154,8 @@ def _or_null(text: Column) -> Column:
     return F.when(text != "", text)
 
 
+# Published tables that have got a column which a feature view names.
+_NAMED_BY_FEAST = (ITEM_EMBEDDINGS,)
 _MIGRATED: Mapping[Table, Callable[[DataFrame], DataFrame]] = {
     QUARANTINE: with_release,
     NIGHTS: with_release,

@@ -92,7 +92,8 @@ class Tables:
         """Append rows whose keys are new, as the caller has checked. One commit: all or none."""
         stamped = rows.withColumn("created_timestamp", F.current_timestamp())
         path = self._ensure(self.path(table), table)
-        conform(stamped, table).write.format("delta").mode("append").save(path)
+        writer = conform(stamped, table).write.format("delta").option("mergeSchema", "true")
+        writer.mode("append").save(path)
 
     def record(self, rows: DataFrame, table: Table, night: Night, stage: str) -> None:
         """Write ledger rows of a stage of tonight, replacing those of an earlier attempt.

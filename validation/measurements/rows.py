@@ -23,7 +23,16 @@ LEVELS = ("c1", "c2", "c3")
 
 # Columns that checks read by name, beside the keys.
 _CHECKED = ("action", "assigned_by", *LEVELS, "confidence", "event", "n_items", "price")
-_OF_VECTORS = ("dimension", "norm", "has_nan", "vector_fits", "same_as_other", "cosine_to_last")
+_OF_VECTORS = (
+    "dimension",
+    "norm",
+    "has_nan",
+    "vector_fits",
+    "same_as_other",
+    "cosine_to_last",
+    "part_misfit",
+)
+_PARTS = "part_embeddings"
 
 
 @dataclass(frozen=True)
@@ -154,7 +163,8 @@ def measured_vectors(
         its norm and has_nan: whether a number of it is null, NaN or infinite, both null where there
         is no vector; vector_fits: whether an active row has a vector and a removed one none;
         same_as_other: whether a staged row of another content has the same vector; cosine_to_last:
-        with the vector that was published last, where the content has not changed since.
+        with the vector that was published last, where the content has not changed since; of tables
+        with vectors of parts, part_misfit.
     """
     vector, last = F.col("embedding"), F.col("last_embedding")
     earlier = before.select(
@@ -166,7 +176,7 @@ def measured_vectors(
     is_wide = F.size(vector).eqNullSafe(of_encoder(limits.widths))
     is_elsewhere = same_vector_elsewhere(vector, F.col("content_hash"), F.col("encoder_version"))
     return staged.join(earlier, on=list(table.keys), how="left").select(
-        *[name for name in staged.columns if name != "embedding"],
+        *[name for name in staged.columns if name not in table.outputs],
         F.when(vector.isNotNull() & ~is_wide, F.size(vector)).alias("dimension"),
         l2_norm(vector).alias("norm"),
         (~is_finite(vector)).alias("has_nan"),
@@ -175,7 +185,24 @@ def measured_vectors(
         F.when(unchanged, dot(vector, last) / (l2_norm(vector) * l2_norm(last))).alias(
             "cosine_to_last"
         ),
+        *([_part_misfit(of_encoder(limits.widths))] if _PARTS in table.outputs else []),
     )
+
+
+def _part_misfit(width: Column) -> Column:
+    """Return by how much the norm of a part's vector is off 1, the most of them.
+
+    0 without parts, 1 where one is not as wide as its encoder says, or has numbers that are none,
+    and where the key is gone.
+    """
+
+    def misfit(part: Column) -> Column:
+        is_sound = (F.size(part) == width) & is_finite(part)
+        return F.when(is_sound, F.abs(l2_norm(part) - 1)).otherwise(1.0)
+
+    parts = F.col(_PARTS)
+    most = F.coalesce(F.array_max(F.transform(parts, misfit)), F.lit(0.0))
+    return F.when(parts.isNotNull() & ~F.col("is_active"), 1.0).otherwise(most).alias("part_misfit")
 
 
 def _seconds_after(column: str, night: Night) -> Column:

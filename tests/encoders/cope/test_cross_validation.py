@@ -19,7 +19,7 @@ from encoders.cope.cross_validation import (
     spreads,
 )
 from encoders.cope.items import Features
-from encoders.cope.sampling import CopeData
+from encoders.cope.sampling import CopeData, Parts
 from encoders.cope.word_features import WIDTH, word_features
 from encoders.settings import CopeConfig
 
@@ -81,6 +81,49 @@ def test_a_product_of_one_item_is_never_new() -> None:
     assert _split(data, share=1).new_S.tolist() == [False, True, True]
     assert has_queries(_split(data, share=1), data, DOMAINS)
     assert not has_queries(_split(data, share=0), data, DOMAINS)
+
+
+def _scenes_of_two(data: CopeData) -> CopeData:
+    """Return the items with videos that show two products, and a part of each product alone."""
+    videos = torch.nonzero(data.items.domain_B == 1).squeeze(1)
+    image_NI = data.items.image_BI.clone()
+    other_NI = image_NI[videos.roll(7)]
+    parts = Parts(
+        torch.cat((image_NI[videos], other_NI)),
+        item_V=videos.repeat(2),
+        part_V=torch.arange(2).repeat_interleave(len(videos)),
+    )
+    image_NI[videos] += other_NI
+    return replace(data, items=replace(data.items, image_BI=image_NI), parts=parts)
+
+
+def test_items_of_scenes_are_found_by_a_part_of_their_picture(make_world: MakeWorld) -> None:
+    data = _scenes_of_two(make_world(spus=60, items=2, domains=2, width=9))
+    recipe = Recipe(data, [data.items.image_BI.shape[1]], CopeConfig(dim=16, steps=0))
+    recipes = {"whole and parts": recipe, "whole": ablations(recipe)["no parts of scenes"]}
+
+    found = {
+        name: next(cross_validated(of, name, {0: _split(data)}, seed=0, domains=DOMAINS))[0].figures
+        for name, of in recipes.items()
+    }
+
+    by_part, whole = (figures["video>page new R@1"] for figures in found.values())
+    assert by_part > whole + 0.1
+    other_way = [figures["page>video new R@1"] for figures in found.values()]
+    assert other_way[0] > other_way[1]
+
+
+def test_a_backbone_alone_sees_its_own_features_of_parts(make_world: MakeWorld) -> None:
+    data = _scenes_of_two(make_world(spus=6))
+    width = data.items.image_BI.shape[1]
+    config = CopeConfig(image_backbones=("first", "second"))
+
+    alone = ablations(Recipe(data, [2, width - 2], config))["second alone"].data
+
+    assert data.parts is not None
+    assert alone.parts is not None
+    assert torch.equal(alone.parts.image_VI, data.parts.image_VI[:, 2:])
+    assert torch.equal(alone.parts.item_V, data.parts.item_V)
 
 
 def test_figures_agree_with_counting_by_hand(make_world: MakeWorld) -> None:

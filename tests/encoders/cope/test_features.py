@@ -14,12 +14,13 @@ from PIL import Image
 from encoders.backbones.image import ImageBackbone, ImagePreprocessing
 from encoders.backbones.picture_words import WordReader
 from encoders.backbones.text import TextBackbone
-from encoders.cope.features import CopeFeatures
-from encoders.cope.preprocessing import Limits
+from encoders.cope.features import CopeFeatures, feature_artifact, load_features
+from encoders.cope.preprocessing import PARTS, Limits
 from encoders.cope.word_features import WIDTH, word_features
 from encoders.hardware import Hardware
 from encoders.machine_faults import MachineFault
-from encoders.protocol import Batch, Problem
+from encoders.protocol import Batch, Encoded, Problem
+from encoders.settings import CopeConfig
 from encoders.video_frames import Clip, frame_uris, sha256_of_frame
 
 MakePicture = Callable[..., dict[str, str]]
@@ -190,6 +191,85 @@ def test_a_version_without_frames_sees_a_pages_picture_once(
     features = _image(earlier, _batch(("a", [picture(1, 2, 3)]), domain="page"))
 
     np.testing.assert_allclose(features, [[1, 2, 3]])
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> MakePicture:
+    """Pictures whose quarters have a shade of grey each, in the order of reading."""
+
+    def made(*shades: int, side: int = 64) -> dict[str, str]:
+        pixels = np.kron(np.reshape(shades, (2, 2)), np.ones((side // 2, side // 2)))
+        file = tmp_path / f"{'-'.join(map(str, shades))}-{side}.png"
+        Image.fromarray(pixels.astype(np.uint8)).convert("RGB").save(file)
+        return {"uri": str(file), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+
+    return made
+
+
+def _seeing_scenes(encoder: CopeFeatures) -> CopeFeatures:
+    return CopeFeatures(
+        encoder.version, encoder._pictures._backbones, encoder._text, Limits(), scenes=("live",)
+    )
+
+
+def _parts(encoded: Encoded) -> NDArray[np.float32]:
+    """Return the mean colour of each part [B, P]; grey has three alike."""
+    parts = encoded.vectors["part_features"]
+    return parts.reshape(len(parts), PARTS, 3)[:, :, 0]
+
+
+def test_parts_of_scenes_have_features_of_their_own(
+    encoder: CopeFeatures, scene: MakePicture
+) -> None:
+    four = scene(0, 40, 80, 200)
+    encoder = _seeing_scenes(encoder)
+    batch = {**_batch(("a", [four]), ("b", [four])), "domain": ["live", "video"]}
+
+    encoded = encoder.encode(batch)
+
+    in_live, in_video = _parts(encoded)
+    # Three rows of three parts, those at the corners a quarter each.
+    expected = [[0, 20, 40], [40, 80, 120], [80, 140, 200]]
+    np.testing.assert_allclose(in_live.reshape(3, 3), expected, atol=1)
+    assert np.isnan(in_video).all()
+    np.testing.assert_allclose(encoded.vectors["image_features"], 80, atol=1)
+    assert encoder.outputs == {"image_features": 3, "text_features": 4, "part_features": 27}
+
+
+def test_parts_are_means_over_the_pictures_that_are_large_enough(
+    encoder: CopeFeatures, scene: MakePicture
+) -> None:
+    first, second = scene(0, 40, 80, 200), scene(100, 0, 0, 0)
+    small = scene(9, 9, 9, 9, side=32)
+    encoder = _seeing_scenes(encoder)
+
+    encoded = encoder.encode(
+        _batch(("a", [first, second, small]), ("b", [small]), ("c", None), domain="live")
+    )
+
+    of_both, of_small, of_none = _parts(encoded)
+    np.testing.assert_allclose(of_both[[0, 2, 6, 8]], [50, 20, 40, 100], atol=1)
+    assert np.isnan([of_small, of_none]).all()
+    assert not np.isnan(encoded.vectors["image_features"][:2]).any()
+
+
+def test_a_changed_picture_takes_the_parts_too(encoder: CopeFeatures, scene: MakePicture) -> None:
+    changed = {**scene(0, 40, 80, 200), "sha256": "0" * 64}
+
+    encoded = _seeing_scenes(encoder).encode(_batch(("a", [changed, scene(1, 1, 1, 1)])))
+
+    assert all(np.isnan(vectors).all() for vectors in encoded.vectors.values())
+
+
+def test_scenes_are_in_the_version_of_the_backbones() -> None:
+    plain, *scenes = (
+        feature_artifact(CopeConfig(scenes=scenes))
+        for scenes in ((), ("live", "video"), ("video", "live", "live"))
+    )
+
+    assert "part_features" not in plain.config["outputs"]
+    assert scenes[0].version == scenes[1].version != plain.version
+    assert load_features(scenes[0]).outputs == scenes[0].config["outputs"]
 
 
 def test_a_batch_of_more_pictures_than_are_decoded_at_once_keeps_order(

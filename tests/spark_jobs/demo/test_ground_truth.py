@@ -42,6 +42,7 @@ from spark_jobs.embeddings.model_cache import spu_prompts
 from spark_jobs.engine.local_frames import local_frame
 from spark_jobs.night import Night
 from spark_jobs.releases.release import Release
+from spark_jobs.warehouse.schemas import with_missing_columns
 from spark_jobs.warehouse.tables import Tables
 
 Frame = Callable[[Table, Sequence[Mapping[str, object]]], DataFrame]
@@ -123,7 +124,8 @@ def test_cope_is_searched_among_products_none_of_whose_spus_was_used_in_training
         "content_hash string, encoder_version string, "
         "image_features array<float>, text_features array<float>"
     )
-    tables.add_to_cache(local_frame(tables.spark, features, ddl), ITEM_FEATURES)
+    frame = with_missing_columns(local_frame(tables.spark, features, ddl), ITEM_FEATURES)
+    tables.add_to_cache(frame, ITEM_FEATURES)
     heads = FusionHeads(FusionConfig(IMAGE, TEXT, dim=16, raw_dim=8))
     heads.raw_XR[:8] = torch.eye(8)
     cope = heads_artifact(heads, BACKBONES.version, {"config": {"held_out": 0.5, "seed": 0}})

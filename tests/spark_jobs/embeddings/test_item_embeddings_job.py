@@ -1,7 +1,7 @@
 """Nights of item embeddings, with random heads over features that are in the cache already."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -40,14 +40,32 @@ class Shop:
     contract_frame: object
     features: str
 
-    def release(self, seed: int, *, centre: str | None = None) -> str:
+    def see_scenes(self) -> None:
+        """Read pictures of videos in parts from now on; those of two videos are in the cache."""
+        artifact = feature_artifact(replace(CONFIG.cope, scenes=("video",)))
+        self.features = Path(save_artifact(artifact, f"{self.tables.warehouse}/encoders")).name
+        rows = [
+            {
+                "content_hash": content,
+                "encoder_version": self.features,
+                "image_features": vector(content, 2560),
+                "text_features": vector(content, 384),
+                "part_features": vector(content, 9 * 2560) if content == "room" else None,
+            }
+            for content in ("room", "small", "chair")
+        ]
+        cached = self.contract_frame(ITEM_FEATURES, rows).drop("created_timestamp")
+        self.tables.add_to_cache(cached, ITEM_FEATURES)
+
+    def release(self, seed: int, *, centre: str | None = None, images: int = 1280) -> str:
         """Release random heads that say they were trained; return their version.
 
         Args:
             centre: content whose text is that of most items.
+            images: width of the image features.
         """
         torch.manual_seed(seed)
-        heads = FusionHeads(FusionConfig(1280, 384, dim=DIM, raw_dim=4, rank=1))
+        heads = FusionHeads(FusionConfig(images, 384, dim=DIM, raw_dim=4, rank=1))
         if centre is not None:
             text_F = torch.tensor(vector(centre, 384))
             heads.text_mean_NT[:] = torch.nn.functional.normalize(text_F, dim=0)
@@ -191,6 +209,56 @@ def test_only_new_contents_are_encoded_and_a_quiet_night_changes_nothing(
     assert (step.rows_in, step.rows_out, step.rows_encoded, step.rows_reused) == (3, 3, 1, 2)
     assert (quiet.rows_in, quiet.rows_out, quiet.rows_encoded) == (3, 3, 0)
     assert shop.staged(third) == {}
+
+
+def test_parts_of_a_scene_have_vectors_as_items_of_their_own(shop: Shop, night: Night) -> None:
+    plain = shop.release(seed=0)
+    shop.see_scenes()
+    cope = shop.release(seed=0, images=2560)
+
+    steps = shop.run(
+        night,
+        item("a", "room", domain="video"),
+        item("b", "small", domain="video"),
+        item("c", "chair"),
+    )
+
+    encoder = load_encoder(shop.tables.layout.encoder(cope))
+    parts = np.reshape(vector("room", 9 * 2560), (9, 2560)).astype(np.float32)
+    expected = encoder.encode(
+        {
+            "domain": ["video"] * 10,
+            "image_features": [vector("room", 2560), *parts],
+            "text_features": [vector("room", 384)] * 10,
+        }
+    ).vectors["embedding"]
+    rows = shop.tables.staged(ITEM_EMBEDDINGS, night).collect()
+    found = {(row["item_id"], row["encoder_version"]): row for row in rows}
+    np.testing.assert_allclose(found["a", cope]["embedding"], expected[0], atol=1e-6)
+    np.testing.assert_allclose(found["a", cope]["part_embeddings"], expected[1:], atol=1e-6)
+    others = [found["b", cope], found["c", cope], found["c", plain]]
+    assert all(row["embedding"] and row["part_embeddings"] is None for row in others)
+    assert steps["item_embeddings"].rows_out == 3
+
+
+def test_the_parts_of_an_unchanged_scene_are_not_encoded_again(shop: Shop, night: Night) -> None:
+    shop.see_scenes()
+    cope = shop.release(seed=0, images=2560)
+    shop.run(night, item("a", "room", domain="video"))
+    shop.publish(night)
+    (first,) = shop.tables.staged(ITEM_EMBEDDINGS, night).collect()
+    tomorrow = Night(night.ds + TOMORROW)
+
+    step = shop.run(
+        tomorrow,
+        item("a", "room", domain="video", is_active=False),
+        item("b", "room", domain="video"),
+    )["item_embeddings"]
+
+    rows = shop.tables.staged(ITEM_EMBEDDINGS, tomorrow).collect()
+    found = {row["item_id"]: row["part_embeddings"] for row in rows}
+    assert found == {"a": None, "b": first["part_embeddings"]}
+    assert (cope, step.rows_encoded) == (first["encoder_version"], 0)
 
 
 @pytest.mark.slow

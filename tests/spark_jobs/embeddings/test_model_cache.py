@@ -56,7 +56,8 @@ class Engine:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     engine = Engine()
-    info = EncoderInfo(f"encoders/{VERSION}", COPE_FEATURES.name, ("title",), {}, {}, {})
+    widths = {"image_features": 1, "text_features": 1}
+    info = EncoderInfo(f"encoders/{VERSION}", COPE_FEATURES.name, ("title",), widths, {}, {})
     monkeypatch.setattr(model_cache, "encoded", engine)
     monkeypatch.setattr(model_cache, "encoder_info", lambda tables, version: info)
     return engine
@@ -108,6 +109,19 @@ def test_each_content_is_encoded_once_and_cached(
     assert engine.titles == [["chair", "lamp"]]
     assert cached(tables) == {"chair": [5.0], "lamp": [4.0]}
     assert (step.rows_in, step.rows_out, step.rows_encoded, step.rows_reused) == (2, 2, 2, 0)
+
+
+def test_a_cache_of_before_scenes_goes_on(fill: Callable[..., Step], tables: Tables) -> None:
+    fill("chair")
+    path = tables.path(ITEM_FEATURES)
+    before = tables.spark.read.format("delta").load(path).drop("part_features")
+    writer = before.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
+    writer.save(path)
+
+    step = fill("chair", "lamp")
+
+    assert cached(tables) == {"chair": [5.0], "lamp": [4.0]}
+    assert (step.rows_encoded, step.rows_reused) == (1, 1)
 
 
 def test_what_is_cached_is_not_encoded_again(

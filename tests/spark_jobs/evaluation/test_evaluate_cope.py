@@ -29,6 +29,7 @@ from spark_jobs.night import Night
 from spark_jobs.releases.ledger import UnknownRelease
 from spark_jobs.releases.transitions import create_release
 from spark_jobs.training.cope_data import cope_data, training_rows
+from spark_jobs.warehouse.schemas import with_missing_columns
 from spark_jobs.warehouse.snapshot import Snapshot
 from spark_jobs.warehouse.tables import Tables
 
@@ -69,7 +70,8 @@ def shop(
         "content_hash string, encoder_version string, "
         "image_features array<float>, text_features array<float>"
     )
-    tables.add_to_cache(local_frame(tables.spark, features, ddl), ITEM_FEATURES)
+    frame = with_missing_columns(local_frame(tables.spark, features, ddl), ITEM_FEATURES)
+    tables.add_to_cache(frame, ITEM_FEATURES)
     saved(tables, BACKBONES)
     return tables
 

@@ -339,12 +339,18 @@ def stage_shop(
     seed: int = 0,
     encoders: Mapping[str, str] = ENCODERS,
 ) -> None:
-    """Stage a whole shop: item i belongs to SPU i modulo the number of SPUs."""
+    """Stage a whole shop: item i belongs to SPU i modulo the number of SPUs.
+
+    The first item is a scene of two parts.
+    """
     of_spu = {item: spus[position % len(spus)] for position, item in enumerate(items)}
+    vectors = vector_rows(item_keys(items), "cope", 128, seed=seed, encoders=encoders)
+    for row in vectors[:1]:
+        row["part_embeddings"] = [vector(seed + part, 128) for part in (500, 501)]
     staged = {
         "spus": spu_rows(spus),
         "spu_members": member_rows(of_spu),
-        "item_embeddings": vector_rows(item_keys(items), "cope", 128, seed=seed, encoders=encoders),
+        "item_embeddings": vectors,
         "spu_embeddings": vector_rows(
             spu_keys(spus), "cope", 128, seed=seed + 1000, encoders=encoders
         ),

@@ -170,6 +170,16 @@ def test_items_are_read_by_domain_and_id(published: Published, staging: ModuleTy
     assert read["item_cope"][1] is None
 
 
+def test_the_parts_of_a_scene_are_read_one_after_the_other(
+    published: Published, staging: ModuleType
+) -> None:
+    read = online_features(
+        published.store, {"domain": ["page"] * 2, "item_id": ["i1", "i2"]}, service="items"
+    )
+    assert read["item_cope_parts"][0] == [*staging.vector(500, 128), *staging.vector(501, 128)]
+    assert read["item_cope_parts"][1] is None
+
+
 def test_a_tombstone_reads_as_null(published: Published) -> None:
     assert published.first_vectors["spu_cope"][0] is not None
     assert published.first_vectors["title"][0] == "Product s3"

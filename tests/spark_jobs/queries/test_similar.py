@@ -1,14 +1,17 @@
 """``similar_spus`` over the shop of ``analysts_shop.json``, and its refusals."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from pyspark.sql import DataFrame
 
 from spark_jobs.config import Config
-from spark_jobs.contracts import KINDS
+from spark_jobs.contracts import ITEM_EMBEDDINGS, KINDS, Table
 from spark_jobs.engine.nearest_neighbours import Hit
 from spark_jobs.ingest_config import IngestConfig
+from spark_jobs.night import Night
 from spark_jobs.queries.query_items import UnusableQuery, items_of_scenes, usable_pictures
 from spark_jobs.queries.similar import (
     NothingServed,
@@ -21,6 +24,8 @@ from spark_jobs.queries.similar import (
 from spark_jobs.queries.views import Catalog
 from spark_jobs.releases.transitions import create_release, promote
 from spark_jobs.warehouse.tables import Tables
+
+ContractFrame = Callable[[Table, Sequence[dict[str, object]]], DataFrame]
 
 
 def ranked(tables: Tables, query: Query, top: int = 10) -> list[tuple[object, ...]]:
@@ -54,6 +59,23 @@ def test_a_merged_spu_is_its_survivor(analysts_shop: Tables) -> None:
     assert "s2" not in [row[2] for row in merged]
 
 
+def test_an_items_spus_are_ranked_and_a_scenes_by_the_best_of_its_parts(
+    analysts_shop: Tables, contract_frame: ContractFrame
+) -> None:
+    key = {"encoder_version": "cope@000000000001", "content_hash": "room", "domain": "live"}
+    vectors = {"embedding": [0.0, 1.0], "part_embeddings": [[1.0, 0.0], [0.6, 0.8]]}
+    scene = contract_frame(ITEM_EMBEDDINGS, [{**key, **vectors, "item_id": "room:0-9"}])
+    night = Night.parse("2026-01-29")  # published after it, so that the shop stays as it is
+    analysts_shop.stage(scene, ITEM_EMBEDDINGS, night)
+    analysts_shop.copy_staged(ITEM_EMBEDDINGS, night)
+
+    page = ranked(analysts_shop, Query(item="p6"))
+    room = ranked(analysts_shop, Query(item="room:0-9", domain="live"))
+
+    assert [row[1:3] for row in page] == [(0.8, "s2"), (0.8, "s5"), (0.6, "s3"), (0.0, "s1")]
+    assert [row[1:3] for row in room] == [(1.0, "s1"), (1.0, "s5"), (0.96, "s3"), (0.8, "s2")]
+
+
 def test_a_users_spus_are_ranked_by_preference(analysts_shop: Tables) -> None:
     assert [row[:3] for row in ranked(analysts_shop, Query(user="u1"))] == [
         (1, 1.0, "s2"),
@@ -67,6 +89,7 @@ def test_a_users_spus_are_ranked_by_preference(analysts_shop: Tables) -> None:
     ("query", "message"),
     [
         (Query(spu="s9"), "no spu 's9' .*r1 .*2026-01-31.*TABLE spu_embeddings_live"),
+        (Query(item="p2"), "no page 'p2' .*r1 .*2026-01-31.*TABLE item_embeddings_live"),
         (Query(user="u9"), "no user 'u9' .*r1 .*2026-01-31.*TABLE user_embeddings_live"),
         (Query(spu="' OR 1 = 1 --"), "no spu"),
     ],

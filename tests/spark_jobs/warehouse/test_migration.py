@@ -1,13 +1,15 @@
 """A warehouse of before the ledgers had columns for the parts of names, brought to today's form."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from spark_jobs.contracts import (
     AUDIT_RESULTS,
     ENCODED,
+    ITEM_EMBEDDINGS,
     NIGHTS,
     QUARANTINE,
     STAGE_RUNS,
@@ -27,6 +29,7 @@ from spark_jobs.warehouse.migration import migrate, migrate_if_free, outdated_le
 from spark_jobs.warehouse.schemas import schema, schema_differences
 from spark_jobs.warehouse.tables import Tables
 
+ContractFrame = Callable[[Table, Sequence[dict[str, object]]], DataFrame]
 NIGHT = Night.parse("2026-01-31")
 COPE, OTHER = "cope@0123456789ab", "cope@ba9876543210"
 TOWER, OTHER_TOWER = "learn_user@0123456789ab", "learn_user@ba9876543210"
@@ -304,6 +307,29 @@ def test_a_ledger_without_stage_runs_is_found(tables: Tables) -> None:
     )
 
     assert migrate(tables) == ["nights"]
+
+
+def test_a_table_of_vectors_gets_the_columns_that_feature_views_name(
+    tables: Tables, contract_frame: ContractFrame
+) -> None:
+    row = {"domain": "page", "item_id": "a", "encoder_version": COPE, "content_hash": "x"}
+    before = contract_frame(ITEM_EMBEDDINGS, [row | {"embedding": [1.0, 0.0]}]).withColumns(
+        {
+            "ds": F.lit(NIGHT.ds),
+            "event_timestamp": F.lit(NIGHT.end),
+            "created_timestamp": F.lit(NIGHT.end),
+        }
+    )
+    path = tables.path(ITEM_EMBEDDINGS)
+    before.drop("part_embeddings").write.format("delta").save(path)
+
+    changed = [migrate(tables), migrate(tables)]
+
+    assert changed == [["item_embeddings"], []]
+    assert set(tables.column_names(ITEM_EMBEDDINGS)) == set(schema(ITEM_EMBEDDINGS).names)
+    (kept,) = tables.spark.read.format("delta").load(path).collect()
+    assert (kept["embedding"], kept["part_embeddings"]) == ([1.0, 0.0], None)
+    assert migrate_if_free(tables)
 
 
 def test_a_warehouse_without_ledgers_is_left_without(tables: Tables) -> None:

@@ -190,6 +190,25 @@ def test_numbers_that_are_none_are_found(measure: Measure) -> None:
     }
 
 
+def test_vectors_of_parts_are_held_against_the_whole(measure: Measure) -> None:
+    rows = [
+        vector("sound", UNIT, part_embeddings=[UNIT, OTHER]),
+        vector("without", UNIT),
+        vector("long", UNIT, part_embeddings=[UNIT, [0.6, 0.9]]),
+        vector("wide", UNIT, part_embeddings=[[0.6, 0.8, 0.0]]),
+        vector("none", UNIT, part_embeddings=[[float("nan"), 0.8]]),
+        vector("null", UNIT, part_embeddings=[UNIT, None]),
+        vector("gone", None, part_embeddings=[UNIT], is_active=False),
+        vector("tombstone", None, is_active=False),
+    ]
+
+    found = {key: row["part_misfit"] for key, row in measure(rows).items()}
+
+    expected = dict.fromkeys(("wide", "none", "null", "gone"), 1.0)
+    expected |= {"sound": 0.0, "without": 0.0, "tombstone": 0.0, "long": 1.17**0.5 - 1}
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
 def test_active_rows_have_a_vector_and_removed_rows_none(measure: Measure) -> None:
     found = measure(
         [
