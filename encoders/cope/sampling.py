@@ -30,6 +30,12 @@ class Parts:
     item_V: torch.Tensor
     part_V: torch.Tensor
 
+    def where(self, chosen_N: torch.Tensor) -> "Parts":
+        """Return the parts of the chosen items, by their rows among these."""
+        at = torch.nonzero(chosen_N[self.item_V]).squeeze(1)
+        rows_N = chosen_N.cumsum(0) - 1
+        return Parts(self.image_VI[at], rows_N[self.item_V[at]], self.part_V[at])
+
 
 @dataclass(frozen=True)
 class CopeData:
@@ -51,9 +57,10 @@ class CopeData:
         return self.where(torch.tensor(chosen, dtype=torch.bool)[self.spu_N])
 
     def where(self, chosen_N: torch.Tensor) -> "CopeData":
-        """Return the chosen items, whole: training reads no parts."""
+        """Return the chosen items."""
         rows = torch.nonzero(chosen_N).squeeze(1)
-        return CopeData(self.items[rows], self.spu_N[rows], self.spu_ids)
+        parts = None if self.parts is None else self.parts.where(chosen_N)
+        return CopeData(self.items[rows], self.spu_N[rows], self.spu_ids, parts)
 
 
 def split_of(spu_id: str, *, held_out: float, seed: int) -> Split:

@@ -12,18 +12,27 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import torch
 
 from encoders.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from encoders.cope.choices import Choice, best_choice, spu_centres
 from encoders.cope.discriminant import domain_means, reducing_basis
-from encoders.cope.evaluation import directions, mean_of, means, raw_vectors, scores_by_spu
+from encoders.cope.evaluation import (
+    directions,
+    item_vectors,
+    mean_of,
+    means,
+    raw_vectors,
+    scores_by_spu,
+)
 from encoders.cope.items import is_missing
 from encoders.cope.published_heads import PublishedHeads
 from encoders.cope.published_training import train_published
 from encoders.cope.refinement import Map, Reduced, Refinement, closed_form
 from encoders.cope.sampling import CopeData, PairSampler, drawn
+from encoders.cope.scenes import shown_parts
 from encoders.cope.shared_map import SharedMap, SharedMapConfig
 from encoders.cope.spelling import spelling_map
 from encoders.resampling import difference
@@ -91,7 +100,7 @@ def train(
     sampler = PairSampler(learned, len(domains))
     # Without a single pair the heads are the raw features of whatever there is, reduced.
     has_pairs = len(sampler.eligible) > 1
-    seen = learned if has_pairs else data
+    seen = learned if has_pairs else replace(data, parts=None)
     sizes = SharedMapConfig(
         image_widths=tuple(image_widths),
         text_width=data.items.text_BT.shape[1] - words_width,
@@ -99,20 +108,30 @@ def train(
         words_width=words_width,
         domains=tuple(domains),
     )
+    if seen.parts is not None:
+        seen = _of_shown_parts(seen, sizes, config)
     heads = _centred_heads(seen, sizes)
     if config.heads == "published":
-        published = train_published(heads, learned, config)
+        published = train_published(heads, seen, config)
         return TrainedCope(published, _metrics(published, None, config, learned, test))
     items, bases = _reduced(heads, seen)
     choice = _DEFAULT
     if has_pairs:
-        choice = _chosen(items, config, heads.config, checkpoint, _identity(data, config))
+        choice = _chosen(items, config, heads.config, checkpoint, _identity(seen, config))
     tell(1, 2)
     trained = _made(heads, items, bases, choice, config)
     if words_width:
         trained.spelling_WK.copy_(_spelling(trained, seen))
     tell(2, 2)
     return TrainedCope(trained, _metrics(trained, choice, config, learned, test))
+
+
+def _of_shown_parts(seen: CopeData, sizes: SharedMapConfig, config: CopeConfig) -> CopeData:
+    """Return scenes as the part that shows their SPU: by raw features, then by a map of these."""
+    found = shown_parts(seen, partial(raw_vectors, _centred_heads(seen, sizes)))
+    heads = _centred_heads(found, sizes)
+    items, bases = _reduced(heads, found)
+    return shown_parts(seen, _made(heads, items, bases, _DEFAULT, config))
 
 
 def _centred_heads(seen: CopeData, sizes: SharedMapConfig) -> SharedMap:
@@ -231,8 +250,8 @@ def _metrics(
     """Return held-out figures beside the raw features', what was chosen, and the curve."""
     domains = heads.config.domains
     with torch.no_grad():
-        ours = directions(heads(test.items), test, domains)
-    raw = directions(raw_vectors(heads, test.items), test, domains)
+        ours = directions(item_vectors(heads, test), test, domains)
+    raw = directions(item_vectors(partial(raw_vectors, heads), test), test, domains)
     lead = None
     if ours:
         lead = difference(*(scores_by_spu(found, "R@1") for found in (ours, raw))).as_json()

@@ -21,13 +21,10 @@ from spark_jobs.warehouse.snapshot import Snapshot
 MAX_ITEMS = 100_000
 # With the parts of their pictures: 25,600 numbers an item are 2.6 GB.
 MAX_SCENES = 25_000
-_WHOLE = ("image_features", "text_features")
 _BUCKETS = 1_000_000
 
 
-def item_rows(
-    snapshot: Snapshot, features_version: str, columns: Sequence[str] = _WHOLE
-) -> DataFrame:
+def item_rows(snapshot: Snapshot, features_version: str, columns: Sequence[str]) -> DataFrame:
     """Return ``training_rows`` of a night's items, by one version of the backbones.
 
     Args:
@@ -94,12 +91,12 @@ def cope_data(rows: pa.Table, widths: Mapping[str, int]) -> CopeData:
 
 
 def _parts(rows: pa.Table, widths: Mapping[str, int]) -> Parts:
-    column, width = rows["part_features"].combine_chunks(), widths["image_features"]
-    scenes_S = np.flatnonzero(np.asarray(column.is_valid()))
-    features_V = column.drop_null().flatten().to_numpy().reshape(-1, width)
-    parts = widths["part_features"] // width
+    column = rows["part_features"]
+    scenes_S = np.flatnonzero(column.is_valid().to_numpy())
+    features_SX = matrix(column.drop_null(), widths["part_features"])
+    parts = widths["part_features"] // widths["image_features"]
     return Parts(
-        torch.from_numpy(features_V),
+        torch.from_numpy(features_SX.reshape(-1, widths["image_features"])),
         item_V=torch.from_numpy(scenes_S.repeat(parts)),
         part_V=torch.arange(parts).repeat(len(scenes_S)),
     )

@@ -55,7 +55,8 @@ def train_cope(
     snapshot = snapshot_of_night(tables, night)
     features_version, _ = warm_item_features(snapshot, config)
     info = encoder_info(tables, features_version)
-    data = cope_data(item_rows(snapshot, features_version).toArrow(), info.outputs)
+    rows = item_rows(snapshot, features_version, tuple(info.outputs))
+    data = cope_data(rows.toArrow(), info.outputs)
     checkpoint = f"{tables.layout.tmp}/cope_training.safetensors"
     trained = train(
         data,

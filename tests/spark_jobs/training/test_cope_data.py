@@ -53,3 +53,25 @@ def test_training_rows_leave_out_whole_spus_above_the_limit(
     assert fewest <= len(spus) <= most
     assert spus == sorted(spus)
     assert all(spus.count(spu) == 2 for spu in set(spus))
+
+
+def test_parts_of_scenes_know_their_item() -> None:
+    features = pa.array([None, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], None], pa.list_(pa.float32()))
+    rows = pa.table(
+        {
+            "spu_id": ["b", "a", "b"],
+            "domain": ["page", "live", "video"],
+            "item_id": ["1", "2", "3"],
+            "image_features": pa.array([[1.0, 2.0]] * 3, pa.list_(pa.float32())),
+            "text_features": pa.array([None] * 3, pa.list_(pa.float32())),
+            "part_features": features,
+        }
+    )
+
+    widths = {"image_features": 2, "text_features": 1, "part_features": 6}
+    parts = cope_data(rows, widths).parts
+
+    assert parts is not None
+    assert parts.image_VI.tolist() == [[1, 2], [3, 4], [5, 6]]
+    assert parts.item_V.tolist() == [1, 1, 1]
+    assert parts.part_V.tolist() == [0, 1, 2]
