@@ -69,6 +69,26 @@ class CopeConfig:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class TuningConfig:
+    """Tuning of an image backbone, end to end (``embedmill train backbone``).
+
+    Attributes:
+        base: name of the image backbone to start from.
+        steps: of ``batch_size`` SPUs each, a picture of one item in each of their domains.
+        processes: on this machine, each of which embeds a share of every batch.
+    """
+
+    base: str = "efficientnet-lite0"
+    steps: PositiveInt = 120
+    batch_size: PositiveInt = 32
+    learning_rate: PositiveFloat = 1e-4
+    weight_decay: NonNegativeFloat = 1e-2
+    temperature: PositiveFloat = 0.1
+    processes: PositiveInt = 1
+    seed: NonNegativeInt = 0
+
+
+@dataclass(frozen=True, config=_STRICT)
 class LearnConfig:
     """LEARN: the frozen language model by name, sizes of the towers, their training.
 

@@ -1,7 +1,8 @@
 """Configuration: frozen dataclasses with defaults in code, one TOML file an environment.
 
 ``[a.b]`` in the file is ``Config.a.b`` here; ``[[sources]]`` and ``[ingest]`` are in
-``ingest_config.py``, ``[cope]``, ``[learn]`` and ``[semantic_ids]`` in ``encoders/settings.py``.
+``ingest_config.py``; ``[cope]``, ``[tuning]``, ``[learn]`` and ``[semantic_ids]`` in
+``encoders/settings.py``.
 Unknown keys, wrong types and values out of range are refused, all at once.
 Relative paths are relative to the folder the command runs in.
 """
@@ -21,7 +22,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from encoders.settings import CopeConfig, LearnConfig, SemanticIdConfig, Share
+from encoders.settings import CopeConfig, LearnConfig, SemanticIdConfig, Share, TuningConfig
 from spark_jobs.ingest_config import IngestConfig, Source
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ class Config:
     spu: SpuConfig = field(default_factory=SpuConfig)
     encoding: EncodingConfig = field(default_factory=EncodingConfig)
     cope: CopeConfig = field(default_factory=CopeConfig)
+    tuning: TuningConfig = field(default_factory=TuningConfig)
     learn: LearnConfig = field(default_factory=LearnConfig)
     semantic_ids: SemanticIdConfig = field(default_factory=SemanticIdConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)

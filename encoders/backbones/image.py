@@ -5,12 +5,13 @@ Names:
         1280 numbers a picture.
     ``open_clip:...``: the picture tower of a model of open_clip (``open_clip_models.py``).
     a folder or a Hugging Face id: a transformers vision model (ViT, DINOv2, SigLIP, ...).
+    ``tuned:<folder>``: one of these with weights that were trained further (``tuned.py``).
 
 Shapes: B pictures, C channels, H height, W width, D features.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from PIL import Image
 
 from encoders.backbones import image_libraries
 from encoders.backbones.image_libraries import Forward, ToPixels
-from encoders.backbones.weights import check_sha256, package_file, sha256_of
+from encoders.backbones.tuned import is_tuned, load_weights, read_tuned
+from encoders.backbones.weights import InvalidBackbone, check_sha256, package_file, sha256_of
 from encoders.hardware import Hardware
 
 _EFFICIENTNET_WIDTH = 1280
@@ -106,6 +108,7 @@ class ImageBackbone:
         side: shorter side, in pixels, that ``pixels`` resizes pictures to.
         pixels: an RGB picture -> the network's input, float32 [C, H, W].
         forward: inputs [B, C, H, W] -> features [B, D].
+        network: whose weights ``forward`` uses.
     """
 
     name: str
@@ -114,6 +117,7 @@ class ImageBackbone:
     pixels: ToPixels
     forward: Forward
     hardware: Hardware
+    network: torch.nn.Module | None = None
 
     def encode(self, pixels: Sequence[torch.Tensor]) -> NDArray[np.float32]:
         """Return the features, float32 [B, D], of what ``pixels`` returned."""
@@ -135,10 +139,14 @@ def load_image_backbone(name: str, hardware: Hardware, sha256: str | None = None
         InvalidBackbone: unknown name, missing weights, or weights with another hash.
     """
     check_sha256(weight_files(name), sha256 or image_weights_sha256(name), name)
+    if is_tuned(name):
+        return _tuned(name, hardware)
     if name in _PACKAGED:
         return _efficientnet(name, hardware)
     loaded = image_libraries.load(name, hardware)
-    return ImageBackbone(name, loaded.width, loaded.side, loaded.pixels, loaded.forward, hardware)
+    return ImageBackbone(
+        name, loaded.width, loaded.side, loaded.pixels, loaded.forward, hardware, loaded.network
+    )
 
 
 def image_width(name: str) -> int:
@@ -147,6 +155,8 @@ def image_width(name: str) -> int:
     Raises:
         InvalidBackbone: unknown name.
     """
+    if is_tuned(name):
+        return image_width(read_tuned(name).base)
     return _EFFICIENTNET_WIDTH if name in _PACKAGED else image_libraries.width(name)
 
 
@@ -157,14 +167,28 @@ def image_weights_sha256(name: str) -> str:
 
 def settings_files(name: str) -> list[Path] | None:
     """Return the files that settle how a backbone is built and fed; None where our code does."""
+    if is_tuned(name):
+        found = read_tuned(name)
+        return [found.settings, *(settings_files(found.base) or ())]
     return None if name in _PACKAGED else image_libraries.settings_files(name)
 
 
 def weight_files(name: str) -> list[Path]:
     """Return the files that hold the weights of a backbone."""
+    if is_tuned(name):
+        return [read_tuned(name).weights]
     if name in _PACKAGED:
         return [package_file(_PACKAGED[name].package, "models", _PACKAGED[name].file)]
     return image_libraries.weight_files(name)
+
+
+def _tuned(name: str, hardware: Hardware) -> ImageBackbone:
+    found = read_tuned(name)
+    base = load_image_backbone(found.base, hardware, sha256=found.base_sha256)
+    if base.network is None:
+        raise InvalidBackbone(f"backbone {name!r}: {found.base!r} cannot be tuned.")
+    load_weights(found, base.network)
+    return replace(base, name=name)
 
 
 def _efficientnet(name: str, hardware: Hardware) -> ImageBackbone:
@@ -189,6 +213,7 @@ def _efficientnet(name: str, hardware: Hardware) -> ImageBackbone:
         preprocessing,
         forward,
         hardware,
+        network,
     )
 
 

@@ -34,6 +34,7 @@ class Loaded:
     side: int
     pixels: ToPixels
     forward: Forward
+    network: torch.nn.Module
 
 
 def load(name: str, hardware: Hardware) -> Loaded:
@@ -98,6 +99,7 @@ def _open_clip(name: str, hardware: Hardware) -> Loaded:
         side=size if isinstance(size, int) else min(size),
         pixels=lambda picture: transform(bounded(picture)),
         forward=visual,
+        network=visual,
     )
 
 
@@ -123,7 +125,7 @@ def _folder(name: str, hardware: Hardware) -> Loaded:
         return _pooled(network(pixel_values=x_BCHW), has_class_token=has_class_token)
 
     sides = [side for side in dict(processor.size).values() if side]
-    return Loaded(_hidden_size(model.config), min(sides, default=224), pixels, forward)
+    return Loaded(_hidden_size(model.config), min(sides, default=224), pixels, forward, network)
 
 
 def _pooled(output: Any, *, has_class_token: bool) -> torch.Tensor:

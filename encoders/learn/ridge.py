@@ -14,9 +14,9 @@ import torch
 
 from encoders.learn.evaluation import compared
 from encoders.learn.history import Case, History
-from encoders.learn.processes import agreed
 from encoders.learn.rules import Ranker, Rules, nearest_text, unit_rows
 from encoders.learn.whitening import Whitening, fitted_whitenings
+from encoders.processes import agreed
 from encoders.settings import LearnConfig
 
 

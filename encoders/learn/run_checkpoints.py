@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from encoders.checkpoint import Checkpoint, read_checkpoint, remove_checkpoint, write_checkpoint
 from encoders.learn.history import History
-from encoders.learn.processes import rank, wait
+from encoders.processes import rank, wait
 from encoders.settings import LearnConfig
 
 

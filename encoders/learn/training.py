@@ -24,13 +24,13 @@ from encoders.hardware import choose_hardware
 from encoders.learn.evaluation import compared, tower_ranker, user_scores
 from encoders.learn.folding import Basis
 from encoders.learn.history import Case, History
-from encoders.learn.processes import agreed, joined
 from encoders.learn.ridge import ChosenWhitening, chosen_whitening
 from encoders.learn.rules import Ranker, Rules, added
 from encoders.learn.run_checkpoints import RunCheckpoints, training_identity
 from encoders.learn.towers import Towers, tower_config
 from encoders.learn.training_run import TrainingRun, copied
 from encoders.learn.whitening import Whitening
+from encoders.processes import agreed, joined
 from encoders.settings import LearnConfig
 
 # Of the users watched: what the number of epochs is chosen by.

@@ -24,9 +24,9 @@ from encoders.learn.losses import (
     next_item_loss,
     rule_labels,
 )
-from encoders.learn.processes import add_up, group_size, rank
 from encoders.learn.rules import Rules
 from encoders.learn.towers import Towers, flat_histories
+from encoders.processes import add_up, group_size, rank
 from encoders.settings import LearnConfig
 
 # Where more of what is met was met before, towers learn to rank it too, beside what is new.

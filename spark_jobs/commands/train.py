@@ -1,8 +1,11 @@
 """``embedmill train``: make new encoder versions from the warehouse's data."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from spark_jobs.commands.progress import working_with_bar
 from spark_jobs.commands.session import ConfigOption, NightOption, console, open_tables
@@ -36,6 +39,34 @@ def train_learn(config: ConfigOption, ds: NightOption) -> None:
         return training_summary(tables, versions["learn_user"])
 
     _train(config, ds, train, "LEARN", summary)
+
+
+@app.command("backbone")
+def train_backbone(
+    config: ConfigOption,
+    ds: NightOption,
+    output: Annotated[Path, typer.Option(help="folder to be made, for the tuned backbone")],
+    even_if_worse: Annotated[
+        bool, typer.Option("--even-if-worse", help="save it whatever it finds of products held out")
+    ] = False,
+) -> None:
+    """Train an image backbone end to end on the pictures of items and SPUs as of a night."""
+    from spark_jobs.training.backbone_job import tune_backbone
+
+    settings, night = load_config(config), Night.parse(ds)
+    with warehouse_lock(settings.warehouse):
+        tables = open_tables(settings, locked=True)
+        with working_with_bar(console, f"train {settings.tuning.base}") as advance:
+            made = tune_backbone(
+                tables, settings, night, output, even_if_worse=even_if_worse, progress=advance
+            )
+    grid = Table(box=None)
+    for column in ("products held out", settings.tuning.base, "tuned"):
+        grid.add_column(column, justify="left" if column.startswith("products") else "right")
+    for name, value in made.before.items():
+        grid.add_row(name, f"{value:.3f}", f"{made.after[name]:.3f}")
+    console.print(grid)
+    console.print(f"image_backbones: {made.name}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _train(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from encoders.backbones.tuned import is_tuned
 from encoders.cope.cross_validation import (
     Measured,
     Recipe,
@@ -95,8 +96,15 @@ def cross_validate_cope(
         progress: called with trainings done and trainings in all.
 
     Raises:
-        Unevaluable: too few SPUs have items that could find each other.
+        Unevaluable: too few SPUs have items that could find each other, or a backbone has learned
+            from products that would be left out.
     """
+    tuned = [name for name in config.cope.image_backbones if is_tuned(name)]
+    if tuned:
+        raise Unevaluable(
+            f"COPE: {', '.join(tuned)} has learned from products that would be left out as new. "
+            "Train COPE on it and evaluate that (embedmill evaluate): on products both held out."
+        )
     version, _ = warm_item_features(snapshot, config)
     info = encoder_info(snapshot.tables, version)
     rows = item_rows(snapshot, version, tuple(info.outputs)).toArrow()

@@ -31,6 +31,10 @@ Progress = Callable[[int, int], None]
 Vectors = NDArray[np.float32]
 
 
+class OtherSplit(ValueError):
+    """A backbone was tuned on other products than COPE is to be trained on."""
+
+
 def train_cope(
     tables: Tables, config: Config, night: Night, progress: Progress | None = None
 ) -> dict[str, str]:
@@ -43,6 +47,7 @@ def train_cope(
 
     Raises:
         NothingToTrainOn: there is no item with a vector.
+        OtherSplit: a backbone was tuned on products that would be held out.
     """
     from encoders.artifacts import save_artifact
     from encoders.checkpoint import remove_checkpoint
@@ -52,6 +57,7 @@ def train_cope(
     from spark_jobs.training.codebooks import train_codebooks
     from spark_jobs.training.cope_data import cope_data, item_rows
 
+    _check_split(config)
     snapshot = snapshot_of_night(tables, night)
     features_version, _ = warm_item_features(snapshot, config)
     info = encoder_info(tables, features_version)
@@ -77,6 +83,24 @@ def train_cope(
     remove_checkpoint(checkpoint)
     logger.info("train cope night=%s items=%d versions=%s", night, len(data.items), versions)
     return versions
+
+
+def _check_split(config: Config) -> None:
+    """Refuse backbones that learned from products that this training holds out.
+
+    Raises:
+        OtherSplit: naming them.
+    """
+    from encoders.backbones.tuned import is_tuned, read_tuned
+
+    ours = {"held_out": config.cope.held_out, "split_seed": config.cope.split_seed}
+    for name in filter(is_tuned, config.cope.image_backbones):
+        theirs = {key: read_tuned(name).about.get(key) for key in ours}
+        if theirs != ours:
+            raise OtherSplit(
+                f"backbone {name!r} was tuned with {theirs}, but [cope] has {ours}: its test would "
+                "be of products that the backbone learned from. Give both the same."
+            )
 
 
 def _spu_vectors(tables: Tables, data: "CopeData", cope_version: str) -> tuple[list[str], Vectors]:

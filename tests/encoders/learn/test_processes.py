@@ -18,12 +18,12 @@ from safetensors.torch import load_file
 from encoders.learn import training_run
 from encoders.learn.batches import Batch, shuffled_batches
 from encoders.learn.history import History
-from encoders.learn.processes import add_up, agreed, group_size, rank
 from encoders.learn.rules import Rules
 from encoders.learn.towers import Towers, tower_config
 from encoders.learn.training import Trained, train
 from encoders.learn.training_run import TrainingRun
 from encoders.learn.whitening import fitted_whitening
+from encoders.processes import add_up, agreed, group_size, rank
 from encoders.settings import LearnConfig
 
 pytestmark = pytest.mark.heavy

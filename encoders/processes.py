@@ -6,6 +6,7 @@ process, and nothing here changes a bit.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, cast
 
 import torch
 from torch import distributed
@@ -70,3 +71,28 @@ def wait() -> None:
 
 def _is_joined() -> bool:
     return distributed.is_available() and distributed.is_initialized()
+
+
+def gathered(rows_BX: torch.Tensor) -> torch.Tensor:
+    """Return the rows of all processes, one process after the other; gradients come back to each.
+
+    Every process has as many rows, and computes the same loss of all of them.
+    """
+    if not _is_joined():
+        return rows_BX
+    return cast(torch.Tensor, _Gathered.apply(rows_BX))
+
+
+class _Gathered(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows_BX: torch.Tensor) -> torch.Tensor:
+        parts = [torch.empty_like(rows_BX) for _ in range(group_size())]
+        distributed.all_gather(parts, rows_BX.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        # Of one loss, which all have: each gives back the gradient of its own rows.
+        (gradient_NX,) = gradients
+        size = len(gradient_NX) // group_size()
+        return gradient_NX[rank() * size : (rank() + 1) * size]
