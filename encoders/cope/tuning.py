@@ -13,7 +13,9 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -43,6 +45,7 @@ Pictures = Sequence[Mapping[str, str]]  # uri and sha256 of each
 _WARM_UP = 10
 _MAX_NORM = 5.0
 _CHECKPOINT_EVERY = 25
+_READERS = 8
 _CATALOGUE = "page"
 
 
@@ -229,7 +232,9 @@ class _Run:
 
     def _read(self, step: int, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return a picture of each item [B, C, H, W], and which of them could be read [B]."""
-        seen = [self._seen(step, row) for row in rows.tolist()]
+        # Decoders release the interpreter, so that pictures of a batch are read side by side.
+        with ThreadPoolExecutor(_READERS) as readers:
+            seen = list(readers.map(partial(self._seen, step), rows.tolist()))
         is_there_B = torch.tensor([picture is not None for picture in seen], dtype=torch.bool)
         blank = Image.new("RGB", (self._backbone.side,) * 2)
         pixels = [self._backbone.pixels(picture or blank) for picture in seen]
