@@ -86,16 +86,21 @@ def load_weights(found: Tuned, network: torch.nn.Module) -> None:
         ) from error
 
 
+def save_weights(network: torch.nn.Module, file: Path) -> None:
+    """Write all weights of a network in float32."""
+    weights = {
+        name: tensor.detach().float().cpu().contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    save_file(weights, file)
+
+
 def save_tuned(
     folder: Path, network: torch.nn.Module, *, base: str, base_sha256: str, about: Mapping[str, Any]
 ) -> str:
     """Write a tuned backbone into a folder, which is made; return its name."""
     folder.mkdir(parents=True)
-    weights = {
-        name: tensor.detach().float().cpu().contiguous()
-        for name, tensor in network.state_dict().items()
-    }
-    save_file(weights, folder / _WEIGHTS)
+    save_weights(network, folder / _WEIGHTS)
     text = json.dumps({"base": base, "base_sha256": base_sha256, **about}, indent=2, sort_keys=True)
     (folder / _ABOUT).write_text(f"{text}\n", encoding="utf-8")
     return f"{PREFIX}{folder}"

@@ -23,7 +23,7 @@ from encoders.cope.evaluation import (
     retrieval,
 )
 from encoders.cope.items import Features, unit, without_words
-from encoders.cope.sampling import CopeData, Parts, spare_items
+from encoders.cope.sampling import CopeData, spare_items
 from encoders.cope.shared_map import SharedMap
 from encoders.cope.training import TrainedCope, TrainedHeads, train
 from encoders.settings import CopeConfig
@@ -113,7 +113,7 @@ def ablations(recipe: Recipe) -> dict[str, Recipe]:
         for place, name in enumerate(config.image_backbones):
             alone = replace(
                 _with_features(data, images[place], data.items.text_BT),
-                parts=_of_backbone(data.parts, widths, place),
+                parts=data.parts and data.parts.of_backbone(widths, place),
             )
             found[f"{name} alone"] = replace(recipe, data=alone, image_widths=[widths[place]])
     if recipe.words_width:
@@ -138,13 +138,6 @@ def ablations(recipe: Recipe) -> dict[str, Recipe]:
 
 def _with_features(data: CopeData, image_NI: torch.Tensor, text_NT: torch.Tensor) -> CopeData:
     return replace(data, items=Features(data.items.domain_B, image_NI, text_NT))
-
-
-def _of_backbone(parts: Parts | None, widths: Sequence[int], place: int) -> Parts | None:
-    """Return the features that one image backbone gives of parts."""
-    if parts is None:
-        return None
-    return replace(parts, image_VI=parts.image_VI.split_with_sizes(list(widths), dim=1)[place])
 
 
 def _has_both(data: CopeData) -> bool:

@@ -235,12 +235,10 @@ class CopeFeatures:
         if self._reads_words:
             text_BD = _with_words(text_BD, batch["title"], pictures.words_B)
         problems = [*pictures.problems, *unread]
-        parts_BX = pictures.parts_BPD.reshape(len(text_BD), PARTS * self._pictures.width)
-        vectors = {
-            "image_features": pictures.features_BD,
-            "text_features": text_BD,
-            **({"part_features": parts_BX} if self._has_scenes else {}),
-        }
+        vectors = {"image_features": pictures.features_BD, "text_features": text_BD}
+        if self._has_scenes:
+            width = self.outputs["part_features"]
+            vectors["part_features"] = pictures.parts_BPD.reshape(len(text_BD), width)
         fatal = [problem.row for problem in problems if problem.fatal]
         for vectors_BX in vectors.values():
             vectors_BX[fatal] = np.nan

@@ -81,7 +81,8 @@ class EncodedPictures:
 
     Attributes:
         features_BD: NaN where not one picture can be read.
-        parts_BPD: NaN of items of other domains, and of pictures too small for parts.
+        parts_BPD: NaN of items of other domains, and of pictures too small for parts; no part
+            where no domain has scenes.
         words_B: of all pictures of an item, in their order; empty without any.
     """
 
@@ -142,11 +143,12 @@ class PictureFeatures:
             " ".join(words for sha256 in item.distinct if (words := read.words.get(sha256)))
             for item in shown
         ]
+        parts_BPD = np.empty((len(shown), PARTS if self._scenes else 0, self.width), np.float32)
+        for place in range(parts_BPD.shape[1]):
+            parts_BPD[:, place] = self._means([item.at(_PARTS[place]) for item in shown], read)
         return EncodedPictures(
             features_BD=self._means([item.whole for item in shown], read),
-            parts_BPD=np.stack(
-                [self._means([item.at(part) for item in shown], read) for part in _PARTS], axis=1
-            ),
+            parts_BPD=parts_BPD,
             words_B=words,
             problems=problems,
         )

@@ -30,6 +30,11 @@ class Parts:
     item_V: torch.Tensor
     part_V: torch.Tensor
 
+    def of_backbone(self, widths: Sequence[int], place: int) -> "Parts":
+        """Return the parts with the features of one of several image backbones."""
+        image_VI = self.image_VI.split_with_sizes(list(widths), dim=1)[place]
+        return Parts(image_VI, self.item_V, self.part_V)
+
     def where(self, chosen_N: torch.Tensor) -> "Parts":
         """Return the parts of the chosen items, by their rows among these."""
         at = torch.nonzero(chosen_N[self.item_V]).squeeze(1)

@@ -17,13 +17,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from encoders.backbones.image import ImageBackbone, load_image_backbone
+from encoders.backbones.tuned import save_weights
 from encoders.checkpoint import (
     Checkpoint,
     optimizer_tensors,
@@ -132,8 +133,7 @@ def tune_jointly(
         backbone = load_image_backbone(base, hardware)
         losses = tune(backbone, items, config, mixed=mixed, checkpoint=checkpoint)
         if rank() == 0 and backbone.network is not None:
-            state = backbone.network.state_dict()
-            save_file({name: t.cpu().contiguous() for name, t in state.items()}, weights)
+            save_weights(backbone.network, Path(weights))
         wait()
     return losses
 
@@ -215,6 +215,8 @@ class _Run:
         """Return the loss of a pair of domains, over the rows of all processes."""
         # Each process embeds as many rows, and all of them see the others' vectors.
         rows = len(pair.left_B) // group_size() * group_size()
+        if not rows:
+            return torch.zeros((), device=self._device)
         own = slice(rank(), rows, group_size())
         read = [self._read(step, side[own]) for side in (pair.left_B, pair.right_B)]
         sides = [gathered(self._embedded(pixels)) for pixels, _ in read]

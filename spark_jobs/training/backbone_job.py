@@ -176,11 +176,13 @@ def _tuned(
 
     Those report no progress.
     """
+    import torch
+
     from encoders.cope.tuning import tune, tune_jointly
     from encoders.hardware import choose_hardware
 
     encoding, settings = config.encoding, config.tuning
-    mixed = choose_hardware(encoding.device, encoding.precision).dtype.itemsize == 2
+    mixed = choose_hardware(encoding.device, encoding.precision).dtype == torch.bfloat16
     if settings.processes == 1:
         return tune(base, items, settings, mixed=mixed, checkpoint=checkpoint, progress=progress)
     from pyspark.ml.torch.distributor import TorchDistributor
